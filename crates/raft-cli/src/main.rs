@@ -1,0 +1,2 @@
+//! raft
+fn main() {}

@@ -1,0 +1,64 @@
+//! The core's settings and what it starts from.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::membership::Membership;
+use crate::types::{HardState, Index, NodeId, Term};
+
+/// Settings of one member. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This member.
+    pub id: NodeId,
+    /// The election timeout T; timeouts are drawn from T to 2 T.
+    pub election_timeout: u64,
+    /// How often a leader is heard at least; a tenth of T by default.
+    pub heartbeat_interval: u64,
+    /// Entry bytes in one `AppendEntries`, unless one entry is larger.
+    pub append_bytes_max: u64,
+    /// Entry bytes sent to a peer and not yet acknowledged.
+    pub inflight_bytes_max: u64,
+    /// `AppendEntries` with entries sent to a peer and not yet acknowledged.
+    pub inflight_appends_max: usize,
+    /// Entry bytes kept in memory once durable and applied.
+    pub tail_bytes_max: u64,
+    /// How long a joining member may make no progress before it is taken out again.
+    pub join_patience: u64,
+}
+
+/// What was read back from the log at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The last entry.
+    pub last_index: Index,
+    /// Where each term begins: `(first index, term)`, both rising.
+    pub term_runs: Vec<(Index, Term)>,
+    /// Known to be committed; a lower bound.
+    pub commit_index: Index,
+    /// All configurations in the log with their indexes, rising; the first one is at 0 and is the
+    /// founders'.
+    pub memberships: Vec<(Index, Arc<Membership>)>,
+    /// The last write before the start was damaged: it cannot be told whether it had been
+    /// acknowledged. Such a member campaigns late.
+    pub tail_ambiguous: bool,
+}
+
+impl Config {
+    /// The defaults for this member: T is one second.
+    #[must_use]
+    pub const fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            election_timeout: 1000,
+            heartbeat_interval: 100,
+            append_bytes_max: 256 * 1024,
+            inflight_bytes_max: 4 * 1024 * 1024,
+            inflight_appends_max: 64,
+            tail_bytes_max: 64 * 1024 * 1024,
+            join_patience: 30_000,
+        }
+    }
+}

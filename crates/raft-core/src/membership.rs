@@ -1,0 +1,148 @@
+//! Who is in the cluster: one typed value, never patched field by field.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::types::{Index, NodeId, RequestId};
+
+/// A whole configuration (thesis, chapter 4). It acts when appended and rolls back when
+/// truncated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// How many founders the cluster had: later node ids are `founders` + the index of the entry
+    /// that added them.
+    pub founders: u64,
+    /// Everyone that gets entries: voters, outgoing voters and learners.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Who votes; in a joint configuration, the new half.
+    pub voters: BTreeSet<NodeId>,
+    /// The outgoing half of a joint configuration.
+    pub old_voters: Option<BTreeSet<NodeId>>,
+    /// The change under way. A new leader resumes it.
+    pub job: Option<Job>,
+    /// How the last changes ended, oldest first, at most [`OUTCOMES_MAX`].
+    pub outcomes: Vec<(RequestId, ChangeOutcome)>,
+}
+
+/// How many ended changes a configuration remembers.
+pub const OUTCOMES_MAX: usize = 64;
+
+/// One member as all others know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// As given by its operator; resolved at every dial.
+    pub address: String,
+    /// Made at random with its data directory.
+    pub incarnation: u128,
+}
+
+/// A membership change that needs more than one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Who asked.
+    pub request: RequestId,
+    /// For what.
+    pub kind: JobKind,
+}
+
+/// What a [`Job`] works towards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Make this learner a voter as soon as it has caught up.
+    Promote(NodeId),
+    /// Leave this member out; the configuration is joint until the final one.
+    Remove(NodeId),
+}
+
+/// How a membership change ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// The member votes.
+    Added {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: String,
+    },
+    /// The member is gone.
+    Removed {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: String,
+    },
+    /// A new member made no progress in time and was taken out again.
+    Undone {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: String,
+    },
+}
+
+/// What a client may ask of the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Add as a learner, feed, promote.
+    Add(Member),
+    /// Take out of the cluster.
+    Remove(NodeId),
+}
+
+/// Why a change was refused. Certainly not applied, in every case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeRefused {
+    /// This member does not lead; `leader` may know more.
+    NotLeader {
+        /// Who leads, as far as this member knows.
+        leader: Option<NodeId>,
+    },
+    /// Another change is under way; its request is named.
+    ChangeInProgress {
+        /// The request of the running change.
+        request: RequestId,
+    },
+    /// No entry of the leader's own term is committed yet: ask again shortly.
+    LeaderTooYoung,
+    /// Leadership is being handed over: ask again shortly.
+    HandingOver {
+        /// To whom.
+        to: NodeId,
+    },
+    /// These members of the new configuration did not answer within an election timeout, and
+    /// without them it would have no majority.
+    NoNewQuorum {
+        /// Who is silent.
+        silent: Vec<NodeId>,
+    },
+    /// A voter with this address and incarnation is there already.
+    AlreadyMember {
+        /// Its id.
+        id: NodeId,
+    },
+    /// A member with this address but another incarnation is there.
+    AddressTaken {
+        /// Who holds the address.
+        id: NodeId,
+    },
+    /// There is no such member.
+    NotMember,
+    /// The last voter cannot be removed.
+    LastMember,
+}
+
+impl Membership {
+    /// The configuration at index 0: all founders vote.
+    #[must_use]
+    pub fn founding(members: BTreeMap<NodeId, Member>) -> Self {
+        let voters: BTreeSet<NodeId> = members.keys().copied().collect();
+        Self { founders: voters.len() as u64, members, voters, ..Self::default() }
+    }
+
+    /// The id of a member that the entry at `index` adds.
+    #[must_use]
+    pub const fn id_added_at(&self, index: Index) -> NodeId {
+        NodeId(self.founders + index.0)
+    }
+}

@@ -1,0 +1,194 @@
+//! What a member wants done. Outputs are to be carried out in order.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::membership::{ChangeOutcome, ChangeRefused, Membership};
+use crate::message::Message;
+use crate::types::{EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket};
+
+/// An instruction. Plain data: the caller does it, later outputs may depend on earlier ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this now. Nothing that must wait for the disk is ever in here too early.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What. The payloads of its entries are the log's from `prev_log_id.index + 1` on.
+        message: Message,
+    },
+    /// Make this durable, then answer with `Persisted`. Several may be merged: the last hard
+    /// state, the lowest `truncate_from` and `first`, the last `last`, the highest ticket.
+    Persist(Persist),
+    /// The proposed commands are in the log, the first of them here.
+    Proposed {
+        /// The first command's place.
+        first: LogId,
+        /// How many there are.
+        count: u64,
+    },
+    /// The proposed commands are certainly not in the log.
+    ProposeRefused(ProposeRefused),
+    /// The core itself appended this entry at this place; its payload is made from `entry.kind`.
+    Appended {
+        /// Its place.
+        at: LogId,
+        /// No-op or membership.
+        entry: EntryMeta,
+    },
+    /// Entries `first` to `last` of the message just received are now the log's, in place of
+    /// whatever was at or above `first`.
+    Received {
+        /// The first entry taken.
+        first: Index,
+        /// The last entry taken.
+        last: Index,
+    },
+    /// Entries up to here are committed and may be applied.
+    Apply {
+        /// The last of them.
+        through: Index,
+    },
+    /// A peer lacks entries that are no longer in memory: read them from the log, answer with
+    /// `LogRead`.
+    ReadLog {
+        /// Names the answer.
+        request: u64,
+        /// For whom.
+        peer: NodeId,
+        /// The first entry wanted.
+        first: Index,
+        /// The last entry that may be sent.
+        last: Index,
+        /// About how many bytes; at least one entry.
+        bytes_max: u64,
+    },
+    /// Role, term or known leader changed.
+    RoleChanged {
+        /// The new role.
+        role: RoleKind,
+        /// The current term.
+        term: Term,
+        /// Who leads it, if known.
+        leader: Option<NodeId>,
+    },
+    /// This configuration is now in force.
+    MembershipChanged {
+        /// The index of its entry; zero for the founders'.
+        index: Index,
+        /// The configuration.
+        membership: Arc<Membership>,
+    },
+    /// A change that was asked for here came to its end.
+    ChangeEnded {
+        /// Which request.
+        request: RequestId,
+        /// How; an error is certainly not applied.
+        result: Result<ChangeOutcome, ChangeRefused>,
+    },
+    /// A change that was asked for here goes on elsewhere: this member no longer leads. Asking
+    /// again with the same request id finds it.
+    ChangeUnknown {
+        /// Which request.
+        request: RequestId,
+        /// Who leads now, if known.
+        leader: Option<NodeId>,
+    },
+    /// A leadership transfer ended.
+    TransferEnded {
+        /// Who took over; `None`: nobody did in time, and this member leads on.
+        to: Option<NodeId>,
+    },
+    /// This member is not part of the committed configuration any more.
+    Removed {
+        /// The index of that configuration.
+        at: Index,
+    },
+    /// A peer said something that no correct member says; it is not listened to any more on
+    /// this connection.
+    Alarm {
+        /// Who.
+        peer: NodeId,
+        /// What it did.
+        what: &'static str,
+    },
+}
+
+/// One durable operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persist {
+    /// Comes back in `Persisted`.
+    pub ticket: Ticket,
+    /// The new term and vote, if they changed.
+    pub hard_state: Option<HardState>,
+    /// Everything at or above this index that was handed over before is void.
+    pub truncate_from: Option<Index>,
+    /// The first entry to write.
+    pub first: Index,
+    /// The last entry to write; below `first` when there is none.
+    pub last: Index,
+}
+
+/// Why commands were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposeRefused {
+    /// This member does not lead.
+    NotLeader {
+        /// Who does, if known.
+        leader: Option<NodeId>,
+    },
+    /// Leadership is being handed over.
+    HandingOver {
+        /// To whom.
+        to: NodeId,
+    },
+}
+
+/// The role without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RoleKind {
+    /// Listens to a leader.
+    Follower,
+    /// Asks whether an election could be won.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// A member's view of itself, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This member.
+    pub id: NodeId,
+    /// Its role.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// Who leads the term, if known.
+    pub leader: Option<NodeId>,
+    /// The last entry of its log.
+    pub last_log_id: LogId,
+    /// Everything up to here is on its disk.
+    pub durable_index: Index,
+    /// Everything up to here is committed.
+    pub commit_index: Index,
+    /// A leader's view of the others; empty elsewhere.
+    pub peers: Vec<PeerStatus>,
+    /// To whom leadership is being handed over.
+    pub handing_over: Option<NodeId>,
+}
+
+/// A leader's view of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Who.
+    pub id: NodeId,
+    /// Known to be equal and durable there.
+    pub match_index: Index,
+    /// The next entry to send.
+    pub next_index: Index,
+    /// Whether the outbound connection is up.
+    pub connected: bool,
+}
