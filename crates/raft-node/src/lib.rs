@@ -1,1 +1,11 @@
-//! node
+//! The Raft node as a library: wire formats and the state machines between the consensus core
+//! and the sockets.
+
+pub mod address;
+pub mod protocol;
+
+pub use address::{Address, AddressError, AddressList};
+pub use protocol::{
+    Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
+    Standing,
+};
