@@ -2,7 +2,10 @@
 //! and the sockets.
 
 pub mod address;
+pub mod founding;
+pub mod hello;
 pub mod protocol;
+pub mod wire;
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
