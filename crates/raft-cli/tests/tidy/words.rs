@@ -10,7 +10,6 @@ const FOREIGN_NAMES: &[(&str, &str)] = &[
     ("MsgHup", "Timer"),
     ("MsgBeat", "AppendEntries without entries"),
     ("LogTerm", "LogId"),
-    ("Campaign", "RequestVote"),
     ("ConfState", "Membership"),
     ("ConfChange", "Change"),
     ("VerifyLeader", "ReadIndex"),
