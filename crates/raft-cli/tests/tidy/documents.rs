@@ -90,8 +90,8 @@ pub(crate) fn the_paper_leads_to_code(tree: &Tree) -> Vec<Finding> {
 
 /// The code map of ARCHITECTURE.md has a line for every file, and no line for a file that is gone.
 ///
-/// It is one list for each crate: ``### raft-core``, then lines that begin ``- `raft.rs` `` or,
-/// for a whole folder, ``- `wire/` ``.
+/// It is one list for each crate: ``### raft-core``, then lines such as ``- `raft.rs`: its job`` or
+/// ``- `input.rs`, `output.rs`: their job`` or, for a whole folder, ``- `wire/`: its job``.
 pub(crate) fn the_code_map_is_complete(tree: &Tree) -> Vec<Finding> {
     let why = "the map is how a newcomer finds the file to change";
     let Some(text) = tree.text(ARCHITECTURE) else {
@@ -110,19 +110,22 @@ pub(crate) fn the_code_map_is_complete(tree: &Tree) -> Vec<Finding> {
         if let Some(heading) = line.strip_prefix('#') {
             krate = heading.trim_start_matches('#').trim();
         } else if krate.starts_with("raft-")
-            && let Some(name) = line.strip_prefix("- `").and_then(|rest| rest.split('`').next())
+            && let Some(entry) = line.strip_prefix("- `")
         {
-            let path = format!("crates/{krate}/src/{name}");
-            if !tree.exists(&path) {
-                findings.push(Finding {
-                    path: ARCHITECTURE.to_owned(),
-                    line: number + 1,
-                    what: format!("{path} does not exist"),
-                    why,
-                    remedy: "name the file as it is called now".to_owned(),
-                });
+            let names = entry.split("`:").next().unwrap_or_default();
+            for name in names.split('`').step_by(2) {
+                let path = format!("crates/{krate}/src/{name}");
+                if !tree.exists(&path) {
+                    findings.push(Finding {
+                        path: ARCHITECTURE.to_owned(),
+                        line: number + 1,
+                        what: format!("{path} does not exist"),
+                        why,
+                        remedy: "name the file as it is called now".to_owned(),
+                    });
+                }
+                mapped.insert(path);
             }
-            mapped.insert(path);
         }
     }
     for file in tree.rust() {

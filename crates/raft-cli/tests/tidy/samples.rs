@@ -196,6 +196,10 @@ fn a_map_with_holes() {
     red(rule, &[("ARCHITECTURE.md", map)], "ARCHITECTURE.md:3");
     red(rule, &[], "ARCHITECTURE.md:1");
     let whole = format!("{map}### raft-node\n- `node/`: sockets\n## Else\n- `x.rs`\n");
+    let types = ("crates/raft-core/src/types.rs", "fn f() {}");
+    let both = whole.replace("`lib.rs`:", "`lib.rs`, `types.rs`:");
+    green(rule, &[("ARCHITECTURE.md", &both), core, types, node]);
+    red(rule, &[("ARCHITECTURE.md", &both), core, node], "ARCHITECTURE.md:3");
     green(rule, &[("ARCHITECTURE.md", &whole), core, node]);
 }
 
