@@ -18,7 +18,7 @@ use tree::{Finding, Tree};
 fn holds(rule: impl Fn(&Tree) -> Vec<Finding>) {
     let findings = rule(&Tree::of_the_project());
     let text: Vec<_> = findings.iter().map(ToString::to_string).collect();
-    assert!(findings.is_empty(), "{} violations:\n{}", findings.len(), text.join("\n"));
+    assert!(findings.is_empty(), "violations: {}\n{}", findings.len(), text.join("\n"));
 }
 
 #[test]

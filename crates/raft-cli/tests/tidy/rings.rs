@@ -69,7 +69,11 @@ const RINGS: &[Ring] = &[
                 "socket2",
                 "rustix",
                 "rand",
-                "std::net",
+                // Addresses of `std::net` are plain data.
+                "std::net::TcpListener",
+                "std::net::TcpStream",
+                "std::net::ToSocketAddrs",
+                "std::net::UdpSocket",
                 "std::thread",
                 "std::fs",
                 "std::env",

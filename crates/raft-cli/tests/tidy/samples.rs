@@ -65,6 +65,7 @@ fn an_import_out_of_the_table() {
         &[(CORE, "#[cfg(test)]\nmod twin;"), ("crates/raft-core/src/twin.rs", "use std::vec;")],
     );
     green(rule, &[(LOG, "use raft_core::{Index, RaftLike};\nuse std::time::Duration;")]);
+    green(rule, &[(REPLICA, "use std::net::{IpAddr, Ipv4Addr};")]);
     green(rule, &[(NODE, "use std::{io, net::TcpStream};\nuse tokio::net as n;")]);
     green(rule, &[(STORE, "use raft_node::{Apply, Command, LogId};")]);
     green(rule, &[(CLI, "use raft_node::Index;")]);

@@ -97,10 +97,11 @@ fn setting<'a>(manifest: &'a str, section: &str, key: &str) -> Option<&'a str> {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.starts_with('[') {
             here = line.trim_matches(['[', ']']) == section;
-        } else if here && let Some((found, value)) = line.split_once('=') {
-            if found.trim() == key {
-                return Some(value.trim());
-            }
+        } else if here
+            && let Some((found, value)) = line.split_once('=')
+            && found.trim() == key
+        {
+            return Some(value.trim());
         }
     }
     None
