@@ -2,9 +2,11 @@
 //! and the sockets.
 
 pub mod address;
+pub mod binding;
 pub mod founding;
 pub mod hello;
 pub mod protocol;
+pub mod refused;
 pub mod wire;
 
 pub use address::{Address, AddressError, AddressList};

@@ -83,9 +83,9 @@ pub(super) struct StandingBody {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct RefusedBody {
     #[prost(message, optional, tag = "1")]
-    acceptor: Option<PartyBody>,
+    refuser: Option<PartyBody>,
     #[prost(message, optional, tag = "2")]
-    dialler: Option<PartyBody>,
+    refused: Option<PartyBody>,
     /// For a reader that does not know the reason.
     #[prost(string, tag = "3")]
     text: String,
@@ -344,8 +344,8 @@ impl From<&HelloRefused> for RefusedBody {
             HelloReason::Invalid(what) => ReasonBody::Invalid(what.clone()),
         };
         Self {
-            acceptor: Some((&refused.acceptor).into()),
-            dialler: Some((&refused.dialler).into()),
+            refuser: Some((&refused.refuser).into()),
+            refused: Some((&refused.refused).into()),
             text: refused.to_string(),
             reason: Some(reason),
         }
@@ -382,8 +382,8 @@ pub(super) fn decode_refused(fields: Fields, body: Bytes) -> Result<HelloRefused
     };
     Ok(HelloRefused {
         reason,
-        acceptor: party(fields, body.acceptor)?,
-        dialler: party(fields, body.dialler)?,
+        refuser: party(fields, body.refuser)?,
+        refused: party(fields, body.refused)?,
     })
 }
 
