@@ -56,7 +56,7 @@ impl Apply for Store {
 
 #[cfg(test)]
 mod tests {
-    use raft_node::{LogId, Render};
+    use raft_node::LogId;
 
     use super::*;
 

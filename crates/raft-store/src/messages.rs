@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn views_equal_their_naive_twins_and_never_change() {
-        for seed in 1..=20 {
+        for seed in 1..=4 {
             let mut state = seed;
             let (mut messages, mut naive) = (Messages::default(), Vec::new());
             let mut views = Vec::new();
@@ -177,7 +177,7 @@ mod tests {
                 message.iter_mut().step_by(7).for_each(|place| *place = byte);
                 messages.push(&Bytes::from(message.clone()));
                 naive.push(message);
-                if random(&mut state).is_multiple_of(16) {
+                if random(&mut state).is_multiple_of(32) {
                     views.push((messages.view(), naive.len()));
                 }
             }
