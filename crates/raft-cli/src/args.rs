@@ -43,23 +43,21 @@ Exit codes:
     version,
     override_usage = USAGE,
     after_help = AFTER_HELP,
-    args_conflicts_with_subcommands = true,
     args_override_self = true,
-    disable_help_subcommand = true,
-    subcommand_negates_reqs = true
+    disable_help_subcommand = true
 )]
 pub(crate) struct Cli {
+    /// How results are written: table, plain, json or jsonl [default: table] [env: RAFT_OUTPUT=]
+    #[arg(short, long, global = true, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<Format>,
     #[command(flatten)]
     pub(crate) classic: Classic,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
-    /// How results are written [default: table]
-    #[arg(short, long, global = true, value_name = "FORMAT", help_heading = "Options")]
-    pub(crate) output: Option<Format>,
 }
 
 /// The flags of the original program, and the options that go with them. Environment variables
-/// are looked up later: a variable must not count as a flag that conflicts with the verbs.
+/// are looked up later: a variable must not count as a classic flag.
 #[derive(Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Classic flags")]
 pub(crate) struct Classic {
@@ -80,24 +78,24 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// Client: how long to wait for an answer [default: 5s]
+    /// How long a client waits for an answer [default: 5s, for a change of members 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
     #[arg(long = "h", hide = true, action = clap::ArgAction::Help)]
-    help: Option<bool>,
+    spelled_h: Option<bool>,
 }
 
 /// Options of a server that both faces share.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub(crate) struct Tuning {
-    /// Server: where its data is [default: ~/.goraft/HOSTNAME_PORT] [env: RAFT_DATA_DIR=]
+    /// Where a server's data is [default: ~/.goraft/HOSTNAME_PORT] [env: RAFT_DATA_DIR=]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Server: how long without a leader before an election [default: 1s]
+    /// How long a server waits without a leader before an election [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
-    /// Server: listen beyond this machine without encryption
+    /// Let a server listen beyond this machine, without encryption
     #[arg(long)]
     pub(crate) insecure: bool,
 }

@@ -3,13 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::statfs;
-
 use crate::errors::Problem;
 use crate::exit::Exit;
-
-const TMPFS_MAGIC: i64 = 0x0102_1994;
-const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 /// The data directory of the server with this port. Nothing is made here.
 ///
@@ -53,10 +48,19 @@ pub(crate) fn choose(
 }
 
 /// Whether the directory, or where it will be made, is in memory: gone after a power cut.
+#[cfg(target_os = "linux")]
 pub(crate) fn is_in_memory(dir: &Path) -> bool {
+    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+    const RAMFS_MAGIC: rustix::fs::FsWord = 0x8584_58f6;
     let existing = dir.ancestors().find(|ancestor| ancestor.exists());
-    let kind = existing.and_then(|dir| statfs(dir).ok()).map(|stat| i64::from(stat.f_type));
-    matches!(kind, Some(TMPFS_MAGIC | RAMFS_MAGIC))
+    let status = existing.and_then(|dir| rustix::fs::statfs(dir).ok());
+    status.is_some_and(|status| matches!(status.f_type, TMPFS_MAGIC | RAMFS_MAGIC))
+}
+
+/// Whether the directory is in memory: other systems do not say so in this way.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_in_memory(_dir: &Path) -> bool {
+    false
 }
 
 fn of_another_name(all: &Path, ours: &Path, port: u16) -> Option<PathBuf> {

@@ -1,7 +1,7 @@
 //! Environment variables that stand in for options which both faces share.
 //!
-//! They are not given to the parser: it would take a variable for a classic flag, and refuse it
-//! beside a verb.
+//! They are not given to the parser: it would take a variable for a classic flag, and a classic
+//! flag is refused beside a verb.
 
 use std::env;
 use std::path::PathBuf;

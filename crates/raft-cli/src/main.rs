@@ -24,7 +24,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::args::Cli;
+use crate::args::{Classic, Cli};
+use crate::commands::Command;
 use crate::errors::Problem;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
@@ -37,10 +38,7 @@ fn main() -> ExitCode {
     let format = cli.output.map_or_else(environment::format, |format| Ok(Some(format)));
     let output =
         Output { format: *format.as_ref().unwrap_or(&None).as_ref().unwrap_or(&Format::Table) };
-    let command = format.and_then(|_| match cli.verb {
-        Some(verb) => verbs::command(verb).map(Some),
-        None => classic::command(cli.classic),
-    });
+    let command = format.and_then(|_| command(cli));
     let done = match command {
         Ok(Some(command)) => command.run(&output),
         Ok(None) => return help(),
@@ -52,6 +50,16 @@ fn main() -> ExitCode {
             output.problem(&problem);
             problem.exit.into()
         }
+    }
+}
+
+/// What one face or the other asks for; both at once would be a guess.
+fn command(cli: Cli) -> Result<Option<Command>, Problem> {
+    match (cli.verb, cli.classic == Classic::default()) {
+        (Some(verb), true) => verbs::command(verb).map(Some),
+        (None, _) => classic::command(cli.classic),
+        (Some(_), false) => Err(Problem::usage("classic flags and verbs do not mix")
+            .hint("options of a verb stand behind it: raft append TEXT --timeout 5s")),
     }
 }
 

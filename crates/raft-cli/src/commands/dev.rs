@@ -127,7 +127,8 @@ fn watch(
                     return Err(ended.problem());
                 }
                 output.note(&format!(
-                    "{} has ended ({}), {left} left; to start it again, from another terminal:\n  {}",
+                    "{} has ended ({}), {left} left; to start it again, in another terminal:\n  \
+                     {}",
                     ended.address,
                     ended.how,
                     places.command(&program(), &ended.address)

@@ -73,7 +73,8 @@ fn changed(reply: &ChangeReply, output: &Output) -> Result<(), Problem> {
         }
         Changed::Undone { address, .. } => {
             let what = format!(
-                "{address} could not be added: it made no progress, so the cluster took it out again and is as before"
+                "{address} could not be added: it made no progress, and the cluster took it out \
+                 again"
             );
             return Err(Problem::new(Exit::Refused, what)
                 .hint(format!("see what the server at {address} says, then add it again")));
