@@ -6,6 +6,7 @@ pub mod binding;
 pub mod founding;
 pub mod hello;
 pub mod protocol;
+pub mod random;
 pub mod refused;
 pub mod wire;
 
