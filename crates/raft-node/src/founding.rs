@@ -131,6 +131,8 @@ pub struct Founding {
     revision: u64,
     links: BTreeMap<ConnectionId, Link>,
     formed: Option<Formed>,
+    /// A formed cluster that this server is no founder of.
+    left_out: Option<Fact>,
     facts: BTreeSet<Fact>,
 }
 
@@ -180,6 +182,7 @@ impl Founding {
             revision: 1,
             links: BTreeMap::new(),
             formed: None,
+            left_out: None,
             facts: BTreeSet::new(),
         };
         founding.conclude(out);
@@ -195,6 +198,7 @@ impl Founding {
             revision: 1,
             links: BTreeMap::new(),
             formed: Some(formed),
+            left_out: None,
             facts: BTreeSet::new(),
         }
     }
@@ -235,6 +239,16 @@ impl Founding {
     pub fn waiting_line(&self) -> Option<String> {
         if self.formed.is_some() {
             return None;
+        }
+        match &self.left_out {
+            Some(Fact::Replaced { address, member }) => {
+                let (remove, add) = (remove_command(address, member), add_command(address, member));
+                return Some(format!("waiting to be replaced: {remove}, then {add}"));
+            }
+            Some(Fact::NotFounder { address, member }) => {
+                return Some(format!("waiting to be added: {}", add_command(address, member)));
+            }
+            _ => {}
         }
         if !self.list.contains_key(&self.own.address) {
             let member = self.list.keys().next().map_or("ADDRESS", String::as_str);
@@ -316,7 +330,7 @@ impl Founding {
             self.tell(Fact::WrongHash { member }, out);
         } else if formed.founders.contains(&self.own) {
             self.form(formed, out);
-        } else {
+        } else if self.left_out.is_none() {
             let address = self.own.address.clone();
             let is_replaced = formed.founders.iter().any(|founder| founder.address == address);
             let fact = if is_replaced {
@@ -324,6 +338,7 @@ impl Founding {
             } else {
                 Fact::NotFounder { address, member }
             };
+            self.left_out = Some(fact.clone());
             self.tell(fact, out);
         }
     }

@@ -3,11 +3,13 @@
 
 pub mod address;
 pub mod binding;
+pub mod client_core;
 pub mod founding;
 pub mod hello;
 pub mod protocol;
 pub mod random;
 pub mod refused;
+pub mod sessions;
 pub mod wire;
 
 pub use address::{Address, AddressError, AddressList};
