@@ -3,7 +3,7 @@
 use std::process;
 use std::time::Duration;
 
-use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView};
+use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView, Served};
 
 use crate::args::address;
 use crate::errors::Problem;
@@ -117,8 +117,9 @@ pub(crate) fn addresses_of(members: &MembersView) -> String {
 
 /// Says on standard error that another server than the one asked has done it. JSON says it in
 /// the result.
-pub(crate) fn forwarded(contacted: &str, to: Option<&str>, output: &Output) {
-    if let Some(to) = to.filter(|_| !output.format.is_json()) {
+pub(crate) fn forwarded(served: &Served, output: &Output) {
+    let Served { contacted, forwarded_to } = served;
+    if let Some(to) = forwarded_to.as_ref().filter(|_| !output.format.is_json()) {
         output.note(&format!("{contacted} is not the leader, forwarded to {to}"));
     }
 }

@@ -212,5 +212,5 @@ fn quoted(text: &str) -> String {
 
 /// An address of this machine without a host.
 const fn local(port: u16) -> Address {
-    Address { host: String::new(), port }
+    Address::local(port)
 }

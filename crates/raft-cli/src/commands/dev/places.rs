@@ -54,7 +54,7 @@ impl Places {
     }
 
     pub(super) fn data_of(&self, address: &Address) -> PathBuf {
-        self.dir.join(address.port.to_string())
+        self.dir.join(address.port().to_string())
     }
 
     /// What starts this server by hand.

@@ -1,0 +1,148 @@
+//! Facts for people, one a line.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Something worth a line on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Where the data lies, who this member is, what was found at start.
+    Fact(String),
+    /// Where this node listens.
+    Listening {
+        /// The address as given.
+        address: String,
+        /// Whether only this machine reaches it.
+        loopback: bool,
+    },
+    /// A new cluster is not complete yet.
+    WaitingForFounders {
+        /// Who is missing.
+        missing: Vec<String>,
+        /// How many founders there are.
+        of: usize,
+    },
+    /// This server waits to be added to a cluster.
+    WaitingToBeAdded {
+        /// Its address.
+        address: String,
+        /// A member to ask, if one is known.
+        member: Option<String>,
+    },
+    /// Who leads.
+    Leads {
+        /// The leader's address.
+        address: String,
+        /// Its term.
+        term: u64,
+        /// Whether it is this member.
+        own: bool,
+    },
+    /// Nobody leads, as far as this member knows.
+    NoLeader {
+        /// The term.
+        term: u64,
+    },
+    /// This member is not part of its cluster any more.
+    Removed {
+        /// The index of the configuration that left it out.
+        at: u64,
+        /// Its address.
+        address: String,
+    },
+    /// A peer is refused, or refuses.
+    Peer(String),
+    /// Lines were not written because nobody read them.
+    LinesSkipped {
+        /// How many.
+        count: u64,
+    },
+    /// Lines are not written any more.
+    OutputClosed {
+        /// Why.
+        error: String,
+    },
+    /// The shown mark could not be written: lines may be shown again after a restart.
+    MarkFailed {
+        /// Why.
+        error: String,
+    },
+    /// The disk takes no more; writes wait.
+    NoSpace {
+        /// Path, bytes needed, and what next.
+        what: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fact(fact) | Self::Peer(fact) => f.write_str(fact),
+            Self::Listening { address, loopback: true } => {
+                write!(f, "listening at {address}, this machine only")
+            }
+            Self::Listening { address, loopback: false } => write!(f, "listening at {address}"),
+            Self::WaitingForFounders { missing, of } => {
+                let most = of / 2 + 1;
+                let later = match of {
+                    1 | 2 => format!("later all {of} are needed"),
+                    _ => format!("later any {most} of {of} will do"),
+                };
+                let missing = missing.join(", ");
+                write!(
+                    f,
+                    "waiting for {missing} (a new cluster needs all of its members once; {later})"
+                )
+            }
+            Self::WaitingToBeAdded { address, member } => {
+                let member = member.as_deref().unwrap_or("<a member>");
+                write!(
+                    f,
+                    "{address} belongs to no cluster yet; add it with: \
+                     raft -C addserver -m '{address}' -S '{member}'"
+                )
+            }
+            Self::Leads { term, own: true, .. } => write!(f, "this server leads in term {term}"),
+            Self::Leads { address, term, own: false } => write!(f, "{address} leads in term {term}"),
+            Self::NoLeader { term } => write!(f, "no leader in term {term}"),
+            Self::Removed { at, address } => write!(
+                f,
+                "removed from the cluster at index {at}; add it again with: \
+                 raft -C addserver -m '{address}' -S <a member>"
+            ),
+            Self::LinesSkipped { count } => {
+                write!(f, "{count} lines were not written because nobody read the output")
+            }
+            Self::OutputClosed { error } => {
+                write!(f, "no more lines are written: the output is closed ({error})")
+            }
+            Self::MarkFailed { error } => write!(
+                f,
+                "the shown mark could not be written ({error}): lines may repeat after a restart"
+            ),
+            Self::NoSpace { what } => f.write_str(what),
+        }
+    }
+}
+
+/// Where notices go; shared by the threads of a node.
+#[derive(Clone)]
+pub(super) struct Notices(Arc<Mutex<Box<dyn FnMut(Notice) + Send>>>);
+
+impl Notices {
+    pub(super) fn new(sink: Box<dyn FnMut(Notice) + Send>) -> Self {
+        Self(Arc::new(Mutex::new(sink)))
+    }
+
+    pub(super) fn tell(&self, notice: Notice) {
+        let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sink(notice);
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notices")
+    }
+}
