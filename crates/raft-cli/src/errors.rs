@@ -63,6 +63,9 @@ fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
         Reason::ChangeInProgress => {
             format!("one change at a time; it shows in the list when it ended: {list}")
         }
+        Reason::Removed { .. } => {
+            format!("to add it again: raft -C addserver -m '{endpoints}' -S 'ADDRESS OF A MEMBER'")
+        }
         Reason::Unreachable { address, .. } => format!("start the server at {address} first"),
         Reason::SessionLimit | Reason::Busy { .. } => "send it again later".into(),
         Reason::NoLeader

@@ -87,9 +87,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             Ended::Failed(failure) => return Err(failure),
             Ended::Removed { at, machine: kept } => {
                 machine = Some(kept);
-                let address = me.address.clone();
                 dir.set_identity(NodeState::Removed(me, at)).map_err(|error| disk(&error))?;
-                site.notices.tell(Notice::Removed { at: at.0, address });
             }
         }
     }

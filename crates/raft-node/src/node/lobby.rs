@@ -130,7 +130,7 @@ impl<'a> Lobby<'a> {
             (Some(founding), _) => founding.waiting_line(),
             (None, Standing::Removed { at }) => Some(format!(
                 "removed from its cluster at index {at}; to add it again: {}",
-                add_command(&self.own.address, "ADDRESS")
+                add_command(&self.own.address, self.other_founder())
             )),
             (None, _) => None,
         };
@@ -147,10 +147,6 @@ impl<'a> Lobby<'a> {
     fn dial_others(&mut self) {
         let Some(founding) = &self.founding else { return };
         let others: Vec<String> = founding.others().map(str::to_owned).collect();
-        if !others.is_empty() && !self.is_founder() {
-            // A server outside the list asks the members whether it was one.
-            self.speak_at = Instant::now() + PATIENCE_BEFORE_WORDS;
-        }
         for (place, address) in others.into_iter().enumerate() {
             let hello = Hello {
                 protocol: hello::Protocols::OURS,
@@ -169,8 +165,11 @@ impl<'a> Lobby<'a> {
         }
     }
 
-    fn is_founder(&self) -> bool {
-        self.site.settings.cluster.iter().any(|a| a.to_string() == self.own.address)
+    /// Somebody who may still be a member.
+    fn other_founder(&self) -> &str {
+        let NodeState::Removed(me, _) = self.dir.identity() else { return "ADDRESS" };
+        let mut founders = me.founders.iter().map(|founder| founder.address.as_str());
+        founders.find(|address| *address != self.own.address).unwrap_or("ADDRESS")
     }
 
     fn incoming(&mut self, incoming: Incoming) {

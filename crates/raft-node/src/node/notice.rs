@@ -16,20 +16,6 @@ pub enum Notice {
         /// Whether only this machine reaches it.
         loopback: bool,
     },
-    /// A new cluster is not complete yet.
-    WaitingForFounders {
-        /// Who is missing.
-        missing: Vec<String>,
-        /// How many founders there are.
-        of: usize,
-    },
-    /// This server waits to be added to a cluster.
-    WaitingToBeAdded {
-        /// Its address.
-        address: String,
-        /// A member to ask, if one is known.
-        member: Option<String>,
-    },
     /// Who leads.
     Leads {
         /// The leader's address.
@@ -43,13 +29,6 @@ pub enum Notice {
     NoLeader {
         /// The term.
         term: u64,
-    },
-    /// This member is not part of its cluster any more.
-    Removed {
-        /// The index of the configuration that left it out.
-        at: u64,
-        /// Its address.
-        address: String,
     },
     /// A peer is refused, or refuses.
     Peer(String),
@@ -83,34 +62,9 @@ impl fmt::Display for Notice {
                 write!(f, "listening at {address}, this machine only")
             }
             Self::Listening { address, loopback: false } => write!(f, "listening at {address}"),
-            Self::WaitingForFounders { missing, of } => {
-                let most = of / 2 + 1;
-                let later = match of {
-                    1 | 2 => format!("later all {of} are needed"),
-                    _ => format!("later any {most} of {of} will do"),
-                };
-                let missing = missing.join(", ");
-                write!(
-                    f,
-                    "waiting for {missing} (a new cluster needs all of its members once; {later})"
-                )
-            }
-            Self::WaitingToBeAdded { address, member } => {
-                let member = member.as_deref().unwrap_or("<a member>");
-                write!(
-                    f,
-                    "{address} belongs to no cluster yet; add it with: \
-                     raft -C addserver -m '{address}' -S '{member}'"
-                )
-            }
             Self::Leads { term, own: true, .. } => write!(f, "this server leads in term {term}"),
             Self::Leads { address, term, own: false } => write!(f, "{address} leads in term {term}"),
             Self::NoLeader { term } => write!(f, "no leader in term {term}"),
-            Self::Removed { at, address } => write!(
-                f,
-                "removed from the cluster at index {at}; add it again with: \
-                 raft -C addserver -m '{address}' -S <a member>"
-            ),
             Self::LinesSkipped { count } => {
                 write!(f, "{count} lines were not written because nobody read the output")
             }
