@@ -58,7 +58,9 @@ pub(crate) fn select(
         ))
         .hint(format!(
             "name it exactly as in {}: {} HOST:{}",
-            flags.cluster, flags.listen, listen.port()
+            flags.cluster,
+            flags.listen,
+            listen.port()
         ))),
         several => {
             let names: Vec<String> = several.iter().map(ToString::to_string).collect();
@@ -98,7 +100,8 @@ fn joiner(cluster: &[Address], listen: &Address, flags: Flags) -> Result<Selecti
 
 /// What is wrong with a list whoever reads it.
 fn check(cluster: &[Address], flags: Flags) -> Result<(), Problem> {
-    if let Some(entry) = cluster.iter().find(|entry| is_wildcard(entry.host().unwrap_or_default())) {
+    if let Some(entry) = cluster.iter().find(|entry| is_wildcard(entry.host().unwrap_or_default()))
+    {
         return Err(Problem::usage(format!(
             "{} has {entry}, which no other member can dial",
             flags.cluster

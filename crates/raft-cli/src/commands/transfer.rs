@@ -14,7 +14,8 @@ pub(crate) fn run(ask: &Ask, to: Option<&Target>, output: &Output) -> Result<(),
     };
     let client = ask.client(output)?;
     ask::on_interrupt("interrupted: leadership may still be handed over", output)?;
-    let (leader, served) = client.transfer(to.as_ref()).wait().map_err(|error| ask.problem(&error, "handed over"))?;
+    let (leader, served) =
+        client.transfer(to.as_ref()).wait().map_err(|error| ask.problem(&error, "handed over"))?;
     ask::forwarded(&served, output);
     let object = json!({
         "leader": leader,

@@ -100,7 +100,8 @@ impl Builder {
     /// made.
     pub fn start(self, machine: impl Apply) -> Result<Node, Failure> {
         let address = self.checked_address()?;
-        let disk = Arc::new(RealDisk::open(&self.dir).map_err(|error| disk_failure(&self.dir, &error))?);
+        let disk =
+            Arc::new(RealDisk::open(&self.dir).map_err(|error| disk_failure(&self.dir, &error))?);
         let holder = Holder { pid: std::process::id(), address: address.to_string() };
         let dir = DataDir::open(disk, holder)?;
         let listeners = listen::listen(&address).map_err(|error| Failure {

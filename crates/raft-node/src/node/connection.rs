@@ -167,7 +167,8 @@ impl Connection {
             trusted: Cell::new(false),
             tasks: RefCell::default(),
         });
-        let reader = tokio::task::spawn_local(read(Rc::clone(&connection), decoder, incoming.clone()));
+        let reader =
+            tokio::task::spawn_local(read(Rc::clone(&connection), decoder, incoming.clone()));
         let flusher = tokio::task::spawn_local(flush(Rc::clone(&connection), incoming));
         *connection.tasks.borrow_mut() = vec![reader.abort_handle(), flusher.abort_handle()];
         connection

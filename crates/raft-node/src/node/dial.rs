@@ -173,8 +173,7 @@ pub(super) async fn meet(
     cluster: u128,
     patience: Duration,
 ) -> Result<u128, Reason> {
-    let unreachable =
-        |error: String| Reason::Unreachable { address: address.to_owned(), error };
+    let unreachable = |error: String| Reason::Unreachable { address: address.to_owned(), error };
     let (_, welcome) = greet(address, hello, patience).await.map_err(|error| match error {
         DialError::Refused => unreachable("nobody listens there".into()),
         DialError::Unwelcome(refused) => Reason::Invalid(refused.to_string()),

@@ -111,8 +111,11 @@ async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failu
 }
 
 fn tell_who(site: &Site, me: &MemberIdentity) {
-    site.notices
-        .tell(Notice::Fact(format!("member {} of cluster {:016x}", me.id, (me.cluster >> 64) as u64)));
+    site.notices.tell(Notice::Fact(format!(
+        "member {} of cluster {:016x}",
+        me.id,
+        (me.cluster >> 64) as u64
+    )));
     let founders: Vec<&str> = me.founders.iter().map(|founder| founder.address.as_str()).collect();
     let given = &site.settings.cluster;
     let same = given.len() == founders.len()
@@ -141,8 +144,7 @@ fn parts(
         ..Config::new(me.id)
     };
     let boot_of = |peer: &raft_log::PeerBoot| {
-        let boot =
-            Boot { incarnation: peer.incarnation, epoch: peer.epoch, nonce: peer.nonce };
+        let boot = Boot { incarnation: peer.incarnation, epoch: peer.epoch, nonce: peer.nonce };
         (peer.id, boot)
     };
     let table = log.recovered.peers.iter().map(boot_of).collect();
@@ -153,8 +155,8 @@ fn parts(
     let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
     let spares = log.spares.clone();
     let wal = Wal::start(log.writer, Arc::clone(&wal_wake)).map_err(|error| disk(&error))?;
-    let helper = Helper::start(log.reader, log.spares, site.sender.clone())
-        .map_err(|error| disk(&error))?;
+    let helper =
+        Helper::start(log.reader, log.spares, site.sender.clone()).map_err(|error| disk(&error))?;
     Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
 }
 
@@ -181,8 +183,7 @@ fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Failu
 /// The configuration at index 0: all founders vote.
 fn founding(me: &MemberIdentity) -> Membership {
     let founders = me.founders.iter().enumerate().map(|(position, founder)| {
-        let member =
-            Member { address: founder.address.clone(), incarnation: founder.incarnation };
+        let member = Member { address: founder.address.clone(), incarnation: founder.incarnation };
         (NodeId(position as u64 + 1), member)
     });
     Membership::founding(founders.collect())

@@ -79,12 +79,8 @@ impl<'a> Lobby<'a> {
                 (Standing::New, Some(Founding::new(own, &list, &mut outputs)))
             }
         };
-        let own = Party {
-            cluster: dir.identity().cluster(),
-            incarnation,
-            address,
-            ..Party::default()
-        };
+        let own =
+            Party { cluster: dir.identity().cluster(), incarnation, address, ..Party::default() };
         Self {
             site,
             dir,
@@ -245,8 +241,7 @@ impl<'a> Lobby<'a> {
 
     /// Another founder, or a member of a cluster that stands.
     fn met(&mut self, id: u64, party: &Party) {
-        let founder =
-            Founder { address: party.address.clone(), incarnation: party.incarnation };
+        let founder = Founder { address: party.address.clone(), incarnation: party.incarnation };
         if let Some(founding) = &mut self.founding {
             founding.connected(ConnectionId(id), founder, &mut self.outputs);
         }

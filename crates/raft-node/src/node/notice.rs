@@ -63,7 +63,9 @@ impl fmt::Display for Notice {
             }
             Self::Listening { address, loopback: false } => write!(f, "listening at {address}"),
             Self::Leads { term, own: true, .. } => write!(f, "this server leads in term {term}"),
-            Self::Leads { address, term, own: false } => write!(f, "{address} leads in term {term}"),
+            Self::Leads { address, term, own: false } => {
+                write!(f, "{address} leads in term {term}")
+            }
             Self::NoLeader { term } => write!(f, "no leader in term {term}"),
             Self::LinesSkipped { count } => {
                 write!(f, "{count} lines were not written because nobody read the output")

@@ -45,7 +45,15 @@ impl Site {
         ready: Arc<Ready>,
         (sender, incoming): (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
     ) -> Self {
-        Self { settings, notices, ready, incoming, sender, last_connection: 0, told: BTreeSet::new() }
+        Self {
+            settings,
+            notices,
+            ready,
+            incoming,
+            sender,
+            last_connection: 0,
+            told: BTreeSet::new(),
+        }
     }
 
     /// Accepts from these listeners for as long as the node runs.

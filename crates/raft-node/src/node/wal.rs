@@ -58,8 +58,9 @@ impl Wal {
             wake,
         });
         let theirs = Arc::clone(&shared);
-        let thread =
-            std::thread::Builder::new().name("raft-wal".into()).spawn(move || run(writer, &theirs))?;
+        let thread = std::thread::Builder::new()
+            .name("raft-wal".into())
+            .spawn(move || run(writer, &theirs))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -153,11 +154,7 @@ fn run(mut writer: LogWriter, shared: &Shared) {
 
 /// Waits for room as long as it takes: what was queued was admitted, and is neither lost nor
 /// refused by a disk that is full for now.
-fn write_all(
-    writer: &mut LogWriter,
-    writes: &[Write],
-    shared: &Shared,
-) -> Result<(), WriteError> {
+fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Result<(), WriteError> {
     let mut told = false;
     loop {
         match writer.write(writes) {

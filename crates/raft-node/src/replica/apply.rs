@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use raft_core::{ChangeOutcome, EntryKind, EntryMeta, Index, Input, LogId, Membership, RequestId, Time};
+use raft_core::{
+    ChangeOutcome, EntryKind, EntryMeta, Index, Input, LogId, Membership, RequestId, Time,
+};
 use raft_log::{Entry, Kind, encoded_len};
 
 use super::{Context, Effect, Replica};
@@ -83,7 +85,9 @@ impl Machine {
         let at = LogId { term: entry.term, index: entry.index };
         let done = match entry.kind {
             Kind::NOOP => (None, Vec::new()),
-            Kind::COMMAND => self.command(at, &entry.payload).ok_or("a command without its header")?,
+            Kind::COMMAND => {
+                self.command(at, &entry.payload).ok_or("a command without its header")?
+            }
             Kind::SESSION => {
                 let answer = self.session(at.index, &entry.payload);
                 (Some(answer.ok_or("a session entry of unknown form")?), Vec::new())

@@ -105,11 +105,17 @@ impl Replica {
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
-                self.admit(Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() }, fx);
+                self.admit(
+                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
+                    fx,
+                );
             }
             Request::EndSession { session } => {
                 let header = [&[2][..], &session.to_le_bytes()].concat().into();
-                self.admit(Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() }, fx);
+                self.admit(
+                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
+                    fx,
+                );
             }
             Request::Write { session, sequence, lowest_unacknowledged, command } => {
                 // A repetition of what is applied gets the first answer without another entry.
@@ -182,7 +188,9 @@ impl Replica {
         let held = self.buffer.bytes();
         let max = self.limits.uncommitted_bytes_max;
         if uncommitted > max || held > 3 * max {
-            return Some(Reason::Busy { what: "the log has too much that is not committed".into() });
+            return Some(Reason::Busy {
+                what: "the log has too much that is not committed".into(),
+            });
         }
         let unapplied = self.raft.commit_index().0.saturating_sub(self.machine.applied().0);
         if unapplied > self.limits.unapplied_entries_max {
@@ -194,7 +202,8 @@ impl Replica {
     /// Whether this member *and* a quorum can hold so many more bytes of log.
     fn has_room(&self, bytes: u64) -> bool {
         let room = |id| {
-            let free = if id == self.clients.id { Some(&self.own_free) } else { self.free.get(&id) };
+            let free =
+                if id == self.clients.id { Some(&self.own_free) } else { self.free.get(&id) };
             free.is_none_or(|free| *free >= bytes)
         };
         self.own_free >= bytes && self.membership().is_quorum(room)
@@ -264,7 +273,8 @@ impl Replica {
         result: Result<u128, Reason>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(Meeting { origin, request, address }) = self.clients.meetings.remove(&number) else {
+        let Some(Meeting { origin, request, address }) = self.clients.meetings.remove(&number)
+        else {
             return;
         };
         match result {
@@ -302,7 +312,9 @@ impl Replica {
     ) {
         let Some((address, origins)) = self.clients.changes.remove(&request) else { return };
         let answer = match result {
-            Ok(ChangeOutcome::Added { id, address }) => Answer::Changed(Changed::Added { id, address }),
+            Ok(ChangeOutcome::Added { id, address }) => {
+                Answer::Changed(Changed::Added { id, address })
+            }
             Ok(ChangeOutcome::Removed { id, address }) => {
                 Answer::Changed(Changed::Removed { id, address })
             }
@@ -442,7 +454,12 @@ impl Clients {
             let index = buffer.append(first.term, queued.kind, &[&queued.header, &queued.command]);
             debug_assert_eq!(index.0, first.index.0 + offset as u64);
             let bytes = queued.size() as u64;
-            self.pending.push_back(Pending { index, term: first.term, origin: queued.origin, bytes });
+            self.pending.push_back(Pending {
+                index,
+                term: first.term,
+                origin: queued.origin,
+                bytes,
+            });
         }
     }
 
@@ -480,7 +497,11 @@ impl Clients {
             fx.push(refuse(pending.origin, Outcome::Unknown, Reason::LeaderLost));
         }
         for (_, meeting) in std::mem::take(&mut self.meetings) {
-            fx.push(refuse(meeting.origin, Outcome::NotApplied, Reason::NotLeader { leader: None }));
+            fx.push(refuse(
+                meeting.origin,
+                Outcome::NotApplied,
+                Reason::NotLeader { leader: None },
+            ));
         }
     }
 

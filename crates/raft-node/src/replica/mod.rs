@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{
-    Config, EntryKind, EntryMeta, Index, Input, Lane, LogId, Membership, Message, NodeId, Output, Raft,
-    Recovered, Time,
+    Config, EntryKind, EntryMeta, Index, Input, Lane, LogId, Membership, Message, NodeId, Output,
+    Raft, Recovered, Time,
 };
 use raft_log::{Kind, LogBuffer};
 
@@ -124,7 +124,12 @@ impl Replica {
 
     /// Takes events in order, then proposes all that clients sent in one batch, applies what is
     /// committed within a budget, and asks for at most one write.
-    pub fn step(&mut self, now: Time, events: impl IntoIterator<Item = Event>, fx: &mut Vec<Effect>) {
+    pub fn step(
+        &mut self,
+        now: Time,
+        events: impl IntoIterator<Item = Event>,
+        fx: &mut Vec<Effect>,
+    ) {
         for event in events {
             self.take(now, event, fx);
         }
@@ -248,7 +253,9 @@ impl Replica {
                 fx.push(Effect::Send { to, message, entries });
             }
             Output::Persist(persist) => self.merged.add(persist),
-            Output::Proposed { first, count } => self.clients.proposed(first, count, &mut self.buffer),
+            Output::Proposed { first, count } => {
+                self.clients.proposed(first, count, &mut self.buffer)
+            }
             Output::ProposeRefused(why) => {
                 let reason = self.propose_refused(why);
                 self.clients.refuse_batch(&reason, fx);

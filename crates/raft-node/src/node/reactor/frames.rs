@@ -30,7 +30,9 @@ impl Reactor<'_> {
 
     pub(super) fn frames(&mut self, id: u64, frames: Vec<Frame>) {
         for frame in frames {
-            let Some(party) = self.connections.get(&id).map(|peerage| peerage.party) else { return };
+            let Some(party) = self.connections.get(&id).map(|peerage| peerage.party) else {
+                return;
+            };
             if let Err(what) = self.frame(id, party, frame) {
                 self.site.notices.tell(Notice::Peer(format!("a connection was closed: {what}")));
                 self.drop_connection(id);

@@ -176,11 +176,8 @@ impl<'a> Reactor<'a> {
             tokio::task::yield_now().await;
             return;
         }
-        let deadline = [
-            self.parts.replica.next_deadline(),
-            self.parts.binding.next_deadline(),
-            self.stop_by,
-        ];
+        let deadline =
+            [self.parts.replica.next_deadline(), self.parts.binding.next_deadline(), self.stop_by];
         let deadline = deadline.into_iter().flatten().min();
         let at = self.instant(deadline);
         let wake = Arc::clone(&self.parts.wal_wake);
