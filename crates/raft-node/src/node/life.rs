@@ -86,7 +86,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             Ended::Stopped => return Ok(()),
             Ended::Failed(failure) => return Err(failure),
             Ended::Removed { at, machine: kept } => {
-                machine = Some(kept);
+                machine = Some(*kept);
                 dir.set_identity(NodeState::Removed(me, at)).map_err(|error| disk(&error))?;
             }
         }

@@ -84,10 +84,13 @@ impl fmt::Display for Notice {
 
 /// Where notices go; shared by the threads of a node.
 #[derive(Clone)]
-pub(super) struct Notices(Arc<Mutex<Box<dyn FnMut(Notice) + Send>>>);
+pub(super) struct Notices(Arc<Mutex<NoticeSink>>);
+
+/// Takes notices, one after the other.
+pub(super) type NoticeSink = Box<dyn FnMut(Notice) + Send>;
 
 impl Notices {
-    pub(super) fn new(sink: Box<dyn FnMut(Notice) + Send>) -> Self {
+    pub(super) fn new(sink: NoticeSink) -> Self {
         Self(Arc::new(Mutex::new(sink)))
     }
 

@@ -52,7 +52,7 @@ pub(super) enum Ended {
     /// It was asked to stop, and has handed leadership over if it could.
     Stopped,
     /// It was removed; its state machine may be wanted again.
-    Removed { at: Index, machine: Machine },
+    Removed { at: Index, machine: Box<Machine> },
     /// It must not go on.
     Failed(Failure),
 }
@@ -345,7 +345,9 @@ impl<'a> Reactor<'a> {
         match end {
             End::Stopped => Ended::Stopped,
             End::Failed(failure) => Ended::Failed(failure),
-            End::Removed(at) => Ended::Removed { at, machine: self.parts.replica.into_machine() },
+            End::Removed(at) => {
+                Ended::Removed { at, machine: Box::new(self.parts.replica.into_machine()) }
+            }
         }
     }
 }
