@@ -1,6 +1,6 @@
 //! A cluster in memory: every step of every member, in an order that the script decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use raft_core::{
@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) lines: Vec<Line>,
     /// The state machine of a member answers at once, unless a script does it.
     pub(crate) applies_itself: bool,
+    /// Members whose disks finish nothing, unless a script says `persist`.
+    pub(crate) hung: BTreeSet<NodeId>,
     payloads: u64,
 }
 
@@ -321,7 +323,8 @@ impl Cluster {
         for _ in 0..EVENTS_MAX {
             let among = |e: &Envelope| ids.contains(&e.from) && ids.contains(&e.to);
             let node_with = |busy: fn(&Node) -> bool| {
-                ids.iter().copied().find(|id| self.nodes.get(id).is_some_and(busy))
+                let disks = ids.iter().copied().filter(|id| !self.hung.contains(id));
+                disks.into_iter().find(|id| self.nodes.get(id).is_some_and(busy))
             };
             if let Some(at) = self.network.flight.iter().position(among) {
                 let envelope = self.network.flight.remove(at);

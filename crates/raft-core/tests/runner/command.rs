@@ -111,6 +111,10 @@ pub(crate) enum Command {
         #[arg(key)]
         n: Option<usize>,
     },
+    /// The disks of these members finish nothing any more, except by `persist` with a name.
+    Hang(Vec<Id>),
+    /// They work again.
+    Unhang(Vec<Id>),
     /// Delivers, persists and reads until all is quiet, among these members or all.
     Stabilize(#[arg(pos, many, optional)] Vec<Id>),
     /// The connection that the first dialled to the second: `up` or `down`.
@@ -145,7 +149,7 @@ pub(crate) enum Command {
         #[arg(key)]
         n: Option<usize>,
     },
-    /// Asks to add a member: `add n1 :9994 request=1`.
+    /// Asks to add a member: `add n1 9994 request=1`.
     Add {
         id: Id,
         address: String,
@@ -219,7 +223,11 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Tick(millis) => cluster.pass(millis, false)?,
         Command::Timeout(id) => cluster.timeout(id.0)?,
         Command::Persist { id, upto, n } => {
+            let skips = |cluster: &Cluster, at: NodeId| id.is_none() && cluster.hung.contains(&at);
             for id in named(cluster, &id.into_iter().collect::<Vec<_>>()) {
+                if skips(cluster, id) {
+                    continue;
+                }
                 cluster.persist(id, upto, n.unwrap_or(usize::MAX))?;
             }
         }
@@ -227,6 +235,8 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
             let ids = named(cluster, &ids);
             cluster.stabilize(&ids)?;
         }
+        Command::Hang(ids) => cluster.hung.extend(ids.iter().map(|id| id.0)),
+        Command::Unhang(ids) => cluster.hung.retain(|id| !ids.contains(&Id(*id))),
         Command::ReadLog { id, n } => cluster.answer_read(id.0, n.unwrap_or(usize::MAX))?,
         Command::Propose { id, count, size } => {
             cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
@@ -413,8 +423,8 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         }
         Command::Applied(id, index) => (id, Input::Applied(Index(index))),
         Command::Add { id, address, request, incarnation } => {
-            let port = address.trim_start_matches(':').parse().unwrap_or(0);
-            let member = Member { address, incarnation: incarnation.unwrap_or(port) };
+            let port = address.parse().unwrap_or(0);
+            let member = Member { address: format!(":{address}"), incarnation: incarnation.unwrap_or(port) };
             let change = Change::Add(member);
             (id, Input::ChangeMembership { request: RequestId(request), change })
         }
