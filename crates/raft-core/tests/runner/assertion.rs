@@ -57,7 +57,7 @@ fn value(key: &str, node: &Node, raft: &Raft, now: Time) -> Result<String, Strin
         };
     }
     Ok(match key {
-        "role" => format::role(status.role).to_owned(),
+        "role" => status.role.to_string(),
         "term" => status.term.to_string(),
         "leader" => format::optional(status.leader),
         "vote" => format::optional(raft.hard_state().voted_for),

@@ -70,7 +70,8 @@ impl Cluster {
 
     /// Founders n1 to n`voters`, and learners after them; all stopped.
     pub(crate) fn found(&mut self, voters: u64, learners: u64, config: &Config) {
-        let member = |id: u64| Member { address: format!(":{}", 9990 + id), incarnation: id.into() };
+        let member =
+            |id: u64| Member { address: format!(":{}", 9990 + id), incarnation: id.into() };
         let members = (1..=voters + learners).map(|id| (NodeId(id), member(id))).collect();
         let mut founding = Membership::founding(members);
         founding.voters.retain(|id| id.0 <= voters);
@@ -243,12 +244,14 @@ impl Cluster {
                 let read = Read { request, first, last, bytes_max };
                 self.node_mut(id)?.reads.push_back(read);
             }
-            Output::RoleChanged { role: RoleKind::Leader, term, .. } => {
-                let node = self.nodes.get(&id).ok_or("gone")?;
-                self.safety.on_leader(node, term)?;
+            Output::RoleChanged { role, term, .. } => {
+                self.node_mut(id)?.leads = role == RoleKind::Leader;
+                if role == RoleKind::Leader {
+                    let node = self.nodes.get(&id).ok_or("gone")?;
+                    self.safety.on_leader(node, term)?;
+                }
             }
             Output::ProposeRefused(_)
-            | Output::RoleChanged { .. }
             | Output::MembershipChanged { .. }
             | Output::ChangeEnded { .. }
             | Output::ChangeUnknown { .. }

@@ -247,19 +247,17 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
                 assertion::check(cluster.node(id.0)?, cluster.now, &facts)?;
             }
         }
-        Command::Disk { .. }
-        | Command::Restart(_)
-        | Command::Join(_)
-        | Command::Crash { .. } => life(cluster, command)?,
+        Command::Disk { .. } | Command::Restart(_) | Command::Join(_) | Command::Crash { .. } => {
+            life(cluster, command)?
+        }
         Command::Flight
         | Command::Status(_)
         | Command::Log(_)
         | Command::Durable(_)
         | Command::Membership(_) => show(cluster, command)?,
-        Command::Partition(_)
-        | Command::Cut(..)
-        | Command::Heal
-        | Command::Link(..) => wire(cluster, command)?,
+        Command::Partition(_) | Command::Cut(..) | Command::Heal | Command::Link(..) => {
+            wire(cluster, command)?
+        }
         Command::Refused(..)
         | Command::Writable(..)
         | Command::Sent { .. }
@@ -273,9 +271,21 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
 
 fn found(cluster: &mut Cluster, command: &Command) -> Done {
     let Command::Cluster {
-        word, n, learners, leader, apply, seed,
-        append_bytes_max, inflight_bytes_max, inflight_appends_max, tail_bytes_max, join_patience,
-    } = command.clone() else { return Ok(()) };
+        word,
+        n,
+        learners,
+        leader,
+        apply,
+        seed,
+        append_bytes_max,
+        inflight_bytes_max,
+        inflight_appends_max,
+        tail_bytes_max,
+        join_patience,
+    } = command.clone()
+    else {
+        return Ok(());
+    };
     let mut config = Config::new(NodeId(1));
     config.append_bytes_max = append_bytes_max.unwrap_or(config.append_bytes_max);
     config.inflight_bytes_max = inflight_bytes_max.unwrap_or(config.inflight_bytes_max);
@@ -424,7 +434,8 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         Command::Applied(id, index) => (id, Input::Applied(Index(index))),
         Command::Add { id, address, request, incarnation } => {
             let port = address.parse().unwrap_or(0);
-            let member = Member { address: format!(":{address}"), incarnation: incarnation.unwrap_or(port) };
+            let member =
+                Member { address: format!(":{address}"), incarnation: incarnation.unwrap_or(port) };
             let change = Change::Add(member);
             (id, Input::ChangeMembership { request: RequestId(request), change })
         }
@@ -506,7 +517,7 @@ fn show(cluster: &mut Cluster, command: &Command) -> Done {
             Command::Durable(_) => {
                 format!("{id}  {}  {}", node.disk.hard_state, format::log(&node.disk.log))
             }
-            _ => format!("{id}  {}", format::membership(node.membership())),
+            _ => format!("{id}  {}", node.membership()),
         };
         cluster.say(true, text);
     }

@@ -55,6 +55,8 @@ pub(crate) struct Node {
     /// The log as the driver holds it: the core's own outputs are its only source.
     pub(crate) log: Vec<Entry>,
     pub(crate) applied: u64,
+    /// Whether it leads, at this very place among its outputs.
+    pub(crate) leads: bool,
     pub(crate) last_ticket: Ticket,
     /// The last index that any write since the start handed to the disk.
     pub(crate) handed_over: u64,
@@ -73,6 +75,7 @@ impl Node {
             reads: VecDeque::new(),
             log: Vec::new(),
             applied: 0,
+            leads: false,
             last_ticket: Ticket(0),
             handed_over: 0,
             ambiguous: false,
@@ -89,6 +92,7 @@ impl Node {
         self.starts += 1;
         self.log = self.disk.log.clone();
         self.applied = 0;
+        self.leads = false;
         self.last_ticket = Ticket(0);
         self.handed_over = self.log.len() as u64;
         let seed = seed.wrapping_mul(1000) + self.starts * 100 + self.id().0;
