@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use raft_core::{
     AppendEntries, Config, EntryKind, EntryMeta, Index, Input, Lane, LogId, Member, Membership,
-    Message, NodeId, Output, RoleKind, Time,
+    Message, NodeId, Output, RoleKind, Term, Time,
 };
 
 use super::format;
@@ -138,14 +138,16 @@ impl Cluster {
         if let Message::AppendEntries(append) = &envelope.message {
             let entries = append.entries.iter().cloned().zip(&envelope.payloads);
             let entries = entries.map(|(meta, payload)| Entry { meta, payload: *payload });
-            baggage.received = Some((append.prev_log_id.index.0 + 1, entries.collect()));
+            let first = append.prev_log_id.index.0.saturating_add(1);
+            baggage.received = Some((first, entries.collect()));
         }
         let input = Input::Receive { from: envelope.from, message: envelope.message.clone() };
         self.step_with(envelope.to, input, &baggage)
     }
 
-    /// Answers the oldest read with what the disk holds, at most `count` entries.
-    pub(crate) fn answer_read(&mut self, id: NodeId, count: usize) -> Done {
+    /// Answers the oldest read with what the disk holds, at most `count` entries, their terms
+    /// wrong by `skew`.
+    pub(crate) fn answer_read(&mut self, id: NodeId, count: usize, skew: u64) -> Done {
         let node = self.node_mut(id)?;
         let Some(Read { request, first, last, bytes_max }) = node.reads.pop_front() else {
             return Err(format!("{id} reads nothing"));
@@ -158,7 +160,8 @@ impl Cluster {
             if bytes > bytes_max && !entries.is_empty() {
                 break;
             }
-            entries.push(entry.meta.clone());
+            let term = Term(entry.meta.term.0 + skew);
+            entries.push(EntryMeta { term, ..entry.meta.clone() });
         }
         let baggage = Baggage { from_disk: true, ..Baggage::default() };
         self.step_with(id, Input::LogRead { request, entries }, &baggage)
@@ -335,7 +338,7 @@ impl Cluster {
             } else if let Some(id) = node_with(|node| !node.writes.is_empty()) {
                 self.persist(id, None, usize::MAX)?;
             } else if let Some(id) = node_with(|node| !node.reads.is_empty()) {
-                self.answer_read(id, usize::MAX)?;
+                self.answer_read(id, usize::MAX, 0)?;
             } else {
                 return Ok(());
             }

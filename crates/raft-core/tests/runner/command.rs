@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Change, Config, HardState, Index, Input,
-    Member, Message, NodeId, RequestId, RequestVote, Term, VoteRefusal, VoteResponse,
+    Member, Message, NodeId, RequestId, RequestVote, Term, Ticket, VoteRefusal, VoteResponse,
 };
 
 use super::cluster::Cluster;
@@ -142,10 +142,13 @@ pub(crate) enum Command {
     },
     /// The state machine has applied everything up to here.
     Applied(Id, u64),
-    /// Answers the member's oldest read, with at most `n` entries.
+    /// Says once more that everything up to a ticket is durable.
+    Persisted(Id, u64),
+    /// Answers the member's oldest read, with at most `n` entries, or with `wrong` ones.
     #[command(name = "read-log")]
     ReadLog {
         id: Id,
+        word: Option<String>,
         #[arg(key)]
         n: Option<usize>,
     },
@@ -237,7 +240,10 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         }
         Command::Hang(ids) => cluster.hung.extend(ids.iter().map(|id| id.0)),
         Command::Unhang(ids) => cluster.hung.retain(|id| !ids.contains(&Id(*id))),
-        Command::ReadLog { id, n } => cluster.answer_read(id.0, n.unwrap_or(usize::MAX))?,
+        Command::ReadLog { id, word, n } => {
+            let skew = u64::from(word.as_deref() == Some("wrong"));
+            cluster.answer_read(id.0, n.unwrap_or(usize::MAX), skew)?;
+        }
         Command::Propose { id, count, size } => {
             cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
         }
@@ -262,6 +268,7 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         | Command::Writable(..)
         | Command::Sent { .. }
         | Command::Applied(..)
+        | Command::Persisted(..)
         | Command::Add { .. }
         | Command::Remove { .. }
         | Command::Transfer(..) => input(cluster, command)?,
@@ -431,6 +438,7 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         Command::Sent { id, peer: Id(peer), through, bytes } => {
             (id, Input::Sent { peer, through: Index(through), bytes: bytes.unwrap_or(0) })
         }
+        Command::Persisted(id, ticket) => (id, Input::Persisted(Ticket(ticket))),
         Command::Applied(id, index) => (id, Input::Applied(Index(index))),
         Command::Add { id, address, request, incarnation } => {
             let port = address.parse().unwrap_or(0);
@@ -461,7 +469,7 @@ fn inject(cluster: &mut Cluster, command: &Command) -> Done {
     let entries = entries.unwrap_or_default().0;
     let request = RequestVote { term, last_log_id: last, transfer: word.is_some() };
     let vote = VoteResponse { term, refusal: word.map(|_| VoteRefusal::StaleTerm) };
-    let payloads = entries.iter().zip(prev.index.0 + 1..);
+    let payloads = entries.iter().zip(prev.index.0.wrapping_add(1)..);
     let payloads = payloads.map(|(entry, index)| invented_payload(index, entry.term)).collect();
     let response = |result| {
         let last_index = last.index;
