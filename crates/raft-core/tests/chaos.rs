@@ -5,6 +5,8 @@
 //! `CHAOS_SEED=17 cargo test -p raft-core --test chaos` replays one run,
 //! `CHAOS_RUNS=5000` makes more of them.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../src/rng.rs"]
 mod rng;
 
@@ -37,12 +39,14 @@ struct Write {
 
 #[derive(Default)]
 struct Machine {
-    raft: Option<Raft>,
+    raft: Option<Box<Raft>>,
     boots: u64,
     log: Vec<Entry>,
     disk: Disk,
     writes: VecDeque<Write>,
     removed: bool,
+    /// When it wants its timer.
+    deadline: Option<u64>,
 }
 
 enum Event {
@@ -169,7 +173,9 @@ impl Sim {
         }
         machine.boots += 1;
         machine.log = disk.log;
-        machine.raft = Some(Raft::restore(config, recovered, seed, Time(self.now)));
+        let raft = Box::new(Raft::restore(config, recovered, seed, Time(self.now)));
+        machine.deadline = raft.next_deadline().map(|at| at.0);
+        machine.raft = Some(raft);
         let others: Vec<NodeId> =
             self.machines.keys().copied().filter(|&peer| peer != id).collect();
         for peer in others {
@@ -181,6 +187,7 @@ impl Sim {
     fn crash(&mut self, id: NodeId) {
         let survives = self.rng.below(3);
         let machine = self.machines.get_mut(&id).unwrap();
+        machine.deadline = None;
         if machine.raft.take().is_none() {
             return;
         }
@@ -246,7 +253,9 @@ impl Sim {
         raft.step(Time(self.now), input, &mut outputs);
         assert!(!timer || raft.next_deadline().is_none_or(|at| at > Time(self.now)), "a hot loop");
         let commit = raft.commit_index();
-        self.machines.get_mut(&id).unwrap().raft = Some(raft);
+        let machine = self.machines.get_mut(&id).unwrap();
+        machine.deadline = raft.next_deadline().map(|at| at.0);
+        machine.raft = Some(raft);
         for output in outputs {
             if self.verbose {
                 println!("{:>6} {id} {output}", self.now);
@@ -297,10 +306,8 @@ impl Sim {
                 }
             }
             Output::Apply { through } => {
-                if self.rng.below(3) > 0 {
-                    let boots = machine.boots;
-                    self.at(1, Event::Applied { at: id, boots, through });
-                }
+                let (boots, delay) = (machine.boots, 1 + self.rng.below(30));
+                self.at(delay, Event::Applied { at: id, boots, through });
             }
             Output::ReadLog { request, first, last, .. } => {
                 let boots = machine.boots;
@@ -428,8 +435,12 @@ impl Sim {
         }
     }
 
+    fn ids(&self) -> Vec<NodeId> {
+        self.machines.keys().copied().collect()
+    }
+
     fn any(&mut self) -> NodeId {
-        let ids: Vec<NodeId> = self.machines.keys().copied().collect();
+        let ids = self.ids();
         ids[self.rng.below(ids.len() as u64) as usize]
     }
 
@@ -438,7 +449,7 @@ impl Sim {
         match self.rng.below(if self.calm { 10 } else { 24 }) {
             0..10 => {
                 let sizes = vec![50; 1 + self.rng.below(5) as usize];
-                for id in self.machines.keys().copied().collect::<Vec<_>>() {
+                for id in self.ids() {
                     self.step(id, Input::Propose { sizes: sizes.clone() });
                 }
             }
@@ -466,7 +477,7 @@ impl Sim {
                 let address = 100 + self.machines.len() as u64 + self.rng.below(2);
                 let removes = kind < 21 || self.machines.len() > 9;
                 let change = if removes { Change::Remove(b) } else { Change::Add(member(address)) };
-                for id in self.machines.keys().copied().collect::<Vec<_>>() {
+                for id in self.ids() {
                     let change = change.clone();
                     self.step(id, Input::ChangeMembership { request, change });
                 }
@@ -478,10 +489,7 @@ impl Sim {
 
     fn run_until(&mut self, end: u64) {
         loop {
-            let due = self
-                .machines
-                .iter()
-                .filter_map(|(&id, m)| Some((m.raft.as_ref()?.next_deadline()?.0, id)));
+            let due = self.machines.iter().filter_map(|(&id, m)| Some((m.deadline?, id)));
             let timer = due.min();
             let event = self.events.keys().next().copied();
             let next =
@@ -506,31 +514,41 @@ impl Sim {
     fn heal(&mut self) {
         self.calm = true;
         self.cut.clear();
-        for id in self.machines.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             self.handle(Event::Restart { at: id });
-            for peer in self.machines.keys().copied().collect::<Vec<_>>() {
+            for peer in self.ids() {
                 if self.links.contains_key(&(id, peer)) {
                     self.step(id, Input::Writable { peer, writable: true });
                 }
             }
         }
-        self.run_until(self.now + 25 * T);
         let before = self.committed.len();
-        self.run_until(self.now + 5 * T);
-        assert!(self.committed.len() > before + 10, "nothing is committed after healing");
-        let leader = self
-            .machines
-            .values()
-            .filter_map(|m| m.raft.as_ref())
-            .find(|r| r.is_leader() && r.commit_index().0 + 100 > self.committed.len() as u64);
-        let membership = Arc::clone(leader.expect("somebody leads").membership());
-        assert!(membership.job.is_none() && !membership.is_joint(), "a job never ended");
-        for id in membership.members.keys() {
-            let raft = self.machines[id].raft.as_ref().expect("healed");
-            let behind = self.committed.len() as u64 - raft.commit_index().0;
-            assert!(behind < 100, "{id} does not catch up");
-            assert!(!self.machines[id].removed, "{id} believes that it was removed");
+        let give_up = self.now + 30 * T;
+        while let Err(why) = self.is_well(before) {
+            assert!(self.now < give_up, "healed, but {why}");
+            self.run_until(self.now + T / 4);
         }
+    }
+
+    fn is_well(&self, before: usize) -> Result<(), String> {
+        let committed = self.committed.len() as u64;
+        let up = || self.machines.values().filter_map(|machine| machine.raft.as_deref());
+        let leader = up().find(|raft| raft.is_leader() && raft.commit_index().0 == committed);
+        let membership = leader.ok_or("nobody leads")?.membership();
+        if membership.job.is_some() || membership.is_joint() {
+            return Err(format!("a job does not end: {membership}"));
+        }
+        for id in membership.members.keys() {
+            let raft = self.machines[id].raft.as_ref().ok_or("a member is down")?;
+            assert!(!self.machines[id].removed, "{id} believes that it was removed");
+            if raft.commit_index().0 + 100 < committed {
+                return Err(format!("{id} does not catch up"));
+            }
+        }
+        if self.committed.len() < before + 20 {
+            return Err("hardly anything is committed".into());
+        }
+        Ok(())
     }
 }
 
@@ -551,7 +569,7 @@ impl Disk {
 
 fn run(seed: u64) -> (usize, u64) {
     let mut sim = Sim::new(seed);
-    let length = 5 * T + sim.rng.below(25 * T);
+    let length = 3 * T + sim.rng.below(9 * T);
     sim.run_until(length);
     sim.heal();
     (sim.committed.len(), sim.changes_ended)
@@ -562,7 +580,7 @@ fn chaos_then_calm() {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect("a number"));
     let seeds = match number("CHAOS_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("CHAOS_RUNS").unwrap_or(100),
+        None => 0..number("CHAOS_RUNS").unwrap_or(60),
     };
     let (mut committed, mut changes, count) = (0, 0, seeds.end - seeds.start);
     for seed in seeds {
