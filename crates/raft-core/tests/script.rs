@@ -28,7 +28,7 @@ macro_rules! scripts {
 
 scripts! {
     election: ambiguous_alone, ambiguous_tail, basic, candidate_yields, check_quorum,
-        cluster_of_five, cluster_of_one, cluster_of_seven, cluster_of_two,
+        cluster_of_five, cluster_of_one, cluster_of_seven, cluster_of_two, first_start,
         granting_redraws_fast_deadline, heartbeats, higher_term_deposes,
         hung_disk_does_not_campaign, late_votes, later_term_wins, learner_never_campaigns,
         learners_are_no_quorum, longer_log_wins, loyal_to_a_silent_leader, one_vote_per_term,
@@ -58,11 +58,11 @@ scripts! {
         persisted_twice, refusal_waits_for_disk, replaced_and_restored, replaced_entries,
         term_before_its_entries, term_gate, unsynced_entries_may_go, vote_kept_through_the_crash,
         vote_lost_with_the_crash, vote_waits_for_disk;
-    membership: add, added_again, ask_elsewhere, fed_only_when_committed, grow_from_one,
-        in_force_when_appended, join_the_running_job, joiner_waits, joint_check_quorum,
-        joint_commit, joint_election, joint_exit_after_restart_of_all, joint_exit_by_next_leader,
-        joint_exit_once, last_member, leader_removed, learner_votes, no_new_quorum,
-        not_while_handing_over, one_at_a_time, only_with_a_committed_entry,
+    membership: add, added_again, ask_elsewhere, caught_up_under_load, fed_only_when_committed,
+        grow_from_one, in_force_when_appended, join_the_running_job, joiner_waits,
+        joint_check_quorum, joint_commit, joint_election, joint_exit_after_restart_of_all,
+        joint_exit_by_next_leader, joint_exit_once, last_member, leader_removed, learner_votes,
+        no_new_quorum, not_while_handing_over, one_at_a_time, only_with_a_committed_entry,
         patience_counts_progress, promoted_learner_decides, promotion_in_the_joint_state,
         promotion_resumed, refused, remove, remove_a_learner, removed_does_not_disrupt,
         removed_feeding_ends, removed_is_told, removed_must_campaign, repeated_request,

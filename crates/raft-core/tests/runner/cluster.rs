@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use raft_core::{
     AppendEntries, Config, EntryKind, EntryMeta, Index, Input, Lane, LogId, Member, Membership,
-    Message, NodeId, Output, RoleKind, Term, Time,
+    Message, NodeId, Output, Persist, RoleKind, Term, Time,
 };
 
 use super::format;
@@ -208,18 +208,7 @@ impl Cluster {
                 return self.replace(id, first.0, last.0, baggage);
             }
             Output::Persist(persist) => {
-                let node = self.node_mut(id)?;
-                let commit = node.raft.as_ref().map_or(Index(0), |raft| raft.commit_index());
-                if persist.ticket <= node.last_ticket {
-                    return Err(format!("{text}: tickets must rise"));
-                }
-                let replaces = persist.first <= persist.last && persist.first.0 <= node.handed_over;
-                if persist.truncate_from.is_some_and(|from| from.0 > node.handed_over)
-                    || replaces && persist.truncate_from.is_none_or(|from| from > persist.first)
-                {
-                    return Err(format!("{text}: the disk was handed {}", node.handed_over));
-                }
-                node.submit(persist, commit);
+                self.submit(id, persist).map_err(|why| format!("{text}: {why}"))?;
             }
             Output::Proposed { first, count } => {
                 let known = count as usize == baggage.proposed.len();
@@ -263,6 +252,23 @@ impl Cluster {
             | Output::Alarm { .. } => {}
         }
         self.say(!quiet, text);
+        Ok(())
+    }
+
+    /// A write begins, if it continues what the disk was handed before.
+    fn submit(&mut self, id: NodeId, persist: Persist) -> Done {
+        let node = self.node_mut(id)?;
+        let commit = node.raft.as_ref().map_or(Index(0), |raft| raft.commit_index());
+        if persist.ticket <= node.last_ticket {
+            return Err("tickets must rise".to_owned());
+        }
+        let replaces = persist.first <= persist.last && persist.first.0 <= node.handed_over;
+        if persist.truncate_from.is_some_and(|from| from.0 > node.handed_over)
+            || replaces && persist.truncate_from.is_none_or(|from| from > persist.first)
+        {
+            return Err(format!("the disk was handed {}", node.handed_over));
+        }
+        node.submit(persist, commit);
         Ok(())
     }
 

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use raft_core::{
-    AppendEntries, AppendEntriesResponse, AppendResult, Change, Config, HardState, Index, Input,
-    Member, Message, NodeId, RequestId, RequestVote, Term, Ticket, VoteRefusal, VoteResponse,
-};
+use raft_core::{Change, Config, HardState, Index, Input, Member, NodeId, RequestId, Term, Ticket};
 
 use super::cluster::Cluster;
 use super::node::{Entry, Node};
 use super::parse::{At, Id, Ids, Terms, invented_payload};
-use super::{assertion, format};
+use super::{assertion, format, inject};
 
 /// What a script can do. `CLUSTER` options are those of `Config` beside the few named here.
 #[derive(Clone, Debug, goldenscript::Command)]
@@ -247,7 +244,7 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Propose { id, count, size } => {
             cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
         }
-        Command::Inject { .. } => inject(cluster, command)?,
+        Command::Inject { .. } => inject::inject(cluster, command)?,
         Command::Assert(ids, facts) => {
             for id in ids {
                 assertion::check(cluster.node(id.0)?, cluster.now, &facts)?;
@@ -455,50 +452,6 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         _ => return Ok(()),
     };
     cluster.step(id.0, input)
-}
-
-fn inject(cluster: &mut Cluster, command: &Command) -> Done {
-    let Command::Inject { from, to, kind, word, term, last, prev, entries, commit, index } =
-        command.clone()
-    else {
-        return Ok(());
-    };
-    let term = Term(term);
-    let last = last.unwrap_or_default().0;
-    let prev = prev.unwrap_or_default().0;
-    let entries = entries.unwrap_or_default().0;
-    let request = RequestVote { term, last_log_id: last, transfer: word.is_some() };
-    let vote = VoteResponse { term, refusal: word.map(|_| VoteRefusal::StaleTerm) };
-    let payloads = entries.iter().zip(prev.index.0.wrapping_add(1)..);
-    let payloads = payloads.map(|(entry, index)| invented_payload(index, entry.term)).collect();
-    let response = |result| {
-        let last_index = last.index;
-        let commit_index = Index(commit.unwrap_or(0));
-        AppendEntriesResponse { term, result, last_index, commit_index }
-    };
-    let message = match kind.as_str() {
-        "pre-vote" => Message::PreVote(request),
-        "vote" => Message::RequestVote(request),
-        "pre-vote-response" => Message::PreVoteResponse(vote),
-        "vote-response" => Message::RequestVoteResponse(vote),
-        "timeout-now" => Message::TimeoutNow { term },
-        "match" => {
-            let matched = AppendResult::Match(Index(index.unwrap_or(0)));
-            Message::AppendEntriesResponse(response(matched))
-        }
-        "conflict" => {
-            let prev_index = Index(index.unwrap_or(0));
-            let conflict = AppendResult::Conflict { prev_index, hint: prev };
-            Message::AppendEntriesResponse(response(conflict))
-        }
-        "append" => {
-            let commit_index = Index(commit.unwrap_or(0));
-            Message::AppendEntries(AppendEntries { term, prev_log_id: prev, entries, commit_index })
-        }
-        _ => return Err(format!("{kind} is no message")),
-    };
-    cluster.safety.invented = true;
-    cluster.receive(&super::network::Envelope { from: from.0, to: to.0, message, payloads })
 }
 
 fn show(cluster: &mut Cluster, command: &Command) -> Done {

@@ -5,6 +5,7 @@ mod assertion;
 mod cluster;
 mod command;
 mod format;
+mod inject;
 mod network;
 mod node;
 mod parse;
