@@ -473,6 +473,12 @@ impl Sim {
     }
 }
 
+impl Machine {
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.as_ref().is_some_and(|raft| raft.is_leader())
+    }
+}
+
 impl Disk {
     pub(crate) fn apply(&mut self, write: Write) {
         let Persist { hard_state, truncate_from, first, last, .. } = write.persist;
