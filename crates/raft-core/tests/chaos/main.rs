@@ -23,7 +23,11 @@ impl Sim {
                     self.step(id, Input::Propose { sizes: sizes.clone() });
                 }
             }
-            10 => self.crash(a),
+            10 => {
+                let leader = self.machines.iter().find(|(_, m)| m.leads()).map(|(&id, _)| id);
+                let leader = leader.filter(|_| self.rng.below(2) == 0);
+                self.crash(leader.unwrap_or(a));
+            }
             11..13 => self.disconnect((a, b)),
             13 => {
                 self.cut.insert((a, b));
