@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 #[path = "../../src/rng.rs"]
 mod rng;
+mod rules;
 mod sim;
 
 use raft_core::{Change, Input, RequestId};

@@ -336,45 +336,8 @@ impl Sim {
         }
     }
 
-    /// Nothing is committed unless a quorum's disks hold it, and never two different things.
-    pub(crate) fn check_commit(
-        &mut self,
-        id: NodeId,
-        before: Index,
-        after: Index,
-        membership: &Membership,
-    ) {
-        let Some(raft) = self.machines[&id].raft.as_ref() else { return };
-        let (now, term) = (Arc::clone(raft.membership()), raft.hard_state().term);
-        for index in before.0..after.0.min(self.machines[&id].log.len() as u64) {
-            let i = index as usize;
-            let entry = self.machines[&id].log[i].clone();
-            if let Some(known) = self.committed.get(i) {
-                assert!(*known == entry, "{id} commits another entry at {}", i + 1);
-                continue;
-            }
-            let holds =
-                |peer| self.machines.get(&peer).is_some_and(|m| m.disk.log.get(i) == Some(&entry));
-            assert!(
-                membership.is_quorum(holds) || now.is_quorum(holds),
-                "{id} commits {} without a quorum's disks",
-                i + 1
-            );
-            self.committed.push(entry.clone());
-            self.committed_in.push(term);
-            if let EntryKind::Membership(membership) = &entry.0.kind {
-                let new: Vec<NodeId> = membership
-                    .members
-                    .keys()
-                    .copied()
-                    .filter(|id| !self.machines.contains_key(id))
-                    .collect();
-                new.into_iter().for_each(|id| self.boot(id));
-            }
-        }
-    }
-
     pub(crate) fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
+        self.check_send(from, to, &message);
         let link = if message.is_response() { (to, from) } else { (from, to) };
         let mut payloads = Vec::new();
         if let Message::AppendEntries(append) = &message {
