@@ -13,6 +13,8 @@ use super::node::{Entry, Node, last_log_id};
 pub(crate) struct Safety {
     leaders: BTreeMap<Term, NodeId>,
     committed: Vec<Entry>,
+    /// The term of whoever was first seen to know an entry committed, for each of them.
+    committed_in: Vec<Term>,
     /// A script invented messages: their sender's log and quorum are not real.
     pub(crate) invented: bool,
 }
@@ -25,12 +27,13 @@ fn check(holds: bool, what: impl FnOnce() -> String) -> Checked {
 
 impl Safety {
     /// Election safety: at most one leader in a term. Leader completeness: it holds everything
-    /// that was ever committed. And its vote for itself is durable (rule R2).
+    /// that was committed in earlier terms. And its vote for itself is durable (rule R2).
     pub(crate) fn on_leader(&mut self, node: &Node, term: Term) -> Checked {
         let id = node.id();
         let first = *self.leaders.entry(term).or_insert(id);
         check(first == id, || format!("election safety: {first} and {id} lead term {term}"))?;
-        check(node.log.starts_with(&self.committed), || {
+        let earlier = self.committed_in.iter().take_while(|committed| **committed < term).count();
+        check(node.log.starts_with(&self.committed[..earlier]), || {
             format!("leader completeness: {id} leads term {term} without all committed entries")
         })?;
         let durable = node.disk.hard_state;
@@ -79,6 +82,7 @@ impl Safety {
                 })?;
             }
             self.committed.push(entry.clone());
+            self.committed_in.push(raft.hard_state().term);
         }
         Ok(())
     }
