@@ -17,6 +17,8 @@ mod membership;
 mod message;
 mod output;
 mod progress;
+#[cfg(test)]
+mod quick;
 mod quorum;
 mod raft;
 mod rng;
