@@ -17,6 +17,7 @@ pub mod refused;
 pub mod replica;
 pub mod sessions;
 pub mod state_machine;
+pub mod vitals;
 pub mod wire;
 
 pub use bytes::Bytes;

@@ -20,6 +20,7 @@ use crate::founding::{Fact, Formed, Founder, Founding, Output};
 use crate::hello::{self, Believed, Hello, Knowledge, Party, Role};
 use crate::protocol::{Answer, NodeStatus, Reason, Refusal, Reply, Request, Standing};
 use crate::refused::add_command;
+use crate::vitals::Recent;
 use crate::wire::{Admit, FRAME_BYTES_MAX, Frame};
 
 /// Servers that are started together need no word about waiting for each other.
@@ -300,6 +301,11 @@ impl<'a> Lobby<'a> {
     fn answer(&self, request: &Request) -> Reply {
         let answer = match (request, self.standing) {
             (Request::Status, _) => Answer::Status(self.status()),
+            (Request::Recent { after, .. }, _) => Answer::Recent(Box::new(Recent {
+                status: self.status(),
+                events: self.site.observed.events_after(*after),
+                tail: Vec::new(),
+            })),
             (_, Standing::Removed { at }) => Refusal::not_applied(Reason::Removed { at }).into(),
             _ => Refusal::not_applied(Reason::NotReady).into(),
         };
@@ -320,6 +326,7 @@ impl<'a> Lobby<'a> {
             commit_index: Index(0),
             applied_index: Index(0),
             version: env!("CARGO_PKG_VERSION").into(),
+            vitals: Box::new(self.site.observed.vitals()),
         }
     }
 
