@@ -176,13 +176,14 @@ impl ClientCore {
         if self.ops.is_empty() {
             return None;
         }
+        let takes_requests = self.link.takes_requests();
         let registration = match self.session {
-            Session::Wanted { from, .. } if !self.fresh.is_empty() && self.link.is_up() => {
+            Session::Wanted { from, .. } if !self.fresh.is_empty() && takes_requests => {
                 Some(from)
             }
             _ => None,
         };
-        let retry = self.retries.first().filter(|_| self.link.is_up()).map(|(at, _)| *at);
+        let retry = self.retries.first().filter(|_| takes_requests).map(|(at, _)| *at);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let link = self.link.next_deadline(self.is_asking());
         [registration, retry, deadline, link].into_iter().flatten().min()
@@ -325,6 +326,9 @@ impl ClientCore {
         if let Some(endpoint) = self.link.dial(now) {
             out.push(Output::Dial(endpoint));
         }
+        if let Some(nonce) = self.link.ping(now, self.is_asking()) {
+            out.push(Output::Ping(nonce));
+        }
         if !self.link.takes_requests() {
             return;
         }
@@ -341,9 +345,6 @@ impl ClientCore {
             self.send(id, out);
         }
         self.pump_fresh(now, out);
-        if let Some(nonce) = self.link.ping(now, self.is_asking()) {
-            out.push(Output::Ping(nonce));
-        }
     }
 
     /// Sends writes that were never sent, as the session and the window allow.
