@@ -34,4 +34,6 @@ pub use node::{
     Builder, Client, ClientOptions, Failure, FailureClass, Line, Lines, Node, Notice, Pending,
     Served, StopHandle, Written, node,
 };
+pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
+
 pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};

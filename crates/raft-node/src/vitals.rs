@@ -72,6 +72,8 @@ pub struct Vitals {
 pub struct Recent {
     /// The node.
     pub status: NodeStatus,
+    /// Events after the one of this number were asked for.
+    pub after: u64,
     /// Events after the one that was asked for, oldest first. A gap in their numbers says that
     /// some were forgotten meanwhile.
     pub events: Vec<RecentEvent>,
@@ -86,7 +88,7 @@ pub struct RecentEvent {
     pub number: u64,
     /// Milliseconds since the node started.
     pub at_ms: u64,
-    /// What kind: `role`, `membership`, `link`, `vote`, `notice`.
+    /// What kind: `role`, `membership`, `link`, `notice`.
     pub kind: String,
     /// The fact, for people.
     pub text: String,

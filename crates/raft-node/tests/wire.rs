@@ -243,6 +243,19 @@ fn replies() -> Vec<(&'static str, Frame)> {
         commit_index: Index(7),
         applied_index: Index(6),
         version: "0.1.0".into(),
+        vitals: Box::new(Vitals { syncs: 3, sync_buckets: vec![1, 2], ..Vitals::default() }),
+    };
+    let recent = Recent {
+        status: status.clone(),
+        after: 4,
+        events: vec![RecentEvent { number: 5, at_ms: 6, kind: "role".into(), text: "why".into() }],
+        tail: vec![TailEntry {
+            index: Index(9),
+            term: Term(2),
+            kind: "command".into(),
+            text: Bytes::from_static(b"beer"),
+            size: 28,
+        }],
     };
     let (id, address) = (NodeId(9), String::from(":9993"));
     let mut answers = vec![
@@ -256,6 +269,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Changed(Changed::Undone { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
+        Answer::Recent(Box::new(recent)),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));

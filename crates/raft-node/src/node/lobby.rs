@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{Index, LogId, NodeId, Term};
@@ -206,14 +207,20 @@ impl<'a> Lobby<'a> {
             | Incoming::Met { .. }
             | Incoming::LogRead { .. }
             | Incoming::ReadFailed { .. }
-            | Incoming::Spare { .. } => {}
+            | Incoming::Spare { .. }
+            | Incoming::Disk { .. } => {}
         }
         self.founding_outputs();
     }
 
     fn take_over(&mut self, talk: Talk, guest: Guest) -> u64 {
         let id = self.site.number_connection();
-        let connection = Connection::start(id, talk, self.site.sender.clone());
+        let connection = Connection::start(
+            id,
+            talk,
+            self.site.sender.clone(),
+            Arc::clone(&self.site.observed.meter),
+        );
         if guest != Guest::Stranger {
             connection.trust();
         }
@@ -303,6 +310,7 @@ impl<'a> Lobby<'a> {
             (Request::Status, _) => Answer::Status(self.status()),
             (Request::Recent { after, .. }, _) => Answer::Recent(Box::new(Recent {
                 status: self.status(),
+                after: *after,
                 events: self.site.observed.events_after(*after),
                 tail: Vec::new(),
             })),

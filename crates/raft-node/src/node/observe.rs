@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::node::connection::Meter;
 use crate::vitals::{RecentEvent, SYNC_BUCKETS_US, Vitals};
 
 /// Events that are remembered.
@@ -24,6 +25,7 @@ const LATENCY_MAX_US: u64 = 3_600_000_000;
 pub(super) struct Observed {
     born: Instant,
     pub(super) counters: Counters,
+    pub(super) meter: Arc<Meter>,
     pub(super) syncs: Latencies,
     pub(super) requests: Latencies,
     sync_buckets: [AtomicU64; SYNC_BUCKETS_US.len() + 1],
@@ -40,8 +42,6 @@ pub(super) struct Counters {
     pub(super) appends_sent: AtomicU64,
     pub(super) appends_received: AtomicU64,
     pub(super) entries_sent: AtomicU64,
-    pub(super) socket_reads: AtomicU64,
-    pub(super) socket_writes: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) wakeups: AtomicU64,
@@ -132,6 +132,7 @@ impl Observed {
         Arc::new(Self {
             born: Instant::now(),
             counters: Counters::default(),
+            meter: Arc::default(),
             syncs: Latencies::new(),
             requests: Latencies::new(),
             sync_buckets: Default::default(),
@@ -191,8 +192,8 @@ impl Observed {
             appends_sent: read(&counters.appends_sent),
             appends_received: read(&counters.appends_received),
             entries_sent: read(&counters.entries_sent),
-            socket_reads: read(&counters.socket_reads),
-            socket_writes: read(&counters.socket_writes),
+            socket_reads: read(&self.meter.reads),
+            socket_writes: read(&self.meter.writes),
             requests: read(&counters.requests),
             refused: read(&counters.refused),
             wakeups: read(&counters.wakeups),

@@ -11,11 +11,16 @@ use raft_core::{
 use raft_log::{Kind, LogBuffer, encoded_len};
 
 use super::{Context, Effect, Origin, Replica};
+use super::apply::COMMAND_HEADER_BYTES;
 use crate::address::Address;
+use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 use crate::protocol::{
     Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
     Standing,
 };
+
+/// Entries that are shown at most.
+const TAIL_MAX: u32 = 256;
 
 /// Requests under way at this member.
 #[derive(Debug)]
@@ -90,7 +95,9 @@ impl Replica {
     ) {
         if let Request::Status | Request::Recent { .. } = &request {
             let answer = match request {
-                Request::Recent { tail, .. } => Answer::Recent(Box::new(self.recent(tail))),
+                Request::Recent { after, tail } => {
+                    Answer::Recent(Box::new(self.recent(after, tail)))
+                }
                 _ => Answer::Status(self.status()),
             };
             fx.push(reply(origin, answer));
@@ -575,5 +582,32 @@ impl Clients {
     const fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+impl Replica {
+    /// The end of the log as far as it is in memory, for people.
+    fn recent(&self, after: u64, tail: u32) -> Recent {
+        let last = self.raft.last_log_id().index.0;
+        let first = (last + 1).saturating_sub(u64::from(tail.min(TAIL_MAX)));
+        let entries = (first..=last).filter_map(|index| self.buffer.get(Index(index)));
+        let tail = entries.map(|entry| {
+            let (kind, skip) = match entry.kind {
+                Kind::NOOP => ("noop", 0),
+                Kind::MEMBERSHIP => ("membership", usize::MAX),
+                Kind::COMMAND => ("command", COMMAND_HEADER_BYTES),
+                _ => ("session", usize::MAX),
+            };
+            let start = skip.min(entry.payload.len());
+            let end = (start + TAIL_TEXT_BYTES).min(entry.payload.len());
+            TailEntry {
+                index: entry.index,
+                term: entry.term,
+                kind: kind.into(),
+                text: entry.payload.slice(start..end),
+                size: entry.payload.len() as u64,
+            }
+        });
+        Recent { status: self.status(), after, events: Vec::new(), tail: tail.collect() }
     }
 }

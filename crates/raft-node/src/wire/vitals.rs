@@ -68,6 +68,8 @@ pub(super) struct RecentBody {
     events: Vec<EventBody>,
     #[prost(message, repeated, tag = "3")]
     tail: Vec<TailBody>,
+    #[prost(uint64, tag = "4")]
+    after: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -145,6 +147,7 @@ impl From<&Recent> for RecentBody {
             status: Some((&recent.status).into()),
             events: recent.events.iter().cloned().map(EventBody::from).collect(),
             tail: recent.tail.iter().map(TailBody::from).collect(),
+            after: recent.after,
         }
     }
 }
@@ -155,6 +158,7 @@ impl RecentBody {
             status: fields.known(self.status, "a status that is not there:")?.validate(fields)?,
             events: self.events.into_iter().map(RecentEvent::from).collect(),
             tail: self.tail.into_iter().map(TailEntry::from).collect(),
+            after: self.after,
         })
     }
 }
