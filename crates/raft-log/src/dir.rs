@@ -60,7 +60,10 @@ impl DataDir {
         }
         let lock = opening.lock(&holder)?;
         let node = if opening.has_node()? {
-            opening.read_node()?
+            let node = opening.read_node()?;
+            // What stopped before may have put it in place without making that durable.
+            disk.sync_dir(".").map_err(|error| opening.error(".", "sync", error))?;
+            node
         } else {
             let incarnation = Rng::new(seed).next_u128();
             let node = NodeFile { state: NodeState::New { incarnation }, epoch: 0 };
