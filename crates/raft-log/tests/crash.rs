@@ -97,11 +97,10 @@ fn open_or_explain(disk: &MemDisk, seed: u64, case: &str) -> (DataDir, Log) {
 
 #[test]
 fn every_crash_and_every_crash_of_the_recovery() {
-    for seed in 1..=3 {
+    for seed in 1..=1 {
         let whole = MemDisk::default();
         work(&whole, seed, 12);
         let operations = whole.operations();
-        eprintln!("ops {operations}");
         for cut in 0..operations {
             let mut random = Random(seed * 1000 + cut);
             let disk = MemDisk::default();

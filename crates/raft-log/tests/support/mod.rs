@@ -1,6 +1,7 @@
 //! A disk in memory that can lose, tear and damage what was written, and helpers around it.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod format;
 pub mod model;
 
 use std::collections::BTreeMap;
@@ -97,7 +98,8 @@ fn directory_of(name: &str) -> &str {
 
 fn write_into(bytes: &mut Vec<u8>, offset: usize, part: &[u8]) {
     if bytes.len() < offset + part.len() {
-        bytes.resize(offset + part.len(), 0);
+        let grown = vec![0; offset + part.len() - bytes.len()];
+        bytes.extend_from_slice(&grown);
     }
     bytes[offset..offset + part.len()].copy_from_slice(part);
 }
@@ -139,7 +141,9 @@ impl MemDisk {
     }
 
     pub fn fork(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.inner().clone())))
+        let mut inner = self.inner().clone();
+        inner.inodes.iter_mut().for_each(|inode| inode.locked = false);
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     /// The operation after `operations` more does not return.
@@ -217,8 +221,7 @@ impl MemDisk {
             inner.durable_names.insert(name.into(), at);
             at
         };
-        inner.inodes[at] =
-            Inode { cached: bytes.clone(), durable: bytes, ..Inode::default() };
+        inner.inodes[at] = Inode { cached: bytes.clone(), durable: bytes, ..Inode::default() };
     }
 
     pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {

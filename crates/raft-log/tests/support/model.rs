@@ -27,7 +27,8 @@ impl Model {
             let term = Term(self.hard_state.term.0 + random.below(2));
             let same = term == self.hard_state.term && self.hard_state.voted_for.is_some();
             let vote = if same { self.hard_state.voted_for } else { Some(NodeId(random.below(3))) };
-            self.hard_state = HardState { term, voted_for: vote.filter(|_| same || !random.chance(3)) };
+            self.hard_state =
+                HardState { term, voted_for: vote.filter(|_| same || !random.chance(3)) };
             write.hard_state = Some(self.hard_state);
         }
         if random.chance(8) {
@@ -61,8 +62,9 @@ impl Model {
 
     fn random_entry(&mut self, random: &mut Random, size_max: u64) -> Bytes {
         let size = if random.chance(10) { size_max } else { size_max / 20 };
-        let payload: Vec<u8> =
-            (0..random.below(size)).map(|at| u8::try_from((at * 7 + self.last()) % 251).unwrap()).collect();
+        let payload: Vec<u8> = (0..random.below(size))
+            .map(|at| u8::try_from((at * 7 + self.last()) % 251).unwrap())
+            .collect();
         let kind = if random.chance(6) { Kind::MEMBERSHIP } else { Kind::COMMAND };
         let term = self.hard_state.term;
         let index = Index(self.last() + 1);
@@ -115,8 +117,7 @@ impl Model {
     /// What the reader reads must be this.
     pub fn check_read(&self, log: &Log) {
         let entries = super::read_all(log, Index(self.last()));
-        let found: Vec<_> =
-            entries.iter().map(|e| (e.term, e.kind, e.payload.to_vec())).collect();
+        let found: Vec<_> = entries.iter().map(|e| (e.term, e.kind, e.payload.to_vec())).collect();
         assert_eq!(found, self.entries);
         assert!(log.reader.read(Index(self.last() + 1), Index(u64::MAX), 1).is_err());
     }
