@@ -141,8 +141,8 @@ impl Start {
 
     fn take_slot(&self, shared: &Shared, handover: &Handover) -> Result<Spare, OpenError> {
         let rewritten: u64 = handover.rewrite.iter().map(|block| block.bytes).sum();
-        let least = slot_bytes_for_block(rewritten + START_BYTES);
         let Options { slot_bytes_start, slot_bytes_max, .. } = self.options;
+        let least = slot_bytes_for_block(rewritten + START_BYTES).max(slot_bytes_start);
         let present = self.found.newest().map_or(slot_bytes_start, |(_, h)| h.slot_bytes);
         let wanted = present.clamp(slot_bytes_start, slot_bytes_max).max(least);
         Ok(shared.take_spare(least, wanted)?)

@@ -1,5 +1,5 @@
 //! The buffer against a vector.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::print_stdout)]
 
 mod support;
 

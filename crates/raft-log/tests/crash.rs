@@ -1,7 +1,7 @@
 //! Crashes at every operation of writing, and at every operation of the recovery after it: what
 //! was acknowledged is there, what was not is there in order or not at all, and every state of
 //! the disk that a crash can leave opens.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::print_stdout)]
 
 mod support;
 

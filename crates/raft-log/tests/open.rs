@@ -374,14 +374,12 @@ fn a_newer_format_is_refused_by_name() {
 #[test]
 fn old_bytes_of_a_recycled_slot_are_neither_blocks_nor_doubt() {
     let disk = MemDisk::default();
-    let mut last = 0;
     for start in 0..8 {
         let (_dir, mut log) = open(&disk, start + 1).unwrap();
-        assert_eq!(log.recovered.last_index, Index(last));
+        assert_eq!(log.recovered.last_index, Index(start));
         assert!(!log.recovered.tail_ambiguous, "start {start}: {:?}", log.recovered.notes);
         // Little each time: each start copies it and recycles the slot before.
-        log.writer.write(&[entries(last + 1, 1, 1, 200)]).unwrap();
-        last += 1;
+        log.writer.write(&[entries(start + 1, 1, 1, 200)]).unwrap();
     }
     let slots = disk.names().iter().filter(|name| name.ends_with(".seg")).count();
     assert!(slots <= 4, "{slots} slots");
