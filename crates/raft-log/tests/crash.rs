@@ -8,7 +8,7 @@ mod support;
 use raft_core::Index;
 use raft_log::{DataDir, Log, OpenError, Write};
 use support::model::Model;
-use support::{Crash, MemDisk, Random, open, read_all};
+use support::{Crash, MemDisk, Random, open, open_with, read_all, small};
 
 const CRASHES: [Crash; 4] =
     [Crash::Process, Crash::PowerNothing, Crash::PowerTorn(512), Crash::PowerTorn(4096)];
@@ -215,5 +215,31 @@ fn a_header_that_only_the_page_cache_held_frees_no_slot() {
             let case = format!("sync {failing} ({failed}), cut {cut}");
             assert_eq!(log.recovered.last_index, Index(3), "{case}");
         }
+    }
+}
+
+/// Rewritten blocks say nothing about the slot that they are in: what they said in the old one
+/// must not make the new slot's header, which only the page cache holds, pass for durable.
+#[test]
+fn rewritten_blocks_do_not_prove_their_new_slot() {
+    let mut random = Random(1);
+    for failing in 0..10 {
+        let disk = MemDisk::default();
+        let large = raft_log::Options { slot_bytes_start: 256 << 10, ..small(1) };
+        let large = raft_log::Options { slot_bytes_max: 256 << 10, ..large };
+        let (dir, mut log) = open_with(&disk, large).unwrap();
+        for index in 1..=9 {
+            log.writer.write(&[support::model::entries(index, 1, 1, 3000)]).unwrap();
+        }
+        drop((dir, log));
+        // What is little in a large slot is much in the smaller one that follows.
+        disk.fail_sync_after(failing);
+        let failed = open(&disk, 2).is_err();
+        let disk = disk.crash(Crash::Process, &mut random);
+        drop(open(&disk, 3).unwrap());
+        let disk = disk.crash(Crash::PowerNothing, &mut random);
+        let (_dir, log) = open(&disk, 4)
+            .unwrap_or_else(|error| panic!("sync {failing} failed ({failed}): {error}"));
+        assert_eq!(log.recovered.last_index, Index(9));
     }
 }

@@ -68,6 +68,22 @@ fn a_start_on_a_full_disk_names_what_it_needs_and_can_be_repeated() {
 }
 
 #[test]
+fn a_start_with_a_spare_needs_no_space() {
+    let disk = MemDisk::default();
+    let (dir, mut log) = open(&disk, 1).unwrap();
+    log.writer.write(&[entries(1, 1, 1, 100)]).unwrap();
+    log.spares.make(65536).unwrap();
+    drop((dir, log));
+    disk.set_free(Some(0));
+    for start in 2..4 {
+        let (_dir, log) = open(&disk, start).unwrap();
+        assert_eq!(log.recovered.last_index, Index(1));
+        assert_eq!(log.recovered.boot.epoch, start);
+        assert!(log.recovered.notes[0].contains("not counted"), "{:?}", log.recovered.notes);
+    }
+}
+
+#[test]
 fn a_large_entry_has_a_slot_that_holds_it() {
     let disk = MemDisk::default();
     let (dir, mut log) = open(&disk, 1).unwrap();
