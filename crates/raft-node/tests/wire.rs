@@ -19,6 +19,7 @@ use raft_node::protocol::{
 };
 use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
+use raft_node::vitals::{Recent, RecentEvent, TailEntry, Vitals};
 use raft_node::wire::{
     Admit, AppendHead, BODY_BYTES_MAX, Decoder, FRAME_BYTES_MAX, Frame, FrameError, HEADER_BYTES,
     HELLO_BYTES_MAX, Kind, MEMBERSHIP_BYTES_MAX, PeerContent, PeerMessage, RawFrame, WireError,
@@ -176,6 +177,7 @@ fn requests() -> Vec<(&'static str, Frame)> {
         Request::Transfer { to: None },
         Request::Transfer { to: Some(address) },
         Request::Status,
+        Request::Recent { after: 3, tail: 20 },
     ];
     for request in requests {
         frames.push(("request", Frame::Request { id: 1, request }));

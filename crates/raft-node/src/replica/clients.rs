@@ -10,14 +10,14 @@ use raft_core::{
 };
 use raft_log::{Kind, LogBuffer, encoded_len};
 
-use super::{Context, Effect, Origin, Replica};
 use super::apply::COMMAND_HEADER_BYTES;
+use super::{Context, Effect, Origin, Replica};
 use crate::address::Address;
-use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 use crate::protocol::{
     Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
     Standing,
 };
+use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 
 /// Entries that are shown at most.
 const TAIL_MAX: u32 = 256;
@@ -161,10 +161,6 @@ impl Replica {
                 let number = self.clients.number();
                 self.clients.forwards.insert(number, Forwarded { origin, to });
                 fx.push(Effect::Forward { to, request: number, body: request });
-                return;
-            }
-            _ if matches!(request, Request::Members) => {
-                fx.push(reply(origin, Answer::Members(self.members_view())));
                 return;
             }
             _ => Reason::NoLeader,
@@ -557,13 +553,22 @@ impl Clients {
     /// What was passed on over this connection may or may not have arrived.
     pub(super) fn lost_link(&mut self, peer: NodeId, fx: &mut Vec<Effect>) {
         self.linked.remove(&peer);
-        let (lost, kept) =
-            std::mem::take(&mut self.forwards).into_iter().partition(|(_, f)| f.to == peer);
-        self.forwards = kept;
-        let lost: BTreeMap<u64, Forwarded> = lost;
-        for (_, forwarded) in lost {
-            fx.push(refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost));
-        }
+        self.give_up_forwards(|to| to == peer, fx);
+    }
+
+    /// What was passed on to somebody who leads no more is not waited for: a leader that stands
+    /// still may never answer.
+    pub(super) fn leader_is(&mut self, leader: Option<NodeId>, fx: &mut Vec<Effect>) {
+        self.give_up_forwards(|to| Some(to) != leader, fx);
+    }
+
+    fn give_up_forwards(&mut self, lost: impl Fn(NodeId) -> bool, fx: &mut Vec<Effect>) {
+        let lost = self.forwards.extract_if(.., |_, forwarded| lost(forwarded.to));
+        fx.extend(
+            lost.map(|(_, forwarded)| {
+                refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost)
+            }),
+        );
     }
 
     /// Nobody waits on this connection any more.

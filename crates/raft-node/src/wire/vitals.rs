@@ -115,10 +115,32 @@ macro_rules! same_fields {
 }
 
 same_fields!(
-    Vitals, VitalsBody, uptime_ms, syncs, log_writes, log_bytes, appends_sent, appends_received,
-    entries_sent, socket_reads, socket_writes, requests, refused, wakeups, leader_changes,
-    sync_p50_us, sync_p99_us, sync_max_us, request_p50_us, request_p99_us, sync_buckets,
-    sync_total_us, disk_used, disk_free, free_log_bytes, problems
+    Vitals,
+    VitalsBody,
+    uptime_ms,
+    syncs,
+    log_writes,
+    log_bytes,
+    appends_sent,
+    appends_received,
+    entries_sent,
+    socket_reads,
+    socket_writes,
+    requests,
+    refused,
+    wakeups,
+    leader_changes,
+    sync_p50_us,
+    sync_p99_us,
+    sync_max_us,
+    request_p50_us,
+    request_p99_us,
+    sync_buckets,
+    sync_total_us,
+    disk_used,
+    disk_free,
+    free_log_bytes,
+    problems
 );
 same_fields!(RecentEvent, EventBody, number, at_ms, kind, text);
 

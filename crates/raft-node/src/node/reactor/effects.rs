@@ -57,7 +57,7 @@ impl Reactor<'_> {
         let lane = if message.is_response() { &self.inbound } else { &self.outbound };
         let Some(id) = lane.get(&to) else { return };
         let Some(peerage) = self.connections.get(id) else { return };
-        let free = self.parts.spares.free_bytes();
+        let free = self.free_log_bytes();
         let through = match message {
             Message::AppendEntries(append) if !append.entries.is_empty() => {
                 Some(Index(append.prev_log_id.index.0 + append.entries.len() as u64))
@@ -134,7 +134,8 @@ impl Reactor<'_> {
         let timeout = self.site.settings.election_timeout;
         let vitals = &status.vitals;
         if u128::from(vitals.sync_p99_us) > timeout.as_micros() / 10 {
-            problems.push(format!("slow disk: 1 of 100 syncs takes {} ms", vitals.sync_p99_us / 1000));
+            problems
+                .push(format!("slow disk: 1 of 100 syncs takes {} ms", vitals.sync_p99_us / 1000));
         }
         if vitals.disk_free > 0 && vitals.disk_free < DISK_FREE_LOW {
             problems.push(format!("disk nearly full: {} MiB left", vitals.disk_free >> 20));

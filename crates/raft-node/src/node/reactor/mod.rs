@@ -163,10 +163,9 @@ impl<'a> Reactor<'a> {
         self.membership_changed(&membership);
         self.parts.helper.submit(Job::Spare);
         self.parts.helper.submit(Job::Disk);
-        self.look_at_space();
         loop {
             self.wait().await;
-            while let Ok(incoming) = self.site.incoming.try_recv() {
+            while let Some(incoming) = self.site.next_ready() {
                 self.incoming(incoming);
             }
             self.cycle();
@@ -189,7 +188,7 @@ impl<'a> Reactor<'a> {
         let wake = Arc::clone(&self.parts.wal_wake);
         tokio::select! {
             biased;
-            Some(incoming) = self.site.incoming.recv() => self.incoming(incoming),
+            Some(incoming) = self.site.next() => self.incoming(incoming),
             () = wake.notified() => {}
             () = sleep_until(at), if deadline.is_some() => {
                 // The sockets first: see the head of this file.
@@ -235,6 +234,7 @@ impl<'a> Reactor<'a> {
             self.events.push(Event::Persisted(durable));
             if self.parts.spares.needed().is_some() {
                 self.parts.helper.submit(Job::Spare);
+                self.parts.helper.submit(Job::Disk);
             }
             self.look_at_space();
         }
@@ -247,8 +247,14 @@ impl<'a> Reactor<'a> {
     }
 
     fn look_at_space(&mut self) {
-        let free_log_bytes = self.parts.spares.free_bytes();
+        let free_log_bytes = self.free_log_bytes();
         self.events.push(Event::Space { free_log_bytes });
+    }
+
+    /// What the log can still take: slots that are there, and those that the disk has room for.
+    fn free_log_bytes(&self) -> u64 {
+        let disk_free = self.site.observed.counters.disk_free.load(Ordering::Relaxed);
+        self.parts.spares.free_bytes().saturating_add(disk_free)
     }
 
     fn fail(&mut self, class: FailureClass, what: String) {
@@ -334,6 +340,7 @@ impl<'a> Reactor<'a> {
                 let counters = &self.site.observed.counters;
                 counters.disk_used.store(used, Ordering::Relaxed);
                 counters.disk_free.store(free, Ordering::Relaxed);
+                self.look_at_space();
             }
             Incoming::Spare { result } => {
                 if let Err(what) = result {
