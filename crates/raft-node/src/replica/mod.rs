@@ -9,6 +9,7 @@
 mod apply;
 mod clients;
 mod door;
+mod members;
 mod persist;
 
 use std::collections::BTreeMap;
@@ -186,7 +187,7 @@ impl Replica {
     /// How this member sees itself and the cluster.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        clients::status(self)
+        members::status(self)
     }
 
     fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {
