@@ -22,6 +22,7 @@ use super::reactor::{Ended, Parts, Reactor};
 use super::site::Site;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
+use crate::address::Address;
 use crate::binding::{Binding, Boot};
 use crate::replica::{Limits, Machine, Replica};
 use crate::state_machine::Apply;
@@ -69,6 +70,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                 }
             }
         };
+        check_address(&site, &dir, &me)?;
         tell_who(&site, &me);
         let log = open_log(&site, &mut dir).await?;
         for note in &log.recovered.notes {
@@ -81,6 +83,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             output = Some(started.map_err(|error| disk(&error))?);
         }
         let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
+        site.begin_life();
         let parts = parts(&site, &me, log, kept)?;
         match Reactor::new(&mut site, me.clone(), parts, out).run().await {
             Ended::Stopped => return Ok(()),
@@ -108,6 +111,24 @@ async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failu
             other => return Ok(other?),
         }
     }
+}
+
+/// The others dial the address that is in the configuration, and nobody would be there.
+fn check_address(site: &Site, dir: &DataDir, me: &MemberIdentity) -> Result<(), Failure> {
+    let given = &site.settings.address;
+    if me.address.parse::<Address>().is_ok_and(|address| address.is_same_place(given)) {
+        return Ok(());
+    }
+    Err(Failure {
+        class: FailureClass::Identity,
+        what: format!(
+            "{}: belongs to the member at {}, and this server is to listen at {given}; start it \
+             at {}, or name another directory with --data-dir",
+            dir.disk().path(".").display(),
+            me.address,
+            me.address
+        ),
+    })
 }
 
 fn tell_who(site: &Site, me: &MemberIdentity) {

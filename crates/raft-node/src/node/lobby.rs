@@ -35,6 +35,7 @@ pub(super) enum Left {
 
 /// Waits until this node is a member of a cluster.
 pub(super) async fn wait(site: &mut Site, dir: &mut DataDir) -> Result<Left, Failure> {
+    site.begin_life();
     Lobby::new(site, dir).run().await
 }
 
@@ -114,7 +115,7 @@ impl<'a> Lobby<'a> {
             }
             let wake = self.leave_at.unwrap_or(self.speak_at);
             tokio::select! {
-                Some(incoming) = self.site.incoming.recv() => self.incoming(incoming),
+                Some(incoming) = self.site.next() => self.incoming(incoming),
                 () = sleep_until(wake) => self.speak(),
             }
         }

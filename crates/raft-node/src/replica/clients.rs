@@ -145,10 +145,6 @@ impl Replica {
                 fx.push(Effect::Forward { to, request: number, body: request });
                 return;
             }
-            _ if matches!(request, Request::Members) => {
-                fx.push(reply(origin, Answer::Members(self.members_view())));
-                return;
-            }
             _ => Reason::NoLeader,
         };
         fx.push(refuse(origin, Outcome::NotApplied, refusal));
@@ -329,13 +325,22 @@ impl Clients {
     /// What was passed on over this connection may or may not have arrived.
     pub(super) fn lost_link(&mut self, peer: NodeId, fx: &mut Vec<Effect>) {
         self.linked.remove(&peer);
-        let (lost, kept) =
-            std::mem::take(&mut self.forwards).into_iter().partition(|(_, f)| f.to == peer);
-        self.forwards = kept;
-        let lost: BTreeMap<u64, Forwarded> = lost;
-        for (_, forwarded) in lost {
-            fx.push(refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost));
-        }
+        self.give_up_forwards(|to| to == peer, fx);
+    }
+
+    /// What was passed on to somebody who leads no more is not waited for: a leader that stands
+    /// still may never answer.
+    pub(super) fn leader_is(&mut self, leader: Option<NodeId>, fx: &mut Vec<Effect>) {
+        self.give_up_forwards(|to| Some(to) != leader, fx);
+    }
+
+    fn give_up_forwards(&mut self, lost: impl Fn(NodeId) -> bool, fx: &mut Vec<Effect>) {
+        let lost = self.forwards.extract_if(.., |_, forwarded| lost(forwarded.to));
+        fx.extend(
+            lost.map(|(_, forwarded)| {
+                refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost)
+            }),
+        );
     }
 
     /// Nobody waits on this connection any more.

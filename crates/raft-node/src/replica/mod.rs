@@ -273,6 +273,7 @@ impl Replica {
                 if role != raft_core::RoleKind::Leader {
                     self.clients.lost_leadership(fx);
                 }
+                self.clients.leader_is(leader, fx);
                 fx.push(Effect::RoleChanged { role, term, leader });
             }
             Output::MembershipChanged { membership, .. } => {

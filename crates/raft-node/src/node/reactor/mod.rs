@@ -160,7 +160,7 @@ impl<'a> Reactor<'a> {
         self.look_at_space();
         loop {
             self.wait().await;
-            while let Ok(incoming) = self.site.incoming.try_recv() {
+            while let Some(incoming) = self.site.next_ready() {
                 self.incoming(incoming);
             }
             self.cycle();
@@ -183,7 +183,7 @@ impl<'a> Reactor<'a> {
         let wake = Arc::clone(&self.parts.wal_wake);
         tokio::select! {
             biased;
-            Some(incoming) = self.site.incoming.recv() => self.incoming(incoming),
+            Some(incoming) = self.site.next() => self.incoming(incoming),
             () = wake.notified() => {}
             () = sleep_until(at), if deadline.is_some() => {
                 // The sockets first: see the head of this file.
