@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use raft_node::hello::Welcome;
+use raft_node::hello::{Party, Role, Welcome};
 use raft_node::protocol::Standing;
 use raft_node::refused::HelloReason;
 use raft_node::wire::Frame;
@@ -52,4 +52,24 @@ fn whoever_hangs_up_at_once_is_not_dialled_without_end() {
     }
     // 50, 100, 200, 400 and 800 ms, each shorter by a quarter at most.
     assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn whoever_does_not_say_who_it_is_or_does_not_leave_is_hung_up_on() {
+    let running = Place::new(4).start(Duration::from_millis(200));
+    let place = &running.place;
+    let mut silent = place.dial();
+    let mut founder = place.dial();
+    let from = Party { incarnation: 7, address: ":7".into(), ..Party::default() };
+    founder.say(&place.hello(Role::Founder, from));
+    assert!(matches!(founder.hear(), Some(Frame::Welcome(_))));
+    assert!(matches!(founder.hear(), Some(Frame::Founding(_))));
+    founder.hear_the_end();
+    silent.hear_the_end();
+    // A client may be as silent as it likes once it has said hello.
+    let mut client = place.dial_as_client();
+    let mut stranger = place.dial();
+    stranger.hear_the_end();
+    client.say(&Frame::Ping { nonce: 3 });
+    assert_eq!(client.hear(), Some(Frame::Pong { nonce: 3 }));
 }

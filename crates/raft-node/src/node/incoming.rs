@@ -22,6 +22,8 @@ pub(super) enum Incoming {
     Frames { connection: u64, frames: Vec<Frame> },
     /// A connection ended.
     Closed { connection: u64, error: io::Error },
+    /// A connection that is full has taken some more bytes of entries.
+    Wrote { connection: u64 },
     /// A connection that was full takes bytes again.
     Drained { connection: u64 },
     /// A dial to a peer went through, up to its welcome.

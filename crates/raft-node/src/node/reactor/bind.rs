@@ -107,6 +107,7 @@ impl Reactor<'_> {
     fn refuse(&mut self, id: u64, refused: Box<HelloRefused>) {
         self.site.tell_refused(&refused);
         self.set_party(id, Party::Leaving);
+        self.expect_to_leave(id);
         self.push(id, Frame::Refused(refused).encode());
     }
 
