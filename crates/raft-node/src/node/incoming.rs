@@ -3,11 +3,11 @@
 use std::io;
 
 use raft_core::NodeId;
-use raft_log::ReadError;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::hello::{Hello, HelloRefused, Welcome};
+use crate::node::Failure;
 use crate::node::connection::Talk;
 use crate::protocol::{Reason, Reply, Request};
 use crate::replica::Chunk;
@@ -37,7 +37,7 @@ pub(super) enum Incoming {
     /// Entries were read back.
     LogRead { request: u64, chunk: Option<Chunk> },
     /// Entries could not be read back.
-    ReadFailed { error: ReadError },
+    ReadFailed { failure: Failure },
     /// The helper looked after spare slots.
     Spare { result: Result<(), String> },
     /// How many bytes the data directory takes, and its file system has left.

@@ -6,12 +6,12 @@ use raft_core::{Index, Membership, Message, NodeId};
 
 use super::{End, Reactor};
 use crate::hello::{Believed, Hello, Role};
-use crate::node::FailureClass;
 use crate::node::dial::{self, Dialler};
 use crate::node::helper::Job;
 use crate::node::incoming::Incoming;
 use crate::node::notice::Notice;
 use crate::node::observe::{add, count};
+use crate::node::{Failure, FailureClass};
 use crate::protocol::{Answer, NodeStatus, Reason, Refusal, Reply, Request};
 use crate::replica::{Effect, Event, Origin};
 use crate::wire::{Encoded, Frame, encode_message};
@@ -42,7 +42,7 @@ impl Reactor<'_> {
                 self.site.observed.event("membership", membership.to_string());
                 self.membership_changed(&membership);
             }
-            Effect::Removed { at } => self.end = Some(End::Removed(at)),
+            Effect::Removed { at } => self.end_with(End::Removed(at)),
             Effect::Alarm { peer, what } => {
                 self.site.notices.tell(Notice::Peer(format!(
                     "{} said what no correct member says ({what}); its connections were closed",
@@ -50,7 +50,7 @@ impl Reactor<'_> {
                 )));
                 self.drop_peer(peer);
             }
-            Effect::Halt { why } => self.fail(FailureClass::TooNew, why),
+            Effect::Halt { why } => self.fail(Failure { class: FailureClass::TooNew, what: why }),
         }
     }
 

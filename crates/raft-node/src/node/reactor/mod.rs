@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::binding::{Binding, Boot};
 use crate::hello::Welcome;
+use crate::node::Failure;
 use crate::node::connection::{Connection, hear_sockets};
 use crate::node::dial::Dialler;
 use crate::node::helper::{Helper, Job};
@@ -31,7 +32,6 @@ use crate::node::observe::count;
 use crate::node::output::Output;
 use crate::node::site::Site;
 use crate::node::wal::Wal;
-use crate::node::{Failure, FailureClass};
 use crate::protocol::Reply;
 use crate::replica::{Effect, Event, Machine, Origin, Replica};
 
@@ -255,8 +255,8 @@ impl<'a> Reactor<'a> {
         if let Some(what) = self.parts.wal.take_no_space() {
             self.site.notices.tell(Notice::NoSpace { what });
         }
-        if let Some(error) = self.parts.wal.failed() {
-            self.fail(FailureClass::Disk, error);
+        if let Some(failure) = self.parts.wal.failed() {
+            self.fail(failure);
         }
     }
 
@@ -271,8 +271,15 @@ impl<'a> Reactor<'a> {
         self.parts.spares.free_bytes().saturating_add(disk_free)
     }
 
-    fn fail(&mut self, class: FailureClass, what: String) {
-        self.end = Some(End::Failed(Failure { class, what }));
+    fn fail(&mut self, failure: Failure) {
+        self.end_with(End::Failed(failure));
+    }
+
+    /// A failure is the last word: no life goes on after it.
+    fn end_with(&mut self, end: End) {
+        if !matches!(self.end, Some(End::Failed(_))) {
+            self.end = Some(end);
+        }
     }
 
     /// How long the requests that were answered in this cycle took.
@@ -317,7 +324,7 @@ impl<'a> Reactor<'a> {
             Incoming::LogRead { request, chunk } => {
                 self.events.push(Event::LogRead { request, chunk });
             }
-            Incoming::ReadFailed { error } => self.fail(FailureClass::Damaged, error.to_string()),
+            Incoming::ReadFailed { failure } => self.fail(failure),
             Incoming::Disk { used, free } => {
                 let counters = &self.site.observed.counters;
                 counters.disk_used.store(used, Ordering::Relaxed);
