@@ -1,2 +1,100 @@
-//! raft
-fn main() {}
+//! `raft`: a replicated log in one program. Servers, and the commands that talk to them.
+//!
+//! A command line is parsed (`args`), turned into a command (`classic` or `verbs`), run
+//! (`commands`), and what comes of it is written in one place (`output`) and told to the shell as
+//! one number (`exit`).
+
+mod args;
+mod classic;
+mod commands;
+mod datadir;
+mod environment;
+mod errors;
+mod exit;
+mod machine;
+mod output;
+mod select;
+mod signals;
+mod stamp;
+mod verbs;
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Classic, Cli};
+use crate::commands::Command;
+use crate::errors::Problem;
+use crate::exit::Exit;
+use crate::output::{Format, Output};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error),
+    };
+    let format = cli.output.map_or_else(environment::format, |format| Ok(Some(format)));
+    let output =
+        Output { format: *format.as_ref().unwrap_or(&None).as_ref().unwrap_or(&Format::Table) };
+    let command = format.and_then(|_| command(cli));
+    let done = match command {
+        Ok(Some(command)) => command.run(&output),
+        Ok(None) => return help(),
+        Err(problem) => Err(problem),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            output.problem(&problem);
+            problem.exit.into()
+        }
+    }
+}
+
+/// What one face or the other asks for; both at once would be a guess.
+fn command(cli: Cli) -> Result<Option<Command>, Problem> {
+    match (cli.verb, cli.classic == Classic::default()) {
+        (Some(verb), true) => verbs::command(verb).map(Some),
+        (None, _) => classic::command(cli.classic),
+        (Some(_), false) => Err(Problem::usage("classic flags and verbs do not mix")
+            .hint("options of a verb stand behind it: raft append TEXT --timeout 5s")),
+    }
+}
+
+/// Help for both faces, because nothing was asked for.
+fn help() -> ExitCode {
+    let _ = Cli::command().print_help();
+    Exit::Usage.into()
+}
+
+/// Help and version are asked for and go to standard output; anything else is a mistake.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let output = Output { format: Format::of_unparsed(env::args_os()) };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if output.format.is_json() {
+        let text = error.to_string();
+        let what = text.lines().next().unwrap_or_default();
+        output.problem(&Problem::usage(what.trim_start_matches("error: ")).hint("raft -h"));
+        return Exit::Usage.into();
+    }
+    let _ = error.print();
+    if let Some(hint) = quoting(error) {
+        output.note(&format!("hint: {hint}"));
+    }
+    Exit::Usage.into()
+}
+
+/// The most likely mistake of all: spaces without quotes.
+fn quoting(error: &clap::Error) -> Option<&'static str> {
+    let loose =
+        [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument, ErrorKind::ArgumentConflict];
+    let text = |arg: &str| ["-m", "-c", "-S", "append"].contains(&arg);
+    let takes_text = env::args_os().any(|arg| arg.to_str().is_some_and(text));
+    (loose.contains(&error.kind()) && takes_text)
+        .then_some("a value with spaces needs quotes: -m 'I like beer.', -c ':9990, :9991'")
+}

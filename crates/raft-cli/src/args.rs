@@ -1,0 +1,243 @@
+//! The command line, both faces of it.
+//!
+//! The classic flags (`-c -p -C -m -S -h`) stand at the top level; the verbs are subcommands. No
+//! verb gives one of the classic letters a second meaning.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use raft_node::Address;
+
+use crate::output::Format;
+
+const USAGE: &str = "raft <COMMAND> [OPTIONS]
+       raft -c ADDRESSES -p ADDRESS                 (classic: run a server)
+       raft -C COMMAND -m TEXT -S ADDRESSES         (classic: ask a server)";
+
+const AFTER_HELP: &str = "\
+Addresses: 9990, :9990, host:9990 or [::1]:9990. Without a host: this machine only.
+
+Examples:
+  raft dev                                          three servers to play with
+  raft append 'I like beer.'                        append a message, at :9990
+  raft -c ':9990,:9991,:9992' -p 9990               run the first of three servers
+  raft -C clientcommand -m 'I like beer.' -S :9990  append a message
+  raft -C clientcommand -m count -S :9990           every server shows the number of messages
+  raft -C clientcommand -m print -S :9990           every server shows the messages
+  raft -c ':9990,:9991,:9992' -p :9993              run a server that waits to be added
+  raft -C addserver -m :9993 -S :9990               add it
+  raft -C removeserver -m :9993 -S :9990            remove it
+
+Exit codes:
+  0 done   1 refused, certainly not applied   2 usage   3 not found or unhealthy
+  4 no leader reached in time, nothing sent   5 outcome unknown   6 TLS or authorisation
+  7 damaged data   8 write or sync failed   9 data directory held by another process
+  10 other cluster or identity   11 format too new   130 interrupted";
+
+/// A replicated log: one command, several machines, no lost writes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "raft",
+    version,
+    override_usage = USAGE,
+    after_help = AFTER_HELP,
+    args_override_self = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// How results are written: table, plain, json or jsonl [default: table] [env: RAFT_OUTPUT=]
+    #[arg(short, long, global = true, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<Format>,
+    #[command(flatten)]
+    pub(crate) classic: Classic,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// The flags of the original program, and the options that go with them. Environment variables
+/// are looked up later: a variable must not count as a classic flag.
+#[derive(Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Classic flags")]
+pub(crate) struct Classic {
+    /// Server: the addresses of all members, this one included
+    #[arg(short = 'c', alias = "c", value_name = "ADDRESSES")]
+    pub(crate) cluster: Option<String>,
+    /// Server: which of them is this one; one that is not among them waits to be added
+    #[arg(short = 'p', alias = "p", value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Client: clientcommand, addserver or removeserver
+    #[arg(short = 'C', alias = "C", value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+    /// Client: the message (`count` and `print` are special), or the server's address
+    #[arg(short = 'm', alias = "m", value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) message: Option<OsString>,
+    /// Client: the servers to ask, any of them
+    #[arg(short = 'S', alias = "S", value_name = "ADDRESSES")]
+    pub(crate) endpoints: Option<String>,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+    /// How long a client waits for an answer [default: 5s, for a change of members 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// The same as -h, as the original spelled it
+    #[arg(long = "h", hide = true, action = clap::ArgAction::Help)]
+    spelled_h: Option<bool>,
+}
+
+/// Options of a server that both faces share.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub(crate) struct Tuning {
+    /// Where a server's data is [default: ~/.goraft/HOSTNAME_PORT] [env: RAFT_DATA_DIR=]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How long a server waits without a leader before an election [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = election_timeout)]
+    pub(crate) election_timeout: Option<Duration>,
+    /// Let a server listen beyond this machine, without encryption
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum Verb {
+    /// Run one server
+    Server(ServerArgs),
+    /// Append a message to the log
+    Append(AppendArgs),
+    /// Append `count`: every server shows the number of messages
+    Count(ClientArgs),
+    /// Append `print`: every server shows all messages
+    Print(ClientArgs),
+    /// List, add and remove members
+    #[command(subcommand)]
+    Member(MemberVerb),
+    /// Hand leadership over to another member
+    Transfer(TransferArgs),
+    /// Show how each member is; exit 3 if one is not well
+    Status(ClientArgs),
+    /// Run a cluster of local servers to play with
+    Dev(DevArgs),
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct ServerArgs {
+    /// The addresses of all founding members, this one included
+    #[arg(long, value_name = "ADDRESSES", env = "RAFT_CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// This server's address; one that is not in --cluster waits to be added
+    #[arg(long, value_name = "ADDRESS", env = "RAFT_LISTEN", default_value = ":9990")]
+    pub(crate) listen: String,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+    /// End when standard input ends: how `raft dev` takes its servers along
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// Where and for how long a client asks.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub(crate) struct ClientArgs {
+    /// The servers to ask, any of them
+    #[arg(long, value_name = "ADDRESSES", env = "RAFT_ENDPOINTS", default_value = ":9990")]
+    pub(crate) endpoints: String,
+    /// How long to wait for an answer [default: 5s, for a change of members 60s]
+    #[arg(long, value_name = "TIME", env = "RAFT_TIMEOUT", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct AppendArgs {
+    /// The message
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) text: Option<OsString>,
+    /// Take the message from a file, byte for byte (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum MemberVerb {
+    /// Show the members
+    List(ClientArgs),
+    /// Add a running server that waits to be added
+    Add {
+        /// The server's address
+        address: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Remove a member
+    Remove {
+        /// The member's address, or its id (n3)
+        member: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct TransferArgs {
+    /// The new leader's address or id (n3) [default: the member that is most up to date]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct DevArgs {
+    /// How many servers
+    #[arg(short, long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) nodes: u8,
+    /// Keep the data here, and go on with what is there [default: a fresh temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How long without a leader before an election
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
+    pub(crate) election_timeout: Duration,
+}
+
+/// `5s`, `300ms`, `1m30s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    match parsed.and_then(|signed| Duration::try_from(signed).ok()) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a time above zero: write it like 5s, 300ms or 1m30s".into()),
+    }
+}
+
+/// Below 50 ms ordinary hiccups of a machine look like dead leaders.
+pub(crate) fn election_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if (Duration::from_millis(50)..=Duration::from_secs(60)).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("an election timeout is from 50ms to 60s, the same on all members".into())
+    }
+}
+
+/// One address.
+pub(crate) fn address(text: &str) -> Result<Address, String> {
+    text.trim().parse::<Address>().map_err(|error| error.to_string())
+}
+
+/// `a, b,c`: at least one address, none twice.
+pub(crate) fn addresses(text: &str) -> Result<Vec<Address>, String> {
+    let mut list = Vec::new();
+    for part in text.split(',') {
+        let parsed = address(part)?;
+        if list.contains(&parsed) {
+            return Err(format!("{parsed} is listed twice"));
+        }
+        list.push(parsed);
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

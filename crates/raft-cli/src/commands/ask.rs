@@ -1,0 +1,135 @@
+//! Asking a cluster: what all client commands share.
+
+use std::process;
+use std::time::Duration;
+
+use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView};
+
+use crate::args::address;
+use crate::errors::Problem;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::select::join;
+use crate::signals;
+
+/// How long a request waits for its answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A change of members includes feeding the log to a new one. The cluster itself gives up only
+/// when a new member makes no progress for 30 s.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whom to ask, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) endpoints: Vec<Address>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// A member as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Address(Address),
+    Id(u64),
+}
+
+impl Ask {
+    /// A client for one request that is answered at once.
+    pub(crate) fn client(&self, output: &Output) -> Result<Client, Problem> {
+        self.client_with(self.timeout.unwrap_or(TIMEOUT), output)
+    }
+
+    /// A client for one change of members.
+    pub(crate) fn change_client(&self, output: &Output) -> Result<Client, Problem> {
+        self.client_with(self.timeout.unwrap_or(CHANGE_TIMEOUT), output)
+    }
+
+    /// The members, before a change: if nobody leads, one hears it after the short timeout, and
+    /// nothing was sent.
+    pub(crate) fn members_first(&self, output: &Output) -> Result<MembersView, Problem> {
+        self.client(output)?.members().wait().map_err(|error| {
+            let mut problem = self.problem(&error, "changed");
+            if problem.exit == Exit::Unknown {
+                problem.exit = Exit::NothingSent;
+                problem.hint = Some("nothing was changed: send it again".into());
+            }
+            problem
+        })
+    }
+
+    /// A failed request, told with what it would have done.
+    pub(crate) fn problem(&self, error: &raft_node::ClientError, action: &str) -> Problem {
+        Problem::of_request(error, action, &join(&self.endpoints))
+    }
+
+    /// A client that keeps its troubles to itself until it fails.
+    pub(crate) fn quiet_client(&self) -> Result<Client, Problem> {
+        self.client_from(self.timeout.unwrap_or(TIMEOUT), None)
+    }
+
+    fn client_with(&self, timeout: Duration, output: &Output) -> Result<Client, Problem> {
+        let notes = *output;
+        let notice = move |notice: ClientNotice| notes.note(&notice.to_string());
+        self.client_from(timeout, Some(Box::new(notice)))
+    }
+
+    fn client_from(
+        &self,
+        timeout: Duration,
+        notices: Option<Box<dyn FnMut(ClientNotice) + Send>>,
+    ) -> Result<Client, Problem> {
+        let options = ClientOptions { timeout, one_shot: true, notices };
+        Client::new(self.endpoints.clone(), options)
+            .map_err(|error| Problem::new(Exit::NothingSent, format!("cannot ask: {error}")))
+    }
+}
+
+impl Target {
+    /// `:9993`, or `n3`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        if let Some(id) = text.strip_prefix('n').and_then(|digits| digits.parse().ok()) {
+            return Ok(Self::Id(id));
+        }
+        let parsed = address(text).map(Self::Address);
+        parsed.map_err(|why| Problem::usage(format!("{why}; a member's id is written n3")))
+    }
+
+    /// The address of this member.
+    pub(crate) fn resolve(&self, members: &MembersView) -> Result<Address, Problem> {
+        let id = match self {
+            Self::Address(address) => return Ok(address.clone()),
+            Self::Id(id) => *id,
+        };
+        let found = members.members.iter().find(|row| row.id.0 == id);
+        let Some(row) = found else {
+            let problem = Problem::new(Exit::NotFound, format!("there is no member n{id}"));
+            return Err(problem.hint(format!("the members are {}", addresses_of(members))));
+        };
+        address(&row.address).map_err(|why| Problem::new(Exit::Refused, why))
+    }
+}
+
+/// `:9990,:9991,:9992`.
+pub(crate) fn addresses_of(members: &MembersView) -> String {
+    let rows = members.members.iter().filter(|row| !row.outgoing);
+    rows.map(|row| row.address.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// Says on standard error that another server than the one asked has done it. JSON says it in
+/// the result.
+pub(crate) fn forwarded(contacted: &str, to: Option<&str>, output: &Output) {
+    if let Some(to) = to.filter(|_| !output.format.is_json()) {
+        output.note(&format!("{contacted} is not the leader, forwarded to {to}"));
+    }
+}
+
+/// Ends the program when it is interrupted, and says what goes on without it.
+pub(crate) fn on_interrupt(goes_on: &'static str, output: &Output) -> Result<(), Problem> {
+    let output = *output;
+    let leave = move |_| {
+        output.note(goes_on);
+        process::exit(Exit::Interrupted.code().into());
+    };
+    signals::watch(leave)
+        .map_err(|error| Problem::new(Exit::NothingSent, format!("cannot watch signals: {error}")))
+}

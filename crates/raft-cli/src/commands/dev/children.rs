@@ -1,0 +1,149 @@
+//! The servers as child processes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use raft_node::Address;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::places::Places;
+use crate::errors::Problem;
+use crate::exit::Exit;
+
+const FACT: Style = Style::new().dimmed();
+const ADDRESS: Style = AnsiColor::Cyan.on_default();
+
+/// One running server.
+pub(super) struct Child {
+    pub(super) address: Address,
+    pub(super) pid: u32,
+    /// The server ends when this closes.
+    stdin: Option<ChildStdin>,
+    /// Gets one message when the process has ended and all its output is shown.
+    ended: Receiver<()>,
+}
+
+/// How a server ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) address: Address,
+    pub(super) how: String,
+    code: Option<i32>,
+}
+
+impl Child {
+    /// Starts a server, shows its output, and calls `on_end` when it has ended.
+    pub(super) fn start(
+        places: &Places,
+        address: &Address,
+        election_timeout: Duration,
+        on_end: impl FnOnce(Ended) + Send + 'static,
+    ) -> Result<Self, Problem> {
+        let failed = |error: io::Error| {
+            Problem::new(Exit::Io, format!("cannot start the server {address}: {error}"))
+        };
+        let mut child = Command::new(env::current_exe().map_err(failed)?)
+            .args(["server", "--until-stdin-closes", "--cluster"])
+            .arg(crate::select::join(&places.addresses))
+            .args(["--listen", &address.to_string()])
+            .args(["--election-timeout", &format!("{}ms", election_timeout.as_millis())])
+            .arg("--data-dir")
+            .arg(places.data_of(address))
+            .env_remove("RAFT_OUTPUT")
+            .env_remove("RAFT_INSECURE")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let (pid, stdin) = (child.id(), child.stdin.take());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let name = address.to_string();
+        let shown = thread::Builder::new()
+            .spawn(move || show(out, &name, Style::new(), io::stdout()))
+            .map_err(failed)?;
+        let name = address.to_string();
+        let told = thread::Builder::new()
+            .spawn(move || show(err, &name, FACT, io::stderr()))
+            .map_err(failed)?;
+        let (sender, ended) = mpsc::channel();
+        let name = address.clone();
+        let reap = move || {
+            let status = child.wait();
+            // The last lines of a server say why it ended: they come first.
+            let _ = (shown.join(), told.join());
+            on_end(Ended::new(name, status));
+            let _ = sender.send(());
+        };
+        thread::Builder::new().spawn(reap).map_err(failed)?;
+        Ok(Self { address: address.clone(), pid, stdin, ended })
+    }
+
+    /// Tells the server to end.
+    pub(super) fn let_end(&mut self) {
+        drop(self.stdin.take());
+    }
+
+    /// Waits for the end.
+    pub(super) fn ended_before(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        !matches!(self.ended.recv_timeout(left), Err(mpsc::RecvTimeoutError::Timeout))
+    }
+
+    /// Kills a server that has not ended, and waits for the end.
+    pub(super) fn kill(&self) {
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = self.ended.recv();
+    }
+}
+
+impl Ended {
+    fn new(address: Address, status: io::Result<ExitStatus>) -> Self {
+        let (how, code) = match status {
+            Err(error) => (error.to_string(), None),
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => (format!("exit code {code}"), Some(code)),
+                (None, Some(signal)) => (format!("signal {signal}"), None),
+                (None, None) => (status.to_string(), None),
+            },
+        };
+        Self { address, how, code }
+    }
+
+    /// Why there is no cluster.
+    pub(super) fn problem(&self) -> Problem {
+        let exits = [Exit::Usage, Exit::Damaged, Exit::Locked, Exit::Identity, Exit::TooNew];
+        let same = exits.into_iter().find(|exit| self.code == Some(exit.code().into()));
+        let what = format!("the server {} has ended: {}", self.address, self.how);
+        Problem::new(same.unwrap_or(Exit::Io), what).hint("its own lines above say why")
+    }
+}
+
+/// Shows each line with the server's address in front. When nobody listens any more the lines are
+/// read all the same: a full pipe would hold up the server's output. The bytes of a line stay as
+/// they are, which `anstream`'s own writers do not promise.
+fn show<W: Write + RawStream>(from: Option<impl Read>, address: &str, style: Style, mut to: W) {
+    let Some(from) = from else { return };
+    let (before, after) = match AutoStream::choice(&to) {
+        ColorChoice::Never => (format!("{address}  "), "\n".to_owned()),
+        _ => (format!("{ADDRESS}{address}{ADDRESS:#}  {style}"), format!("{style:#}\n")),
+    };
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let whole = [before.as_bytes(), text, after.as_bytes()].concat();
+        let _ = to.write_all(&whole).and_then(|()| to.flush());
+        line.clear();
+    }
+}

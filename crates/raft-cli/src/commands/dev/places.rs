@@ -1,0 +1,156 @@
+//! Where the servers of a local cluster are: their ports and their directories.
+
+use std::fs::{self, DirBuilder};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::{env, io, process};
+
+use raft_node::Address;
+
+use super::{local, quoted};
+use crate::errors::Problem;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::select::join;
+
+const FIRST_PORT: u16 = 9990;
+
+/// One directory, and in it one for each server, named by its port.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) dir: PathBuf,
+    pub(super) addresses: Vec<Address>,
+    temporary: bool,
+}
+
+impl Places {
+    /// A fresh temporary directory, or `said`. What `said` already holds is gone on with: then
+    /// the ports are those of the servers in it.
+    pub(super) fn choose(said: Option<&Path>, nodes: usize) -> Result<Self, Problem> {
+        let failed = |dir: &Path, error: io::Error| {
+            Problem::new(Exit::Io, format!("cannot use {}: {error}", dir.display()))
+                .hint("name another directory: --dir DIR")
+        };
+        let dir = match said {
+            Some(said) => {
+                DirBuilder::new().mode(0o700).recursive(true).create(said).map(|()| said.to_owned())
+            }
+            None => temporary_dir(),
+        };
+        let dir = dir.map_err(|error| failed(said.unwrap_or(&env::temp_dir()), error))?;
+        let dir = dir.canonicalize().map_err(|error| failed(&dir, error))?;
+        let kept = ports_in(&dir).map_err(|error| failed(&dir, error))?;
+        let ports = if kept.is_empty() { free_ports(nodes)? } else { kept };
+        Ok(Self {
+            dir,
+            addresses: ports.into_iter().map(local).collect(),
+            temporary: said.is_none(),
+        })
+    }
+
+    pub(super) const fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    pub(super) fn data_of(&self, address: &Address) -> PathBuf {
+        self.dir.join(address.port.to_string())
+    }
+
+    /// What starts this server by hand.
+    pub(super) fn command(&self, program: &str, address: &Address) -> String {
+        format!(
+            "{} server --cluster {} --listen {address} --data-dir {}",
+            quoted(program),
+            join(&self.addresses),
+            quoted(&self.data_of(address).display().to_string())
+        )
+    }
+
+    /// Removes a temporary directory.
+    pub(super) fn remove(&self, output: &Output) {
+        if !self.temporary {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            output.note(&format!("cannot remove {}: {error}", self.dir.display()));
+        }
+    }
+}
+
+/// A new directory that nobody else can read. An existing one is never taken: it may be a trap.
+fn temporary_dir() -> io::Result<PathBuf> {
+    let mut number = process::id();
+    loop {
+        let dir = env::temp_dir().join(format!("raft-dev-{number}"));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number = number.wrapping_add(1);
+            }
+            made => return made.map(|()| dir),
+        }
+    }
+}
+
+/// The servers that a directory holds already.
+fn ports_in(dir: &Path) -> io::Result<Vec<u16>> {
+    let mut ports = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        ports.extend(name.to_str().and_then(|name| name.parse::<u16>().ok()));
+    }
+    ports.sort_unstable();
+    Ok(ports)
+}
+
+/// The first free ports from 9990 on.
+fn free_ports(count: usize) -> Result<Vec<u16>, Problem> {
+    let ports: Vec<u16> =
+        (FIRST_PORT..=u16::MAX).filter(|port| is_free(*port)).take(count).collect();
+    if ports.len() < count {
+        return Err(Problem::new(Exit::Io, format!("no {count} free ports from {FIRST_PORT} on")));
+    }
+    Ok(ports)
+}
+
+/// Free on both loopback addresses; a machine without one of the families does not mind it.
+fn is_free(port: u16) -> bool {
+    let free = |bound: io::Result<TcpListener>| {
+        !bound.is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+        })
+    };
+    free(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
+        && free(TcpListener::bind((Ipv6Addr::LOCALHOST, port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_directory_keeps_its_ports() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["12001", "12000", "notes"] {
+            fs::create_dir(dir.path().join(name)).expect("made");
+        }
+        let places = Places::choose(Some(dir.path()), 3).expect("chosen");
+        assert_eq!(places.addresses, [local(12000), local(12001)]);
+        assert!(!places.is_temporary());
+        let command = places.command("raft", &local(12001));
+        assert!(command.starts_with("raft server --cluster :12000,:12001 --listen :12001 "));
+    }
+
+    #[test]
+    fn a_port_in_use_is_left_out() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = taken.local_addr().expect("bound").port();
+        assert!(!is_free(port));
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/tmp/a-1"), "/tmp/a-1");
+        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
+    }
+}

@@ -1,0 +1,174 @@
+//! `raft server`, and `-c ... -p ...`.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use jiff::Zoned;
+use raft_node::{Address, Line, LineKind, MemberState, Node, StopHandle, Stopped};
+use raft_store::Store;
+use serde_json::{Map, Value};
+
+use crate::args::Tuning;
+use crate::datadir;
+use crate::errors::Problem;
+use crate::exit::Exit;
+use crate::machine;
+use crate::output::{self, Output};
+use crate::select::{Flags, Selection, join, select};
+use crate::signals;
+use crate::stamp::stamp;
+
+/// What a server is started with.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ServerOptions {
+    /// How the flags are called, for messages.
+    pub(crate) flags: Flags,
+    pub(crate) listen: Address,
+    pub(crate) cluster: Option<Vec<Address>>,
+    pub(crate) tuning: Tuning,
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// Runs until the server is stopped, or must stop.
+pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem> {
+    let selection = match &options.cluster {
+        None => Selection::Founder(options.listen.clone()),
+        Some(cluster) => select(cluster, &options.listen, options.flags, machine::place)?,
+    };
+    let dir = data_dir(&options)?;
+    if options.until_stdin_closes {
+        end_with_stdin()?;
+    } else if datadir::is_in_memory(&dir) {
+        output.note(&format!(
+            "warning: {} is in memory (tmpfs): a power cut loses what it holds",
+            dir.display()
+        ));
+    }
+    // From here on a signal is never lost: before there is a server, it ends the program.
+    let stop = Arc::new(Mutex::new(None));
+    stop_on_signal(Arc::clone(&stop), *output)?;
+    let node = start(&options, &selection, &dir, output)?;
+    *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
+    if let (Selection::Joiner(address), Some(cluster)) = (&selection, &options.cluster)
+        && node.status().state == MemberState::New
+    {
+        output.note(&format!(
+            "{address} is not in {}: waiting to be added with: raft -C addserver -m '{address}' \
+             -S '{}'",
+            options.flags.cluster,
+            join(cluster)
+        ));
+    }
+    match node.wait() {
+        Stopped::Requested => Ok(()),
+        Stopped::Fatal(class, why) => Err(Problem::new(Exit::of_server(class), why)),
+    }
+}
+
+fn start(
+    options: &ServerOptions,
+    selection: &Selection,
+    dir: &Path,
+    output: &Output,
+) -> Result<Node, Problem> {
+    let (address, founders) = match (selection, &options.cluster) {
+        (Selection::Founder(address), Some(cluster)) => (address, cluster.clone()),
+        (Selection::Founder(address), None) => {
+            output
+                .note(&format!("a cluster of one, because {} is not given", options.flags.cluster));
+            (address, vec![address.clone()])
+        }
+        (Selection::Joiner(address), _) => (address, Vec::new()),
+    };
+    let (lines, notes) = (*output, *output);
+    let mut builder = raft_node::node(dir)
+        .listen(address.clone())
+        .cluster(founders)
+        .insecure(options.tuning.insecure)
+        .lines(Box::new(move |line| show(&line, &lines)))
+        .notices(Box::new(move |notice| notes.note(&notice.to_string())));
+    if let Some(timeout) = options.tuning.election_timeout {
+        builder = builder.election_timeout(timeout);
+    }
+    builder
+        .start(Store::default())
+        .map_err(|error| Problem::new(Exit::of_server(error.class()), error.to_string()))
+}
+
+fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    datadir::choose(
+        options.tuning.data_dir.as_deref(),
+        home.as_deref(),
+        &machine::hostname(),
+        options.listen.port,
+    )
+}
+
+/// Writes one line of the state machine, stamped, and flushes it at once.
+fn show(line: &Line, output: &Output) -> io::Result<()> {
+    let now = Zoned::now();
+    let mut to = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    if output.format.is_json() {
+        let mut text = Vec::new();
+        write_text(&line.kind, &mut text)?;
+        let mut object = Map::new();
+        object.insert("v".into(), 1.into());
+        object.insert("index".into(), line.index.0.into());
+        object.insert("time".into(), now.timestamp().to_string().into());
+        output::bytes("line", &text, &mut object);
+        writeln!(to, "{}", Value::from(object))?;
+    } else {
+        write!(to, "{} ", stamp(&now))?;
+        write_text(&line.kind, &mut to)?;
+        writeln!(to)?;
+    }
+    to.flush()?;
+    to.get_mut().flush()
+}
+
+fn write_text(kind: &LineKind, to: &mut dyn Write) -> io::Result<()> {
+    match kind {
+        LineKind::Text(text) => to.write_all(text),
+        LineKind::View(view) => view.render(to),
+    }
+}
+
+/// The first signal hands leadership over and stops; the second stops at once. Stopping at once
+/// is safe: it is what a power cut does.
+fn stop_on_signal(stop: Arc<Mutex<Option<StopHandle>>>, output: Output) -> Result<(), Problem> {
+    let on_signal = move |number| {
+        let handle = stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match handle {
+            Some(handle) if number == 1 => {
+                output.note("stopping; a second signal stops at once");
+                handle.stop();
+            }
+            None if number == 1 => process::exit(0),
+            _ => process::exit(Exit::Interrupted.code().into()),
+        }
+    };
+    signals::watch(on_signal)
+        .map_err(|error| Problem::new(Exit::Io, format!("cannot watch signals: {error}")))
+}
+
+/// Ends the process with the one that holds the other end of standard input, however that ends.
+fn end_with_stdin() -> Result<(), Problem> {
+    let wait = || {
+        let mut byte = [0];
+        loop {
+            match io::stdin().read(&mut byte) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => process::exit(0),
+            }
+        }
+    };
+    let spawned = thread::Builder::new().name("parent".into()).spawn(wait);
+    spawned.map_err(|error| Problem::new(Exit::Io, format!("cannot start a thread: {error}")))?;
+    Ok(())
+}

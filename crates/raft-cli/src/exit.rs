@@ -1,0 +1,124 @@
+//! What the program's exit code tells a script. The codes are a permanent interface.
+//!
+//! | code | who    | meaning                                                                  |
+//! |------|--------|--------------------------------------------------------------------------|
+//! | 0    | both   | done                                                                     |
+//! | 1    | client | refused, certainly not applied                                           |
+//! | 2    | both   | the command line is wrong; nothing was tried                             |
+//! | 3    | client | not found, or unhealthy                                                  |
+//! | 4    | client | no leader was reached in time; nothing was sent                          |
+//! | 5    | client | the outcome is unknown: it may have been applied, or still be            |
+//! | 6    | client | TLS or authorisation                                                     |
+//! | 7    | server | damaged data: do not restart, look first                                 |
+//! | 8    | both   | a write or a sync failed, or the address is in use: restart once         |
+//! | 9    | server | the data directory is held by another process                            |
+//! | 10   | server | the data directory belongs to another cluster, identity or program       |
+//! | 11   | server | the data has a format that this version does not know                    |
+//! | 130  | both   | interrupted                                                              |
+
+use std::process::ExitCode;
+
+use raft_node::{Class, ClientError, Outcome, Reason};
+
+/// The exit codes of `raft`; see the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Refused = 1,
+    Usage = 2,
+    NotFound = 3,
+    NothingSent = 4,
+    Unknown = 5,
+    Damaged = 7,
+    Io = 8,
+    Locked = 9,
+    Identity = 10,
+    TooNew = 11,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// What a failed request of a client means.
+    pub(crate) const fn of_request(error: &ClientError) -> Self {
+        match (error.outcome, &error.reason) {
+            (Outcome::NotApplied, Some(Reason::NotMember { .. })) => Self::NotFound,
+            (Outcome::NotApplied, _) => Self::Refused,
+            (Outcome::NothingSent, _) => Self::NothingSent,
+            (Outcome::Unknown, _) => Self::Unknown,
+        }
+    }
+
+    /// What the end of a server means, or that it could not start.
+    pub(crate) const fn of_server(class: Class) -> Self {
+        match class {
+            Class::Damaged => Self::Damaged,
+            Class::Io | Class::AddressInUse => Self::Io,
+            Class::Locked => Self::Locked,
+            Class::Identity => Self::Identity,
+            Class::TooNew => Self::TooNew,
+            Class::Usage => Self::Usage,
+        }
+    }
+
+    /// The number that the shell sees.
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What a script may conclude about the request, as a word for JSON.
+    pub(crate) const fn outcome(self) -> &'static str {
+        match self {
+            Self::Refused | Self::NotFound => "not_applied",
+            Self::NothingSent | Self::Usage => "nothing_sent",
+            Self::Unknown | Self::Interrupted => "unknown",
+            Self::Damaged | Self::Io | Self::Locked | Self::Identity | Self::TooNew => "failed",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_fixed() {
+        let numbers = [
+            (Exit::Refused, 1),
+            (Exit::Usage, 2),
+            (Exit::NotFound, 3),
+            (Exit::NothingSent, 4),
+            (Exit::Unknown, 5),
+            (Exit::Damaged, 7),
+            (Exit::Io, 8),
+            (Exit::Locked, 9),
+            (Exit::Identity, 10),
+            (Exit::TooNew, 11),
+            (Exit::Interrupted, 130),
+        ];
+        for (exit, number) in numbers {
+            assert_eq!(exit.code(), number, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_ends_with() {
+        let classes = [
+            (Class::Damaged, 7),
+            (Class::Io, 8),
+            (Class::AddressInUse, 8),
+            (Class::Locked, 9),
+            (Class::Identity, 10),
+            (Class::TooNew, 11),
+            (Class::Usage, 2),
+        ];
+        for (class, number) in classes {
+            assert_eq!(Exit::of_server(class).code(), number, "{class:?}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! SIGINT and SIGTERM, as calls of a function on a thread of its own.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Calls `on_signal` with 1, 2, 3... as signals arrive. From now on they do not end the process
+/// by themselves.
+pub(crate) fn watch(mut on_signal: impl FnMut(u32) + Send + 'static) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let (interrupt, terminate) = runtime.block_on(async {
+        io::Result::Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    })?;
+    let wait = move || runtime.block_on(forward(interrupt, terminate, &mut on_signal));
+    thread::Builder::new().name("signals".into()).spawn(wait)?;
+    Ok(())
+}
+
+async fn forward(mut interrupt: Signal, mut terminate: Signal, on_signal: &mut impl FnMut(u32)) {
+    for number in 1.. {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        on_signal(number);
+    }
+}

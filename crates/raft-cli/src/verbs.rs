@@ -1,0 +1,68 @@
+//! The verbs, as commands.
+
+use std::os::unix::ffi::OsStringExt;
+
+use crate::args::{ClientArgs, MemberVerb, ServerArgs, Verb, address, addresses};
+use crate::commands::{Ask, Command, DevOptions, Message, ServerOptions, Target};
+use crate::environment;
+use crate::errors::Problem;
+use crate::select::MODERN;
+
+/// What the verb asks for.
+pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
+    Ok(match verb {
+        Verb::Server(args) => Command::Server(server(args)?),
+        Verb::Append(args) => {
+            let message = match (args.text, args.file) {
+                (Some(text), _) => Message::Given { by: "TEXT", bytes: text.into_vec() },
+                (None, file) => Message::File(file.unwrap_or_default()),
+            };
+            Command::Append { ask: ask(&args.client)?, message }
+        }
+        Verb::Count(client) => append(&client, raft_store::COUNT)?,
+        Verb::Print(client) => append(&client, raft_store::PRINT)?,
+        Verb::Member(MemberVerb::List(client)) => Command::Members { ask: ask(&client)? },
+        Verb::Member(MemberVerb::Add { address: text, client }) => {
+            let address =
+                address(&text).map_err(|why| Problem::usage(format!("ADDRESS: {why}")))?;
+            Command::AddMember { ask: ask(&client)?, address }
+        }
+        Verb::Member(MemberVerb::Remove { member, client }) => {
+            Command::RemoveMember { ask: ask(&client)?, member: Target::parse(&member)? }
+        }
+        Verb::Transfer(args) => {
+            let to = args.to.as_deref().map(Target::parse).transpose()?;
+            Command::Transfer { ask: ask(&args.client)?, to }
+        }
+        Verb::Status(client) => Command::Status { ask: ask(&client)? },
+        Verb::Dev(args) => Command::Dev(DevOptions {
+            nodes: args.nodes.into(),
+            dir: args.dir,
+            election_timeout: args.election_timeout,
+        }),
+    })
+}
+
+fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
+    let listen = address(&args.listen).map_err(|why| Problem::usage(format!("--listen: {why}")))?;
+    let cluster = args.cluster.filter(|text| !text.is_empty());
+    let cluster = cluster.map(|text| addresses(&text)).transpose();
+    Ok(ServerOptions {
+        flags: MODERN,
+        listen,
+        cluster: cluster.map_err(|why| Problem::usage(format!("--cluster: {why}")))?,
+        tuning: environment::complete(args.tuning)?,
+        until_stdin_closes: args.until_stdin_closes,
+    })
+}
+
+fn append(client: &ClientArgs, word: &[u8]) -> Result<Command, Problem> {
+    let message = Message::Given { by: "", bytes: word.to_vec() };
+    Ok(Command::Append { ask: ask(client)?, message })
+}
+
+fn ask(client: &ClientArgs) -> Result<Ask, Problem> {
+    let endpoints = addresses(&client.endpoints)
+        .map_err(|why| Problem::usage(format!("--endpoints: {why}")))?;
+    Ok(Ask { endpoints, timeout: client.timeout })
+}

@@ -1,0 +1,72 @@
+//! The configurations in the log. The newest acts, committed or not; a truncation brings the one
+//! before back (thesis 4.1).
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::membership::Membership;
+use crate::types::Index;
+
+/// Configurations by the index of their entry, rising. Never empty.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    /// All but the newest.
+    older: VecDeque<(Index, Arc<Membership>)>,
+    newest: (Index, Arc<Membership>),
+}
+
+impl History {
+    pub(crate) fn restore(memberships: Vec<(Index, Arc<Membership>)>) -> Self {
+        let mut older: VecDeque<_> = memberships.into();
+        let newest = older.pop_back().unwrap_or_default();
+        Self { older, newest }
+    }
+
+    pub(crate) const fn current(&self) -> &Arc<Membership> {
+        &self.newest.1
+    }
+
+    pub(crate) const fn current_index(&self) -> Index {
+        self.newest.0
+    }
+
+    /// The one that the newest replaced, while it may come back.
+    pub(crate) fn previous(&self) -> Option<&Arc<Membership>> {
+        self.older.back().map(|(_, membership)| membership)
+    }
+
+    /// The newest at or below `index`.
+    pub(crate) fn as_of(&self, index: Index) -> Option<(Index, &Arc<Membership>)> {
+        core::iter::once(&self.newest)
+            .chain(self.older.iter().rev())
+            .find(|(at, _)| *at <= index)
+            .map(|(at, membership)| (*at, membership))
+    }
+
+    pub(crate) fn push(&mut self, index: Index, membership: Arc<Membership>) {
+        assert!(index > self.newest.0, "configurations rise along the log");
+        let before = core::mem::replace(&mut self.newest, (index, membership));
+        self.older.push_back(before);
+    }
+
+    /// Takes back what stood at or above `from`. Says whether the configuration changed.
+    pub(crate) fn truncate_from(&mut self, from: Index) -> bool {
+        let mut changed = false;
+        while self.newest.0 >= from
+            && let Some(before) = self.older.pop_back()
+        {
+            self.newest = before;
+            changed = true;
+        }
+        changed
+    }
+
+    /// Forgets those that cannot come back: all before the newest at or below `index`.
+    pub(crate) fn trim(&mut self, index: Index) {
+        let keep = self.as_of(index).map_or(Index(0), |(at, _)| at);
+        while self.older.front().is_some_and(|(at, _)| *at < keep) {
+            self.older.pop_front();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the core knows of its log: where each term begins, and for the tail that is still in
+//! memory the size and kind of each entry. Never a payload.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::types::{EntryKind, EntryMeta, Index, LogId, Term};
+
+/// The log's shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// Where each term begins: `(first index, term)`, both rising. A term lookup costs the
+    /// logarithm of the number of elections.
+    runs: Vec<(Index, Term)>,
+    last: Index,
+    /// Sizes of the entries in memory, the last of which is `last`.
+    sizes: VecDeque<u32>,
+    /// Those of them that are not plain commands.
+    special: BTreeMap<Index, EntryKind>,
+    bytes: u64,
+}
+
+/// How the entries of a message fit a log that holds the entry before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Splice {
+    /// So many of them are there already.
+    pub(crate) known: usize,
+    /// The first of the others meets an entry of another term: that one and all after it go
+    /// (paper, figure 2, `AppendEntries` step 3).
+    pub(crate) conflict: bool,
+}
+
+impl Log {
+    pub(crate) fn restore(last: Index, runs: Vec<(Index, Term)>) -> Self {
+        Self { runs, last, sizes: VecDeque::new(), special: BTreeMap::new(), bytes: 0 }
+    }
+
+    pub(crate) const fn last_index(&self) -> Index {
+        self.last
+    }
+
+    pub(crate) fn last_log_id(&self) -> LogId {
+        LogId { term: self.runs.last().map_or(Term(0), |run| run.1), index: self.last }
+    }
+
+    /// The first index whose payload must still be in memory.
+    pub(crate) fn tail_start(&self) -> Index {
+        Index(self.last.0 + 1 - self.sizes.len() as u64)
+    }
+
+    /// The term of the entry at `index`. Zero before the log, `None` after it.
+    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+        if index > self.last {
+            return None;
+        }
+        let runs = self.runs.partition_point(|run| run.0 <= index);
+        Some(runs.checked_sub(1).and_then(|i| self.runs.get(i)).map_or(Term(0), |run| run.1))
+    }
+
+    /// The entry at `index`, if it is in memory.
+    pub(crate) fn entry(&self, index: Index) -> Option<EntryMeta> {
+        let at = index.0.checked_sub(self.tail_start().0)?;
+        let size = *self.sizes.get(usize::try_from(at).ok()?)?;
+        let kind = self.special.get(&index).cloned().unwrap_or(EntryKind::Command);
+        Some(EntryMeta { term: self.term_at(index)?, size, kind })
+    }
+
+    /// Entries from `first` on while they are in memory and fit; and at least one if `first` is
+    /// in memory. With their bytes.
+    pub(crate) fn entries(&self, first: Index, bytes_max: u64) -> (Vec<EntryMeta>, u64) {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut index = first;
+        while let Some(entry) = self.entry(index) {
+            let size = u64::from(entry.size);
+            if !entries.is_empty() && bytes + size > bytes_max {
+                break;
+            }
+            bytes += size;
+            entries.push(entry);
+            index = index.next();
+        }
+        (entries, bytes)
+    }
+
+    pub(crate) fn append(&mut self, entry: EntryMeta) -> Index {
+        let last_term = self.last_log_id().term;
+        assert!(entry.term >= last_term, "terms never fall along a log");
+        self.last = self.last.next();
+        if entry.term > last_term {
+            self.runs.push((self.last, entry.term));
+        }
+        self.sizes.push_back(entry.size);
+        self.bytes += u64::from(entry.size);
+        if entry.kind != EntryKind::Command {
+            self.special.insert(self.last, entry.kind);
+        }
+        self.last
+    }
+
+    /// Removes the entry at `from` and all after it.
+    pub(crate) fn truncate_from(&mut self, from: Index) {
+        while self.last >= from && self.last > Index(0) {
+            if let Some(size) = self.sizes.pop_back() {
+                self.bytes -= u64::from(size);
+                self.last = self.last.previous();
+            } else {
+                self.last = from.previous();
+            }
+        }
+        self.special.split_off(&from);
+        let kept = self.runs.partition_point(|run| run.0 < from);
+        self.runs.truncate(kept);
+    }
+
+    /// Forgets sizes from the front while the tail is larger than `bytes_max`, but nothing above
+    /// `limit`.
+    pub(crate) fn evict(&mut self, limit: Index, bytes_max: u64) {
+        while self.bytes > bytes_max && self.tail_start() <= limit {
+            self.special.remove(&self.tail_start());
+            let Some(size) = self.sizes.pop_front() else { return };
+            self.bytes -= u64::from(size);
+        }
+    }
+
+    /// How `entries` fit after `prev`, which this log holds.
+    pub(crate) fn splice(&self, prev: Index, entries: &[EntryMeta]) -> Splice {
+        let mut index = prev;
+        for (known, entry) in entries.iter().enumerate() {
+            index = index.next();
+            match self.term_at(index) {
+                Some(term) if term == entry.term => {}
+                Some(_) => return Splice { known, conflict: true },
+                None => return Splice { known, conflict: false },
+            }
+        }
+        Splice { known: entries.len(), conflict: false }
+    }
+
+    /// The last entry at or below `id.index` whose term is at most `id.term`. A follower answers
+    /// a conflict with it, the leader goes on from its own such entry: everything between cannot
+    /// match, because terms never fall along a log (paper, end of section 5.3).
+    pub(crate) fn last_at_or_below(&self, id: LogId) -> LogId {
+        let mut index = id.index.min(self.last);
+        for &(first, term) in self.runs.iter().rev() {
+            if first > index {
+                continue;
+            }
+            if term <= id.term {
+                return LogId { term, index };
+            }
+            index = first.previous();
+        }
+        LogId::default()
+    }
+
+    /// "The voter denies its vote if its own log is more up-to-date than that of the candidate":
+    /// the later last term wins, then the longer log (paper, section 5.4.1).
+    pub(crate) fn is_up_to_date(&self, candidate: LogId) -> bool {
+        candidate >= self.last_log_id()
+    }
+
+    /// For the checks: runs rise and end within the log, and no bytes are left of an empty tail.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let rising = self.runs.windows(2).all(|w| matches!(w, [a, b] if a.0 < b.0 && a.1 < b.1));
+        let within = self.runs.last().is_none_or(|run| run.0 <= self.last);
+        rising && within && (self.bytes == 0 || !self.sizes.is_empty())
+    }
+}

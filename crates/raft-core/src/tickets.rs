@@ -1,0 +1,150 @@
+//! Durable operations under way. One ring of tickets says what the disk holds: everything that
+//! must wait for the disk asks here, so that no driver can be too early.
+//!
+//! A ticket, unlike an index, cannot be confused by a truncation: an operation that wrote entries
+//! which were replaced since vouches only for those below (rule R7).
+
+use alloc::collections::VecDeque;
+
+use crate::output::Persist;
+use crate::types::{HardState, Index, Term, Ticket, Time};
+
+/// What was asked of the disk and what it confirmed.
+#[derive(Clone, Debug)]
+pub(crate) struct Tickets {
+    issued: Ticket,
+    durable: Ticket,
+    pending: VecDeque<Operation>,
+    durable_index: Index,
+    durable_term: Term,
+    /// The operation that carries the hard state in force.
+    hard_state: Ticket,
+    /// The last entry that was ever handed over and not cut off since.
+    handed_over: Index,
+    hard_state_changed: bool,
+    written_from: Option<Index>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    ticket: Ticket,
+    last_index: Index,
+    term: Term,
+    since: Time,
+}
+
+impl Tickets {
+    pub(crate) const fn restore(term: Term, last: Index) -> Self {
+        Self {
+            issued: Ticket(0),
+            durable: Ticket(0),
+            pending: VecDeque::new(),
+            durable_index: last,
+            durable_term: term,
+            hard_state: Ticket(0),
+            handed_over: last,
+            hard_state_changed: false,
+            written_from: None,
+        }
+    }
+
+    pub(crate) const fn durable_index(&self) -> Index {
+        self.durable_index
+    }
+
+    pub(crate) const fn durable_term(&self) -> Term {
+        self.durable_term
+    }
+
+    pub(crate) const fn issued(&self) -> Ticket {
+        self.issued
+    }
+
+    /// The ticket that covers everything up to and including what this step changed.
+    pub(crate) const fn newest(&self) -> Ticket {
+        if self.hard_state_changed || self.written_from.is_some() {
+            self.next()
+        } else {
+            self.issued
+        }
+    }
+
+    /// The ticket that covers the hard state in force, and so all that was written before it.
+    pub(crate) const fn hard_state(&self) -> Ticket {
+        self.hard_state
+    }
+
+    pub(crate) fn is_durable(&self, ticket: Ticket) -> bool {
+        ticket <= self.durable
+    }
+
+    /// Since when the oldest write is out.
+    pub(crate) fn waiting_since(&self) -> Option<Time> {
+        self.pending.front().map(|operation| operation.since)
+    }
+
+    pub(crate) const fn hard_state_changed(&mut self) {
+        self.hard_state_changed = true;
+        self.hard_state = self.next();
+    }
+
+    /// Entries from `first` on were appended.
+    pub(crate) fn written(&mut self, first: Index) {
+        self.written_from = Some(self.written_from.map_or(first, |from| from.min(first)));
+    }
+
+    /// R7: entries at and above `from` are replaced; no operation under way may vouch for them.
+    pub(crate) fn truncated(&mut self, from: Index) {
+        let kept = from.previous();
+        for operation in &mut self.pending {
+            operation.last_index = operation.last_index.min(kept);
+        }
+        self.durable_index = self.durable_index.min(kept);
+        self.written(from);
+    }
+
+    /// The one durable operation of a step, if it changed anything durable.
+    pub(crate) fn issue(&mut self, state: HardState, last: Index, now: Time) -> Option<Persist> {
+        if !self.hard_state_changed && self.written_from.is_none() {
+            return None;
+        }
+        self.issued = self.next();
+        let first = self.written_from.unwrap_or_else(|| last.next());
+        let persist = Persist {
+            ticket: self.issued,
+            hard_state: self.hard_state_changed.then_some(state),
+            truncate_from: (first <= self.handed_over).then_some(first),
+            first,
+            last,
+        };
+        let term = state.term;
+        self.pending.push_back(Operation {
+            ticket: self.issued,
+            last_index: last,
+            term,
+            since: now,
+        });
+        self.handed_over = last;
+        self.hard_state_changed = false;
+        self.written_from = None;
+        Some(persist)
+    }
+
+    /// Everything up to `ticket` is durable.
+    pub(crate) fn persisted(&mut self, ticket: Ticket) {
+        assert!(ticket <= self.issued, "{ticket} was never issued");
+        while let Some(&operation) = self.pending.front() {
+            if operation.ticket > ticket {
+                break;
+            }
+            self.durable = operation.ticket;
+            self.durable_index = self.durable_index.max(operation.last_index);
+            self.durable_term = self.durable_term.max(operation.term);
+            self.pending.pop_front();
+        }
+    }
+
+    const fn next(&self) -> Ticket {
+        Ticket(self.issued.0 + 1)
+    }
+}

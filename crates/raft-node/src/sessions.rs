@@ -1,0 +1,241 @@
+//! The replicated session table: what makes a repeated request take effect once (thesis 6.3).
+//!
+//! A client registers, and the index of that entry is its session. Its writes carry a sequence
+//! number, the same in every attempt, and the lowest one that it still wants an answer to. The
+//! table keeps the answers from there on, at most [`WINDOW_MAX`] of them: a repetition gets the
+//! first answer and is not applied again. Requests in flight together may be applied in any
+//! order.
+//!
+//! The table is bounded in sessions and in bytes of answers. What is over the bound goes by whole
+//! sessions, the one least recently used by log index first: a session either answers for
+//! everything that it promised, or is *expired*, and never applies anything silently again. One
+//! that exceeds the bytes all by itself expires too. One-shot sessions (a command typed into a
+//! shell) have bounds of their own, so that a loop in a script cannot expire a client's session.
+//!
+//! Every replica runs this on the same entries, and must come to the same table: nothing here
+//! depends on time, chance or configuration. The bounds are part of the replicated behaviour and
+//! change only with the version of the log's format.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{Index, LogId};
+
+/// How many requests of one session may be unacknowledged at once.
+pub const WINDOW_MAX: u64 = 1024;
+/// What an answer counts beside its bytes.
+const ANSWER_OVERHEAD_BYTES: u64 = 64;
+
+/// The bounds of one class of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions.
+    pub sessions_max: usize,
+    /// Bytes of kept answers, of all sessions together.
+    pub answer_bytes_max: u64,
+}
+
+/// All sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    clients: Class,
+    one_shots: Class,
+}
+
+/// What to do with a write that was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Apply it, then [`Sessions::record`] its answer.
+    Fresh,
+    /// It was applied before: this is the first answer.
+    Duplicate {
+        /// Where it was applied.
+        at: LogId,
+        /// What the state machine answered.
+        response: Bytes,
+    },
+    /// The session is not there: do not apply it.
+    Expired,
+    /// The client had said that it wants no answer to this one: do not apply it. It may have
+    /// been applied.
+    Forgotten,
+    /// No correct client sends this: do not apply it.
+    Invalid(&'static str),
+}
+
+/// Sessions that compete for one quota.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Class {
+    limits: Limits,
+    sessions: BTreeMap<u64, Session>,
+    /// The same, by the index of their last use: no two entries have one index.
+    by_use: BTreeMap<Index, u64>,
+    answer_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Session {
+    last_use: Index,
+    lowest_unacknowledged: u64,
+    answers: BTreeMap<u64, (LogId, Bytes)>,
+    answer_bytes: u64,
+}
+
+impl Limits {
+    /// For clients that stay.
+    pub const CLIENTS: Self = Self { sessions_max: 16_384, answer_bytes_max: 64 * 1024 * 1024 };
+    /// For single commands.
+    pub const ONE_SHOTS: Self = Self { sessions_max: 4096, answer_bytes_max: 32 * 1024 * 1024 };
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::with_limits(Limits::CLIENTS, Limits::ONE_SHOTS)
+    }
+}
+
+impl Sessions {
+    /// An empty table with other bounds than usual, the same on every replica.
+    #[must_use]
+    pub const fn with_limits(clients: Limits, one_shots: Limits) -> Self {
+        Self { clients: Class::new(clients), one_shots: Class::new(one_shots) }
+    }
+
+    /// How many sessions there are, one-shots included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.clients.sessions.len() + self.one_shots.sessions.len()
+    }
+
+    /// A registration was committed at this index: opens the session of that number.
+    pub fn register(&mut self, at: Index, one_shot: bool) -> u64 {
+        let class = if one_shot { &mut self.one_shots } else { &mut self.clients };
+        class.register(at);
+        at.0
+    }
+
+    /// The end of a session was committed: whether it was there.
+    pub fn end(&mut self, session: u64) -> bool {
+        self.class_of(session).is_some_and(|class| class.remove(session))
+    }
+
+    /// A write was committed at `at`: is it to be applied? Every write passes here exactly once,
+    /// in the order of the log.
+    pub fn begin(
+        &mut self,
+        at: Index,
+        session: u64,
+        sequence: u64,
+        lowest_unacknowledged: u64,
+    ) -> Admission {
+        match self.class_of(session) {
+            Some(class) => class.begin(at, session, sequence, lowest_unacknowledged),
+            None => Admission::Expired,
+        }
+    }
+
+    /// A fresh write was applied: keeps its answer.
+    pub fn record(&mut self, session: u64, sequence: u64, at: LogId, response: Bytes) {
+        if let Some(class) = self.class_of(session) {
+            class.record(session, sequence, at, response);
+        }
+    }
+
+    /// The answer of a write that was applied before, if it is kept. A leader may give it to a
+    /// repetition without another entry in the log.
+    #[must_use]
+    pub fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
+        let find = |class: &Class| class.sessions.get(&session)?.answers.get(&sequence).cloned();
+        find(&self.clients).or_else(|| find(&self.one_shots))
+    }
+
+    fn class_of(&mut self, session: u64) -> Option<&mut Class> {
+        [&mut self.clients, &mut self.one_shots]
+            .into_iter()
+            .find(|class| class.sessions.contains_key(&session))
+    }
+}
+
+impl Class {
+    const fn new(limits: Limits) -> Self {
+        Self { limits, sessions: BTreeMap::new(), by_use: BTreeMap::new(), answer_bytes: 0 }
+    }
+
+    fn register(&mut self, at: Index) {
+        while self.sessions.len() >= self.limits.sessions_max && self.expire_oldest() {}
+        let session = Session {
+            last_use: at,
+            lowest_unacknowledged: 0,
+            answers: BTreeMap::new(),
+            answer_bytes: 0,
+        };
+        self.sessions.insert(at.0, session);
+        self.by_use.insert(at, at.0);
+    }
+
+    fn begin(&mut self, at: Index, id: u64, sequence: u64, lowest: u64) -> Admission {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Admission::Expired;
+        };
+        if sequence == 0 || lowest > sequence {
+            return Admission::Invalid("a sequence number below the lowest unacknowledged one");
+        }
+        let lowest = lowest.max(session.lowest_unacknowledged);
+        if sequence.saturating_sub(lowest) >= WINDOW_MAX {
+            return Admission::Invalid("more requests unacknowledged than a session may have");
+        }
+        self.by_use.remove(&session.last_use);
+        self.by_use.insert(at, id);
+        session.last_use = at;
+        self.answer_bytes -= session.acknowledge(lowest);
+        if sequence < lowest {
+            return Admission::Forgotten;
+        }
+        match session.answers.get(&sequence) {
+            Some((at, response)) => Admission::Duplicate { at: *at, response: response.clone() },
+            None => Admission::Fresh,
+        }
+    }
+
+    fn record(&mut self, id: u64, sequence: u64, at: LogId, response: Bytes) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let bytes = cost(&response);
+        session.answers.insert(sequence, (at, response));
+        session.answer_bytes += bytes;
+        self.answer_bytes += bytes;
+        while self.answer_bytes > self.limits.answer_bytes_max && self.expire_oldest() {}
+    }
+
+    /// Expires the session that is least recently used by log index; `false` if there is none.
+    fn expire_oldest(&mut self) -> bool {
+        let oldest = self.by_use.first_key_value().map(|(_, id)| *id);
+        oldest.is_some_and(|id| self.remove(id))
+    }
+
+    fn remove(&mut self, id: u64) -> bool {
+        let Some(session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        self.by_use.remove(&session.last_use);
+        self.answer_bytes -= session.answer_bytes;
+        true
+    }
+}
+
+impl Session {
+    /// Lets the answers below `lowest` go; returns the bytes that they counted.
+    fn acknowledge(&mut self, lowest: u64) -> u64 {
+        self.lowest_unacknowledged = lowest;
+        let kept = self.answers.split_off(&lowest);
+        let gone = std::mem::replace(&mut self.answers, kept);
+        let bytes = gone.values().map(|(_, response)| cost(response)).sum();
+        self.answer_bytes -= bytes;
+        bytes
+    }
+}
+
+fn cost(response: &Bytes) -> u64 {
+    response.len() as u64 + ANSWER_OVERHEAD_BYTES
+}

@@ -1,0 +1,274 @@
+//! What clients and servers say to each other: `Request` and `Reply`, and the same two between a
+//! follower and the leader, `Forward` and `ForwardReply`.
+//!
+//! A command, and a state machine's response, is the frame's trailer; its CRC32C is in the body.
+
+use bytes::Bytes;
+use raft_core::RequestId;
+
+use super::WireError;
+use super::body::{Empty, Fields, LogIdBody, wide};
+use super::frame::{Encoded, Kind};
+use super::reason::RefusalBody;
+use super::view::{MembersBody, StatusBody};
+use crate::protocol::{Answer, Changed, Reply, Request};
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RequestBody {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    ask: Option<Ask>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Ask {
+    #[prost(message, tag = "2")]
+    Register(RegisterBody),
+    #[prost(message, tag = "3")]
+    Write(WriteBody),
+    #[prost(uint64, tag = "4")]
+    EndSession(u64),
+    #[prost(message, tag = "5")]
+    Members(Empty),
+    #[prost(message, tag = "6")]
+    AddMember(ChangeBody),
+    #[prost(message, tag = "7")]
+    RemoveMember(ChangeBody),
+    #[prost(message, tag = "8")]
+    Transfer(TransferBody),
+    #[prost(message, tag = "9")]
+    Status(Empty),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct RegisterBody {
+    #[prost(bool, tag = "1")]
+    one_shot: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct WriteBody {
+    #[prost(uint64, tag = "1")]
+    session: u64,
+    #[prost(uint64, tag = "2")]
+    sequence: u64,
+    #[prost(uint64, tag = "3")]
+    lowest_unacknowledged: u64,
+    #[prost(fixed32, tag = "4")]
+    command_crc: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ChangeBody {
+    #[prost(bytes = "bytes", tag = "1")]
+    request: Bytes,
+    #[prost(string, tag = "2")]
+    address: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TransferBody {
+    #[prost(string, optional, tag = "1")]
+    to: Option<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReplyBody {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(string, optional, tag = "2")]
+    forwarded_to: Option<String>,
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    answer: Option<AnswerBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum AnswerBody {
+    #[prost(uint64, tag = "3")]
+    Registered(u64),
+    #[prost(message, tag = "4")]
+    Written(WrittenBody),
+    #[prost(message, tag = "5")]
+    SessionEnded(Empty),
+    #[prost(message, tag = "6")]
+    Members(MembersBody),
+    #[prost(message, tag = "7")]
+    Changed(ChangedBody),
+    #[prost(string, tag = "8")]
+    Transferred(String),
+    #[prost(message, tag = "9")]
+    Status(StatusBody),
+    #[prost(message, tag = "10")]
+    Refused(RefusalBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct WrittenBody {
+    #[prost(message, optional, tag = "1")]
+    at: Option<LogIdBody>,
+    #[prost(fixed32, tag = "2")]
+    response_crc: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ChangedBody {
+    /// 1 added, 2 already a member, 3 removed, 4 undone.
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(uint64, tag = "2")]
+    id: u64,
+    #[prost(string, tag = "3")]
+    address: String,
+}
+
+/// A request as a frame of this kind; the command is not copied.
+pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded {
+    let mut trailer = Vec::new();
+    let ask = match request {
+        Request::Register { one_shot } => Ask::Register(RegisterBody { one_shot: *one_shot }),
+        Request::Write { session, sequence, lowest_unacknowledged, command } => {
+            trailer.push(command.clone());
+            Ask::Write(WriteBody {
+                session: *session,
+                sequence: *sequence,
+                lowest_unacknowledged: *lowest_unacknowledged,
+                command_crc: crc32c::crc32c(command),
+            })
+        }
+        Request::EndSession { session } => Ask::EndSession(*session),
+        Request::Members => Ask::Members(Empty {}),
+        Request::AddMember { request, address } => Ask::AddMember(change(*request, address)),
+        Request::RemoveMember { request, address } => Ask::RemoveMember(change(*request, address)),
+        Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
+        Request::Status => Ask::Status(Empty {}),
+    };
+    Encoded::seal(kind, &RequestBody { id, ask: Some(ask) }, trailer)
+}
+
+pub(super) fn decode_request(
+    fields: Fields,
+    body: Bytes,
+    trailer: Bytes,
+) -> Result<(u64, Request), WireError> {
+    let body: RequestBody = fields.decode(body)?;
+    let ask = fields.known(body.ask, "a request")?;
+    if !matches!(ask, Ask::Write(_)) {
+        fields.no_trailer(&trailer)?;
+    }
+    let request = match ask {
+        Ask::Register(RegisterBody { one_shot }) => Request::Register { one_shot },
+        Ask::Write(write) => {
+            if write.command_crc != crc32c::crc32c(&trailer) {
+                return Err(fields.invalid("a command that was damaged on the way"));
+            }
+            Request::Write {
+                session: write.session,
+                sequence: write.sequence,
+                lowest_unacknowledged: write.lowest_unacknowledged,
+                command: trailer,
+            }
+        }
+        Ask::EndSession(session) => Request::EndSession { session },
+        Ask::Members(Empty {}) => Request::Members,
+        Ask::AddMember(body) => {
+            let (request, address) = body.validate(fields)?;
+            Request::AddMember { request, address }
+        }
+        Ask::RemoveMember(body) => {
+            let (request, address) = body.validate(fields)?;
+            Request::RemoveMember { request, address }
+        }
+        Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
+        Ask::Status(Empty {}) => Request::Status,
+    };
+    Ok((body.id, request))
+}
+
+/// A reply as a frame of this kind; the response is not copied.
+pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
+    let mut trailer = Vec::new();
+    let answer = match &reply.answer {
+        Answer::Registered { session } => AnswerBody::Registered(*session),
+        Answer::Written { at, response } => {
+            trailer.push(response.clone());
+            let response_crc = crc32c::crc32c(response);
+            AnswerBody::Written(WrittenBody { at: Some((*at).into()), response_crc })
+        }
+        Answer::SessionEnded => AnswerBody::SessionEnded(Empty {}),
+        Answer::Members(view) => AnswerBody::Members(view.into()),
+        Answer::Changed(changed) => AnswerBody::Changed(changed.into()),
+        Answer::Transferred { to } => AnswerBody::Transferred(to.clone()),
+        Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
+    };
+    let forwarded_to = reply.forwarded_to.clone();
+    Encoded::seal(kind, &ReplyBody { id, forwarded_to, answer: Some(answer) }, trailer)
+}
+
+pub(super) fn decode_reply(
+    fields: Fields,
+    body: Bytes,
+    trailer: Bytes,
+) -> Result<(u64, Reply), WireError> {
+    let body: ReplyBody = fields.decode(body)?;
+    let answer = fields.known(body.answer, "an answer")?;
+    if !matches!(answer, AnswerBody::Written(_)) {
+        fields.no_trailer(&trailer)?;
+    }
+    let answer = match answer {
+        AnswerBody::Registered(session) => Answer::Registered { session },
+        AnswerBody::Written(written) => {
+            if written.response_crc != crc32c::crc32c(&trailer) {
+                return Err(fields.invalid("a response that was damaged on the way"));
+            }
+            Answer::Written { at: fields.log_id(written.at)?, response: trailer }
+        }
+        AnswerBody::SessionEnded(Empty {}) => Answer::SessionEnded,
+        AnswerBody::Members(view) => Answer::Members(view.validate(fields)?),
+        AnswerBody::Changed(changed) => Answer::Changed(changed.validate(fields)?),
+        AnswerBody::Transferred(to) => Answer::Transferred { to },
+        AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),
+    };
+    Ok((body.id, Reply { answer, forwarded_to: body.forwarded_to }))
+}
+
+fn change(request: RequestId, address: &str) -> ChangeBody {
+    ChangeBody { request: wide(request.0), address: address.into() }
+}
+
+impl ChangeBody {
+    fn validate(self, fields: Fields) -> Result<(RequestId, String), WireError> {
+        Ok((RequestId(fields.wide(&self.request)?), self.address))
+    }
+}
+
+impl From<&Changed> for ChangedBody {
+    fn from(changed: &Changed) -> Self {
+        let (kind, id, address) = match changed {
+            Changed::Added { id, address } => (1, id, address),
+            Changed::AlreadyMember { id, address } => (2, id, address),
+            Changed::Removed { id, address } => (3, id, address),
+            Changed::Undone { id, address } => (4, id, address),
+        };
+        Self { kind, id: id.0, address: address.clone() }
+    }
+}
+
+impl ChangedBody {
+    fn validate(self, fields: Fields) -> Result<Changed, WireError> {
+        let id = fields.node_id(self.id)?;
+        let address = self.address;
+        match self.kind {
+            1 => Ok(Changed::Added { id, address }),
+            2 => Ok(Changed::AlreadyMember { id, address }),
+            3 => Ok(Changed::Removed { id, address }),
+            4 => Ok(Changed::Undone { id, address }),
+            kind => Err(WireError::Unsupported {
+                what: "the end of a membership change of kind",
+                value: u64::from(kind),
+            }),
+        }
+    }
+}
