@@ -2,9 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::{Cluster, Ended, Scene, append, free_ports, raft, run};
+use crate::support::{
+    Cluster, Ended, PATIENCE, Process, Scene, Signal, append, free_ports, raft, readable, run,
+};
 
 /// Words of a command line, split at spaces.
 fn words(line: &str) -> impl Iterator<Item = &str> {
@@ -81,10 +84,52 @@ fn addresses_are_taken_in_all_forms() {
         format!("localhost:{first}"),
         format!("127.0.0.1:{first}"),
         format!("{first}, {second}"),
+        format!("[::1]:{first}"),
     ];
+    // A machine may be without IPv6.
+    let with_ipv6 = TcpListener::bind(("::1", 0)).is_ok();
+    let all = &all[..if with_ipv6 { all.len() } else { all.len() - 1 }];
     for asked in all {
-        run(&cluster.scene, raft(["-C", "clientcommand", "-m", "beer", "-S", &asked])).exits(0);
+        run(&cluster.scene, raft(["-C", "clientcommand", "-m", "beer", "-S", asked])).exits(0);
     }
+}
+
+#[test]
+fn others_reach_a_server_only_if_it_is_told_so() {
+    let scene = Scene::new();
+    // Sends nothing; a machine without a network has nothing to be reached by.
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    let Ok(here) = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) else { return };
+    let [port] = free_ports();
+    let address = format!("{}:{port}", here.ip());
+    let data = scene.join("data");
+    let server = |more: &[&str]| {
+        let mut command = raft(["-c", &address, "-p", &port.to_string()].iter().chain(more));
+        command.arg("--data-dir").arg(&data);
+        command
+    };
+    run(&scene, server(&[])).exits(2).shows_nothing().says(["--insecure", &address]);
+    let _server = Process::spawn(server(&["--insecure"]), "the server", &scene.record("server"));
+    run(&scene, raft(["-C", "clientcommand", "-m", "beer", "-S", &address])).exits(0);
+}
+
+#[test]
+fn an_interrupted_client_says_what_it_leaves_behind() {
+    let scene = Scene::new();
+    // A server that hangs up without a word.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let asked = listener.local_addr().expect("bound").to_string();
+    let command = raft(["-C", "clientcommand", "-m", "beer", "-S", &asked]);
+    let client = Process::spawn(command, "the client", &scene.record("client"));
+    // By the second attempt it is certainly waiting.
+    for _ in 0..2 {
+        assert!(readable(&listener, PATIENCE), "the client does not connect");
+        drop(listener.accept().expect("a connection"));
+    }
+    client.signal(Signal::INT);
+    let seen = client.wait_end();
+    assert_eq!(seen.code(), Some(130), "{}", seen.story());
+    assert!(seen.err.iter().any(|line| line.contains("interrupted")), "{}", seen.story());
 }
 
 #[test]

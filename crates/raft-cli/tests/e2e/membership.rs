@@ -113,6 +113,59 @@ fn a_cluster_grows_from_one_to_three_and_shrinks_again() {
 }
 
 #[test]
+fn a_second_change_waits_for_the_first() {
+    let mut cluster = Cluster::start(1);
+    let newcomers = [cluster.newcomer(), cluster.newcomer()];
+    let mut changes = Vec::new();
+    for newcomer in newcomers {
+        cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+    }
+    for newcomer in newcomers {
+        let address = cluster.servers[newcomer].address();
+        let command = raft(["-C", "addserver", "-m", &address, "-S", &cluster.list]);
+        changes.push(Process::spawn(command, "addserver", &cluster.scene.record("addserver")));
+    }
+    for change in changes {
+        let ended = change.ends_within(PATIENCE).expect("the change ends");
+        assert_eq!(ended.code(), Some(0), "{}", ended.story());
+    }
+    for newcomer in newcomers {
+        let line = format!("Added new peer {}", cluster.servers[newcomer].address());
+        cluster.servers.iter().for_each(|server| drop(server.wait_shown(&line)));
+    }
+}
+
+#[test]
+fn status_says_who_is_not_well() {
+    let mut cluster = Cluster::start(3);
+    let status = |cluster: &Cluster| {
+        let list = cluster.list.clone();
+        run(&cluster.scene, raft(["status", "--timeout", "5s", "--endpoints", &list]))
+    };
+    append(&cluster.scene, "beer", cluster.port(0));
+    let well = status(&cluster).exits(0);
+    for server in &cluster.servers {
+        assert!(well.out.contains(&server.address()), "{well:?}");
+    }
+    let follower = cluster.follower();
+    cluster.servers[follower].kill();
+    status(&cluster).exits(3).says(["1 of 3"]);
+}
+
+#[test]
+fn leadership_is_transferred_on_request() {
+    let cluster = Cluster::start(3);
+    for _ in 0..3 {
+        let (from, to) = (cluster.leader(), cluster.follower());
+        let (from, to) = (cluster.servers[from].address(), cluster.servers[to].address());
+        let command = raft(["transfer", &to, "--endpoints", &from]);
+        let transferred = run(&cluster.scene, command).exits(0);
+        assert_eq!(transferred.out, format!("{to} leads now\n"));
+        append(&cluster.scene, "beer", cluster.port(0));
+    }
+}
+
+#[test]
 fn members_change_under_load_while_leaders_are_killed() {
     let mut cluster = Cluster::start(3);
     let load = Load::start(&cluster.running(), 3);

@@ -18,7 +18,7 @@ pub(crate) use client::{Ended, add, append, raft, remove, run, shell};
 pub(crate) use cluster::{Cluster, founders};
 pub(crate) use load::{Load, Report};
 pub(crate) use ports::free_ports;
-pub(crate) use process::{Pidfd, Process, Signal};
+pub(crate) use process::{Pidfd, Process, Signal, readable};
 pub(crate) use scene::Scene;
 pub(crate) use server::Server;
 pub(crate) use text::{appended_at, is_stamp, unstamped};
