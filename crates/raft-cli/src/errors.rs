@@ -1,6 +1,6 @@
 //! What a person is told when something does not work: what, why, what next.
 
-use raft_node::{ClientError, Outcome, Reason};
+use raft_node::{ClientError, Conclusion, Reason};
 
 use crate::exit::Exit;
 
@@ -34,14 +34,14 @@ impl Problem {
     pub(crate) fn of_request(error: &ClientError, action: &str, endpoints: &str) -> Self {
         let mut problem = Self::new(Exit::of_request(error), error.to_string());
         problem.hint = match error.outcome {
-            Outcome::Unknown => {
+            Conclusion::Unknown => {
                 Some(format!("it may have been {action}, now or later: look before you repeat it"))
             }
-            Outcome::NothingSent => Some(format!(
+            Conclusion::NothingSent => Some(format!(
                 "are the servers running, and a majority of them? raft status --endpoints \
                  '{endpoints}'"
             )),
-            Outcome::NotApplied => {
+            Conclusion::NotApplied => {
                 error.reason.as_ref().and_then(|reason| next_step(reason, endpoints))
             }
         };
@@ -62,6 +62,9 @@ fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
         }
         Reason::ChangeInProgress => {
             format!("one change at a time; it shows in the list when it ended: {list}")
+        }
+        Reason::Removed { .. } => {
+            format!("to add it again: raft -C addserver -m '{endpoints}' -S 'ADDRESS OF A MEMBER'")
         }
         Reason::Unreachable { address, .. } => format!("start the server at {address} first"),
         Reason::SessionLimit | Reason::Busy { .. } => "send it again later".into(),
@@ -85,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn problem(outcome: Outcome, reason: Option<Reason>) -> Problem {
+    fn problem(outcome: Conclusion, reason: Option<Reason>) -> Problem {
         let error = ClientError { outcome, what: "it failed".into(), reason };
         Problem::of_request(&error, "appended", ":9990")
     }
@@ -94,16 +97,16 @@ mod tests {
     fn the_exit_code_follows_the_outcome_of_the_request() {
         let address = || ":9993".to_owned();
         let cases = [
-            (Outcome::NotApplied, None, 1),
-            (Outcome::NotApplied, Some(Reason::LastMember), 1),
-            (Outcome::NotApplied, Some(Reason::DiskFull), 1),
-            (Outcome::NotApplied, Some(Reason::Removed { at: Index(7) }), 1),
-            (Outcome::NotApplied, Some(Reason::NotMember { address: address() }), 3),
-            (Outcome::NothingSent, Some(Reason::NoLeader), 4),
-            (Outcome::NothingSent, None, 4),
-            (Outcome::Unknown, Some(Reason::LeaderLost), 5),
+            (Conclusion::NotApplied, None, 1),
+            (Conclusion::NotApplied, Some(Reason::LastMember), 1),
+            (Conclusion::NotApplied, Some(Reason::DiskFull), 1),
+            (Conclusion::NotApplied, Some(Reason::Removed { at: Index(7) }), 1),
+            (Conclusion::NotApplied, Some(Reason::NotMember { address: address() }), 3),
+            (Conclusion::NothingSent, Some(Reason::NoLeader), 4),
+            (Conclusion::NothingSent, None, 4),
+            (Conclusion::Unknown, Some(Reason::LeaderLost), 5),
             // Once unknown, a later refusal does not make it certain.
-            (Outcome::Unknown, Some(Reason::DiskFull), 5),
+            (Conclusion::Unknown, Some(Reason::DiskFull), 5),
         ];
         for (outcome, reason, code) in cases {
             let problem = problem(outcome, reason.clone());
@@ -113,14 +116,14 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_never_sold_as_a_refusal() {
-        let problem = problem(Outcome::Unknown, Some(Reason::LastMember));
+        let problem = problem(Conclusion::Unknown, Some(Reason::LastMember));
         let hint = problem.hint.expect("there is one");
         assert_eq!(hint, "it may have been appended, now or later: look before you repeat it");
     }
 
     #[test]
     fn a_hint_names_a_command() {
-        let problem = problem(Outcome::NotApplied, Some(Reason::LastMember));
+        let problem = problem(Conclusion::NotApplied, Some(Reason::LastMember));
         assert_eq!(problem.hint.as_deref(), Some("to end a cluster of one, stop its server"));
         let reason = Reason::NotMember { address: ":9993".into() };
         let hint = next_step(&reason, ":9990,:9991").expect("there is one");

@@ -18,7 +18,7 @@
 
 use std::process::ExitCode;
 
-use raft_node::{Class, ClientError, Outcome, Reason};
+use raft_node::{ClientError, Conclusion, FailureClass, Reason};
 
 /// The exit codes of `raft`; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,22 +41,22 @@ impl Exit {
     /// What a failed request of a client means.
     pub(crate) const fn of_request(error: &ClientError) -> Self {
         match (error.outcome, &error.reason) {
-            (Outcome::NotApplied, Some(Reason::NotMember { .. })) => Self::NotFound,
-            (Outcome::NotApplied, _) => Self::Refused,
-            (Outcome::NothingSent, _) => Self::NothingSent,
-            (Outcome::Unknown, _) => Self::Unknown,
+            (Conclusion::NotApplied, Some(Reason::NotMember { .. })) => Self::NotFound,
+            (Conclusion::NotApplied, _) => Self::Refused,
+            (Conclusion::NothingSent, _) => Self::NothingSent,
+            (Conclusion::Unknown, _) => Self::Unknown,
         }
     }
 
     /// What the end of a server means, or that it could not start.
-    pub(crate) const fn of_server(class: Class) -> Self {
+    pub(crate) const fn of_server(class: FailureClass) -> Self {
         match class {
-            Class::Damaged => Self::Damaged,
-            Class::Io | Class::AddressInUse => Self::Io,
-            Class::Locked => Self::Locked,
-            Class::Identity => Self::Identity,
-            Class::TooNew => Self::TooNew,
-            Class::Usage => Self::Usage,
+            FailureClass::Damaged => Self::Damaged,
+            FailureClass::Disk | FailureClass::Address => Self::Io,
+            FailureClass::Locked => Self::Locked,
+            FailureClass::Identity => Self::Identity,
+            FailureClass::TooNew => Self::TooNew,
+            FailureClass::Usage => Self::Usage,
         }
     }
 
@@ -109,13 +109,13 @@ mod tests {
     #[test]
     fn what_a_server_ends_with() {
         let classes = [
-            (Class::Damaged, 7),
-            (Class::Io, 8),
-            (Class::AddressInUse, 8),
-            (Class::Locked, 9),
-            (Class::Identity, 10),
-            (Class::TooNew, 11),
-            (Class::Usage, 2),
+            (FailureClass::Damaged, 7),
+            (FailureClass::Disk, 8),
+            (FailureClass::Address, 8),
+            (FailureClass::Locked, 9),
+            (FailureClass::Identity, 10),
+            (FailureClass::TooNew, 11),
+            (FailureClass::Usage, 2),
         ];
         for (class, number) in classes {
             assert_eq!(Exit::of_server(class).code(), number, "{class:?}");

@@ -21,7 +21,7 @@ mod verbs;
 use std::env;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Classic, Cli};
@@ -91,10 +91,14 @@ fn unparsed(error: &clap::Error) -> ExitCode {
 
 /// The most likely mistake of all: spaces without quotes.
 fn quoting(error: &clap::Error) -> Option<&'static str> {
-    let loose =
-        [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument, ErrorKind::ArgumentConflict];
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return None,
+    };
+    let stray = error.get(kind)?.to_string();
     let text = |arg: &str| ["-m", "-c", "-S", "append"].contains(&arg);
     let takes_text = env::args_os().any(|arg| arg.to_str().is_some_and(text));
-    (loose.contains(&error.kind()) && takes_text)
+    (takes_text && !stray.starts_with('-'))
         .then_some("a value with spaces needs quotes: -m 'I like beer.', -c ':9990, :9991'")
 }

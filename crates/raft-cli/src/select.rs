@@ -36,12 +36,12 @@ pub(crate) fn select(
     place: impl Fn(&str) -> Place,
 ) -> Result<Selection, Problem> {
     check(cluster, flags)?;
-    if !listen.host.is_empty() && cluster.contains(listen) {
+    if !listen.is_hostless() && cluster.contains(listen) {
         return Ok(Selection::Founder(listen.clone()));
     }
     let (mut here, mut doubtful) = (Vec::new(), Vec::new());
-    for entry in cluster.iter().filter(|entry| entry.port == listen.port) {
-        match place(&entry.host) {
+    for entry in cluster.iter().filter(|entry| entry.port() == listen.port()) {
+        match place(entry.host().unwrap_or_default()) {
             Place::Here => here.push(entry),
             Place::Unknown(why) => doubtful.push(format!("{entry} ({why})")),
             Place::Elsewhere => {}
@@ -58,7 +58,9 @@ pub(crate) fn select(
         ))
         .hint(format!(
             "name it exactly as in {}: {} HOST:{}",
-            flags.cluster, flags.listen, listen.port
+            flags.cluster,
+            flags.listen,
+            listen.port()
         ))),
         several => {
             let names: Vec<String> = several.iter().map(ToString::to_string).collect();
@@ -75,8 +77,8 @@ pub(crate) fn select(
 }
 
 fn joiner(cluster: &[Address], listen: &Address, flags: Flags) -> Result<Selection, Problem> {
-    let local_cluster = cluster.iter().all(|entry| is_loopback(&entry.host));
-    if local_cluster == is_loopback(&listen.host) {
+    let local_cluster = cluster.iter().all(|entry| is_loopback(entry.host().unwrap_or_default()));
+    if local_cluster == is_loopback(listen.host().unwrap_or_default()) {
         return Ok(Selection::Joiner(listen.clone()));
     }
     let list = join(cluster);
@@ -93,20 +95,21 @@ fn joiner(cluster: &[Address], listen: &Address, flags: Flags) -> Result<Selecti
          they can reach",
         flags.listen
     ))
-    .hint(format!("{} HOST:{}", flags.listen, listen.port)))
+    .hint(format!("{} HOST:{}", flags.listen, listen.port())))
 }
 
 /// What is wrong with a list whoever reads it.
 fn check(cluster: &[Address], flags: Flags) -> Result<(), Problem> {
-    if let Some(entry) = cluster.iter().find(|entry| is_wildcard(&entry.host)) {
+    if let Some(entry) = cluster.iter().find(|entry| is_wildcard(entry.host().unwrap_or_default()))
+    {
         return Err(Problem::usage(format!(
             "{} has {entry}, which no other member can dial",
             flags.cluster
         ))
-        .hint(format!("write the host by which the others reach it: HOST:{}", entry.port)));
+        .hint(format!("write the host by which the others reach it: HOST:{}", entry.port())));
     }
-    let hostless = cluster.iter().find(|entry| entry.host.is_empty());
-    let remote = cluster.iter().find(|entry| !is_loopback(&entry.host));
+    let hostless = cluster.iter().find(|entry| entry.is_hostless());
+    let remote = cluster.iter().find(|entry| !is_loopback(entry.host().unwrap_or_default()));
     if let (Some(hostless), Some(remote)) = (hostless, remote) {
         return Err(Problem::usage(format!(
             "{} mixes {hostless}, which only its own machine can reach, with {remote}",

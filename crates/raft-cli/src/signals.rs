@@ -2,9 +2,14 @@
 
 use std::io;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal so soon after the one before is the same one, delivered twice: `timeout` and shells
+/// signal a process and its group. Nobody presses Ctrl-C twice that fast.
+const SAME: Duration = Duration::from_millis(200);
 
 /// Calls `on_signal` with 1, 2, 3... as signals arrive. From now on they do not end the process
 /// by themselves.
@@ -19,11 +24,16 @@ pub(crate) fn watch(mut on_signal: impl FnMut(u32) + Send + 'static) -> io::Resu
 }
 
 async fn forward(mut interrupt: Signal, mut terminate: Signal, on_signal: &mut impl FnMut(u32)) {
-    for number in 1.. {
+    let (mut number, mut before) = (0, None);
+    loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        on_signal(number);
+        if before.is_none_or(|before: Instant| before.elapsed() >= SAME) {
+            number += 1;
+            on_signal(number);
+        }
+        before = Some(Instant::now());
     }
 }

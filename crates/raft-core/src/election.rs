@@ -332,9 +332,14 @@ impl Raft {
         answer.unwrap_or_else(|| id == self.id || self.reaches(id))
     }
 
-    /// The leader wants this member to take over: no pre-vote and no waiting (thesis 3.10).
+    /// The leader wants this member to take over: no pre-vote and no waiting (thesis 3.10). One
+    /// that had just begun to doubt the leader is invited too.
     pub(crate) fn on_timeout_now(&mut self, from: NodeId) {
-        let invited = matches!(&self.role, Role::Follower(f) if f.leader == Some(from));
+        let invited = match &self.role {
+            Role::Follower(follower) => follower.leader == Some(from),
+            Role::PreCandidate(_) => true,
+            Role::Candidate(_) | Role::Leader(_) => false,
+        };
         if invited && self.may_campaign() {
             self.become_candidate(true);
         }

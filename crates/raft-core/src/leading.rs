@@ -207,8 +207,8 @@ impl Raft {
 
     // ---- commit ---------------------------------------------------------------------------------------
 
-    /// "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
-    /// log[N].term == currentTerm: set commitIndex = N" (paper, figure 2; the last condition is
+    /// "If there exists an N such that N > commitIndex, a majority of matchIndex >= N, and
+    /// the term of entry N is currentTerm: set commitIndex = N" (paper, figure 2; the last condition is
     /// section 5.4.2 and figure 8). R5: a leader counts its own disk like any other, so N may
     /// exceed what is durable here; a leader outside the configuration is not counted at all.
     pub(crate) fn advance_commit(&mut self) {

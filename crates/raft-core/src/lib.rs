@@ -1,4 +1,13 @@
 //! Raft as a pure state machine: one door, [`Raft::step`], and plain data on both sides of it.
+//!
+//! No clock, socket, file or thread: time, messages and the disk's confirmations are inputs;
+//! messages, durable operations and what may be applied are outputs. Payloads of entries never
+//! come in here, only their terms, sizes and kinds.
+//!
+//! Where to start reading: `raft` is the state, the door, the term rule and the four changes of
+//! role; `election`, `leading` and `following` are figure 2 of the paper; `change` and `transfer`
+//! are chapters 4 and 3.10 of the thesis. `tickets` says what the disk holds, `progress` what a
+//! peer holds, `log` and `history` what this member holds, and `quorum` counts.
 #![no_std]
 
 extern crate alloc;
@@ -17,6 +26,8 @@ mod membership;
 mod message;
 mod output;
 mod progress;
+#[cfg(test)]
+mod quick;
 mod quorum;
 mod raft;
 mod rng;

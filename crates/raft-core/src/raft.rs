@@ -305,6 +305,11 @@ impl Raft {
         if self.tickets.is_durable(until) {
             self.outputs.push(Output::Send { to, message });
         } else {
+            // Of what a peer is told about its appends only the latest is worth anything.
+            if matches!(message, Message::AppendEntriesResponse(_)) {
+                let stale = |m: &Message| matches!(m, Message::AppendEntriesResponse(_));
+                self.held.retain(|held| held.to != to || !stale(&held.message));
+            }
             self.held.push(Held { to, message, until });
         }
     }

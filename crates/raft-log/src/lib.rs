@@ -1,1 +1,53 @@
-//! log
+//! The durable log: what a member of a raft cluster may not forget, on a [`Disk`].
+//!
+//! A data directory holds `NODE` (whose it is), `LOCK`, `SHOWN` and the log, `wal/NN.seg`.
+//! The log is one stream of blocks in slots that are filled with zeros once and used over and
+//! over; entries, term and vote, truncations and the peers' lives all travel in it, so that one
+//! sync makes a whole group commit durable. `docs/disk-format.md` has the bytes.
+//!
+//! - [`DataDir`] opens a directory, [`DataDir::open_log`] recovers the log in it.
+//! - [`LogWriter`] makes writes durable, many in one sync. Its first failure is its last.
+//! - [`LogReader`] reads entries back meanwhile; [`SpareMaker`] makes slots ahead of need.
+//! - [`LogBuffer`] holds the tail of the log in memory, encoded, each entry once.
+//!
+//! **Invariants.** A page that was synced is not written again while its slot is in use. What
+//! was durable and is not there any more is an error, never a shorter log. Nothing here has a
+//! thread or a clock, and the same calls with the same seed write the same bytes.
+
+mod block;
+mod buffer;
+mod catalog;
+mod dir;
+mod disk;
+mod entry;
+mod error;
+mod le;
+mod node_file;
+mod open;
+mod plan;
+mod reader;
+mod replay;
+mod rng;
+mod scan;
+mod shown;
+mod slot;
+mod spares;
+mod start;
+mod state;
+mod writer;
+
+pub use buffer::LogBuffer;
+pub use dir::{DataDir, Holder};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use entry::{
+    ENTRY_HEADER_BYTES, ENTRY_PAYLOAD_BYTES_MAX, Entry, EntryError, Kind, decode_entries,
+    encode_entry, encoded_len,
+};
+pub use error::{MakeError, OpenError, ReadError, WriteError};
+pub use node_file::{Founder, MemberIdentity, NodeState};
+pub use open::{Log, RecoveredLog};
+pub use reader::{LogRange, LogReader};
+pub use shown::{Shown, ShownMark};
+pub use slot::{Boot, PEERS_MAX, PeerBoot};
+pub use spares::{Options, SpareMaker};
+pub use writer::{Counters, LogWriter, Synced, Write};

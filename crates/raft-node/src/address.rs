@@ -95,6 +95,12 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// A port of this machine, without a host.
+    #[must_use]
+    pub const fn local(port: u16) -> Self {
+        Self { host: String::new(), port }
+    }
+
     /// The host, if one was given; an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> Option<&str> {

@@ -271,10 +271,10 @@ impl Party {
 
 impl Believed {
     /// Whether `party` can be the one that is meant. Addresses are no identities: one place has
-    /// many names.
+    /// many names. A server that waits to be told its id can be anybody of its incarnation.
     #[must_use]
     pub fn matches(&self, party: &Party) -> bool {
-        self.id.is_none_or(|id| party.id == Some(id))
+        self.id.is_none_or(|id| party.id.is_none_or(|own| own == id))
             && self.incarnation.is_none_or(|incarnation| party.incarnation == incarnation)
     }
 }

@@ -1,19 +1,36 @@
-//! The Raft node as a library: wire formats and the state machines between the consensus core
-//! and the sockets.
+//! Replica and Node: a replicated log with a state machine on top, as a library.
+//!
+//! [`node`] starts a member of a cluster around your [`StateMachine`]; [`Client`] talks to one.
+//! In between lie state machines without sockets and clocks, each in a file of its own: the
+//! handshake, founding, connection binding, sessions, the client's retries, and [`replica`],
+//! which joins the consensus core with log, sessions and state machine.
 
 pub mod address;
 pub mod binding;
 pub mod client_core;
 pub mod founding;
 pub mod hello;
+mod node;
 pub mod protocol;
 pub mod random;
 pub mod refused;
+pub mod replica;
 pub mod sessions;
+pub mod state_machine;
 pub mod wire;
+
+pub use bytes::Bytes;
+pub use raft_core::{Index, LogId, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
     Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
     Standing,
 };
+
+pub use client_core::{ClientError, ClientNotice, Conclusion};
+pub use node::{
+    Builder, Client, ClientOptions, Failure, FailureClass, Line, Lines, Node, Notice, Pending,
+    Served, StopHandle, Written, node,
+};
+pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};

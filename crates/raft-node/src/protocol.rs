@@ -471,7 +471,7 @@ impl Reason {
             Self::NotMember { address } => write!(
                 f,
                 "no member of the cluster has the address {address}; list them with \
-                 raft members, and write the address as shown there"
+                 raft member list, and write the address as shown there"
             ),
             Self::LastMember => f.write_str(
                 "the last voter cannot be removed: nobody would be left to decide; stop the \

@@ -83,6 +83,21 @@ pub fn remove_command(address: &str, member: &str) -> String {
     format!("raft -C removeserver -m '{address}' -S '{member}'")
 }
 
+impl HelloRefused {
+    /// Whether this tells `own` that it was taken out of its cluster, and by which index. A
+    /// member obeys only for its current id: added again, it has another.
+    #[must_use]
+    pub fn removes(&self, own: &Party) -> Option<Index> {
+        let is_meant = self.refuser.cluster == own.cluster
+            && self.refused.id == own.id
+            && self.refused.incarnation == own.incarnation;
+        match self.reason {
+            HelloReason::Removed { at } if is_meant => Some(at),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for HelloRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, refuser, refused } = self;

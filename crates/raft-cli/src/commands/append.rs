@@ -30,7 +30,7 @@ pub(crate) fn run(ask: &Ask, message: Message, output: &Output) -> Result<(), Pr
     let client = ask.client(output)?;
     ask::on_interrupt("interrupted: the message may have been appended", output)?;
     let written = client.write(message).wait().map_err(|error| ask.problem(&error, "appended"))?;
-    ask::forwarded(&written.contacted, written.forwarded_to.as_deref(), output);
+    ask::forwarded(&written.served, output);
     let at = written.at;
     output.line(&format!("appended at index {}, term {}", at.index, at.term), object(&written))
 }
@@ -85,8 +85,8 @@ fn object(written: &Written) -> Value {
     let mut object = Map::new();
     object.insert("index".into(), written.at.index.0.into());
     object.insert("term".into(), written.at.term.0.into());
-    object.insert("contacted".into(), written.contacted.clone().into());
-    object.insert("forwarded_to".into(), written.forwarded_to.clone().into());
+    object.insert("contacted".into(), written.served.contacted.clone().into());
+    object.insert("forwarded_to".into(), written.served.forwarded_to.clone().into());
     output::bytes("response", &written.response, &mut object);
     object.into()
 }

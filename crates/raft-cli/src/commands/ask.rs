@@ -1,9 +1,9 @@
 //! Asking a cluster: what all client commands share.
 
 use std::process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView};
+use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView, Served};
 
 use crate::args::address;
 use crate::errors::Problem;
@@ -14,6 +14,9 @@ use crate::signals;
 
 /// How long a request waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An election, say, is over before a person wonders.
+const PATIENCE_BEFORE_WORDS: Duration = Duration::from_secs(1);
 
 /// A change of members includes feeding the log to a new one. The cluster itself gives up only
 /// when a new member makes no progress for 30 s.
@@ -68,8 +71,13 @@ impl Ask {
     }
 
     fn client_with(&self, timeout: Duration, output: &Output) -> Result<Client, Problem> {
-        let notes = *output;
-        let notice = move |notice: ClientNotice| notes.note(&notice.to_string());
+        let (notes, begun) = (*output, Instant::now());
+        // What passes by itself in a moment needs no words.
+        let notice = move |notice: ClientNotice| {
+            if begun.elapsed() > PATIENCE_BEFORE_WORDS {
+                notes.note(&notice.to_string());
+            }
+        };
         self.client_from(timeout, Some(Box::new(notice)))
     }
 
@@ -117,8 +125,9 @@ pub(crate) fn addresses_of(members: &MembersView) -> String {
 
 /// Says on standard error that another server than the one asked has done it. JSON says it in
 /// the result.
-pub(crate) fn forwarded(contacted: &str, to: Option<&str>, output: &Output) {
-    if let Some(to) = to.filter(|_| !output.format.is_json()) {
+pub(crate) fn forwarded(served: &Served, output: &Output) {
+    let Served { contacted, forwarded_to } = served;
+    if let Some(to) = forwarded_to.as_ref().filter(|_| !output.format.is_json()) {
         output.note(&format!("{contacted} is not the leader, forwarded to {to}"));
     }
 }

@@ -7,10 +7,11 @@
 mod children;
 mod places;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
-use std::{env, process, thread};
+use std::{env, iter, process, thread};
 
 use raft_node::{Address, MembersView};
 
@@ -50,7 +51,7 @@ pub(crate) fn run(options: &DevOptions, output: &Output) -> Result<(), Problem> 
         return Err(Problem::usage("raft dev is for people and has no JSON")
             .hint("start the servers yourself: raft server --help"));
     }
-    let places = Places::choose(options.dir.as_deref(), options.nodes)?;
+    let places = Places::choose(options.dir.as_deref(), options.nodes, output)?;
     if datadir::is_in_memory(&places.dir) {
         output.note(&format!(
             "warning: {} is in memory (tmpfs): a power cut loses what it holds; --dir DIR puts \
@@ -63,7 +64,7 @@ pub(crate) fn run(options: &DevOptions, output: &Output) -> Result<(), Problem> 
     let mut cluster = Vec::new();
     let done = start(&places, options.election_timeout, &sender, &mut cluster)
         .and_then(|()| ask_until_ready(&places, sender))
-        .and_then(|()| watch(&places, &cluster, &events, output));
+        .and_then(|()| watch(&places, options, &cluster, &events, output));
     end(cluster);
     places.remove(output);
     done
@@ -110,6 +111,7 @@ fn ask_until_ready(places: &Places, events: Sender<Event>) -> Result<(), Problem
 /// Shows what happens until Ctrl-C, or until no server is left.
 fn watch(
     places: &Places,
+    options: &DevOptions,
     cluster: &[Child],
     events: &Receiver<Event>,
     output: &Output,
@@ -126,12 +128,12 @@ fn watch(
                 if !ready || left == 0 {
                     return Err(ended.problem());
                 }
+                let arguments = places.arguments(&ended.address, options.election_timeout);
                 output.note(&format!(
-                    "{} has ended ({}), {left} left; to start it again, in another terminal:\n  \
-                     {}",
+                    "{} has ended ({}), {left} left; to start it again, in another terminal:\n  {}",
                     ended.address,
                     ended.how,
-                    places.command(&program(), &ended.address)
+                    command(arguments)
                 ));
             }
             Ok(Event::Stop) | Err(_) => return Ok(()),
@@ -149,7 +151,7 @@ fn introduce(
     let mut table = Table::new(&["address", "process", "role", "data"]);
     for child in cluster {
         let address = child.address.to_string();
-        let leads = view.members.iter().any(|row| row.leader && row.address == address);
+        let leads = is_leader(view, &child.address);
         table.row(vec![
             address,
             child.pid.to_string(),
@@ -158,18 +160,21 @@ fn introduce(
         ]);
     }
     output.table(&table, "members", Vec::new(), serde_json::Map::new())?;
-    let (raft, first) = (program(), &places.addresses[0]);
-    let last = &places.addresses[places.addresses.len() - 1];
+    let leads = |address: &&Address| is_leader(view, address);
+    let (leader, followers): (Vec<_>, Vec<_>) = places.addresses.iter().partition(leads);
+    let (raft, all) = (program(), join(&places.addresses));
+    // A follower first: it forwards, and it is still there after the leader has been killed.
+    let ask = followers.first().or(leader.first()).map_or(all.clone(), ToString::to_string);
     let mut text = format!(
         "\nTry, in another terminal:\n  \
-         {raft} -C clientcommand -m 'I like beer.' -S '{first}'\n  \
-         {raft} append 'I like wine.' --endpoints '{last}'\n  \
-         {raft} print --endpoints '{}'\n  \
-         {raft} status --endpoints '{first}'\n",
-        join(&places.addresses)
+         {raft} -C clientcommand -m 'I like beer.' -S '{ask}'\n  \
+         {raft} append 'I like wine.' --endpoints '{all}'\n  \
+         {raft} print --endpoints '{ask}'\n  \
+         {raft} status --endpoints '{ask}'\n"
     );
-    if let Some(child) = cluster.first().filter(|_| cluster.len() > 2) {
-        text += &format!("  kill -9 {}    and append again: the others go on\n", child.pid);
+    let leader = cluster.iter().find(|child| is_leader(view, &child.address));
+    if let Some(child) = leader.filter(|_| cluster.len() > 2) {
+        text += &format!("  kill -9 {}    (the leader; then append again)\n", child.pid);
     }
     text += if places.is_temporary() {
         "Ctrl-C stops all servers and removes their data (--dir DIR keeps it)."
@@ -204,13 +209,34 @@ fn program() -> String {
     env::args().next().unwrap_or_else(|| "raft".into())
 }
 
-/// For a command line: quoted where a shell would read more into it.
+/// The command line that calls this program with these arguments.
+fn command(arguments: Vec<OsString>) -> String {
+    let words = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
+    iter::once(quoted(&program())).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A word for a shell: in quotes where it would read more into it.
 fn quoted(text: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "/._-:,".contains(character);
     if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+fn is_leader(view: &MembersView, address: &Address) -> bool {
+    view.members.iter().any(|row| row.leader && row.address == address.to_string())
+}
+
 /// An address of this machine without a host.
 const fn local(port: u16) -> Address {
-    Address { host: String::new(), port }
+    Address::local(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/tmp/a-1"), "/tmp/a-1");
+        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
+    }
 }

@@ -1,6 +1,6 @@
 //! `raft member list|add|remove`, `-C addserver` and `-C removeserver`.
 
-use raft_node::{Address, ChangeReply, Changed, MemberRow, MembersView, Reason};
+use raft_node::{Address, Changed, MemberRow, MembersView, Reason, Served};
 use serde_json::{Map, Value, json};
 
 use super::ask::{self, Ask, Target, addresses_of};
@@ -33,7 +33,7 @@ pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), P
     let members = ask.members_first(output)?;
     let client = ask.change_client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
-    let reply = client.add_member(address.clone()).wait().map_err(|error| {
+    let reply = client.add_member(address).wait().map_err(|error| {
         let problem = ask.problem(&error, "added");
         match &error.reason {
             Some(Reason::Unreachable { address, error }) => unreachable(address, error, &members),
@@ -48,7 +48,7 @@ pub(crate) fn remove(ask: &Ask, member: &Target, output: &Output) -> Result<(), 
     let address = member.resolve(&members)?;
     let client = ask.change_client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
-    let reply = client.remove_member(address).wait();
+    let reply = client.remove_member(&address).wait();
     changed(&reply.map_err(|error| ask.problem(&error, "removed"))?, output)
 }
 
@@ -59,9 +59,9 @@ fn unreachable(address: &str, error: &str, members: &MembersView) -> Problem {
         .hint(format!("start it first: raft -c '{}' -p '{address}'", addresses_of(members)))
 }
 
-fn changed(reply: &ChangeReply, output: &Output) -> Result<(), Problem> {
-    ask::forwarded(&reply.contacted, reply.forwarded_to.as_deref(), output);
-    let (done, id, address, text) = match &reply.changed {
+fn changed((changed, served): &(Changed, Served), output: &Output) -> Result<(), Problem> {
+    ask::forwarded(served, output);
+    let (done, id, address, text) = match changed {
         Changed::Added { id, address } => {
             ("added", id, address, format!("added {address} as member {}", id.0))
         }
@@ -84,8 +84,8 @@ fn changed(reply: &ChangeReply, output: &Output) -> Result<(), Problem> {
         "outcome": done,
         "id": id.0,
         "address": address,
-        "contacted": reply.contacted,
-        "forwarded_to": reply.forwarded_to,
+        "contacted": served.contacted,
+        "forwarded_to": served.forwarded_to,
     });
     output.line(&text, object)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use jiff::Zoned;
-use raft_node::{Address, Line, LineKind, MemberState, Node, StopHandle, Stopped};
+use raft_node::{Address, Line, Node, Show, StopHandle};
 use raft_store::Store;
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ use crate::errors::Problem;
 use crate::exit::Exit;
 use crate::machine;
 use crate::output::{self, Output};
-use crate::select::{Flags, Selection, join, select};
+use crate::select::{Flags, Selection, select};
 use crate::signals;
 use crate::stamp::stamp;
 
@@ -53,20 +53,7 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
     stop_on_signal(Arc::clone(&stop), *output)?;
     let node = start(&options, &selection, &dir, output)?;
     *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
-    if let (Selection::Joiner(address), Some(cluster)) = (&selection, &options.cluster)
-        && node.status().state == MemberState::New
-    {
-        output.note(&format!(
-            "{address} is not in {}: waiting to be added with: raft -C addserver -m '{address}' \
-             -S '{}'",
-            options.flags.cluster,
-            join(cluster)
-        ));
-    }
-    match node.wait() {
-        Stopped::Requested => Ok(()),
-        Stopped::Fatal(class, why) => Err(Problem::new(Exit::of_server(class), why)),
-    }
+    node.wait().map_err(|failure| Problem::new(Exit::of_server(failure.class), failure.what))
 }
 
 fn start(
@@ -82,7 +69,7 @@ fn start(
                 .note(&format!("a cluster of one, because {} is not given", options.flags.cluster));
             (address, vec![address.clone()])
         }
-        (Selection::Joiner(address), _) => (address, Vec::new()),
+        (Selection::Joiner(address), list) => (address, list.clone().unwrap_or_default()),
     };
     let (lines, notes) = (*output, *output);
     let mut builder = raft_node::node(dir)
@@ -96,7 +83,7 @@ fn start(
     }
     builder
         .start(Store::default())
-        .map_err(|error| Problem::new(Exit::of_server(error.class()), error.to_string()))
+        .map_err(|error| Problem::new(Exit::of_server(error.class), error.what))
 }
 
 fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {
@@ -105,7 +92,7 @@ fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {
         options.tuning.data_dir.as_deref(),
         home.as_deref(),
         &machine::hostname(),
-        options.listen.port,
+        options.listen.port(),
     )
 }
 
@@ -115,7 +102,7 @@ fn show(line: &Line, output: &Output) -> io::Result<()> {
     let mut to = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     if output.format.is_json() {
         let mut text = Vec::new();
-        write_text(&line.kind, &mut text)?;
+        write_text(&line.show, &mut text)?;
         let mut object = Map::new();
         object.insert("v".into(), 1.into());
         object.insert("index".into(), line.index.0.into());
@@ -124,17 +111,17 @@ fn show(line: &Line, output: &Output) -> io::Result<()> {
         writeln!(to, "{}", Value::from(object))?;
     } else {
         write!(to, "{} ", stamp(&now))?;
-        write_text(&line.kind, &mut to)?;
+        write_text(&line.show, &mut to)?;
         writeln!(to)?;
     }
     to.flush()?;
     to.get_mut().flush()
 }
 
-fn write_text(kind: &LineKind, to: &mut dyn Write) -> io::Result<()> {
-    match kind {
-        LineKind::Text(text) => to.write_all(text),
-        LineKind::View(view) => view.render(to),
+fn write_text(show: &Show, to: &mut dyn Write) -> io::Result<()> {
+    match show {
+        Show::Text(text) => to.write_all(text),
+        Show::View(view) => view.render(to),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft_node::{Address, MemberState, NodeStatus};
+use raft_node::{Address, NodeStatus, Standing};
 use serde_json::{Map, Value, json};
 
 use super::ask::Ask;
@@ -70,16 +70,16 @@ fn rows(ask: &Ask, targets: &[Address]) -> Result<Vec<Row>, Problem> {
 impl Row {
     fn is_well(&self) -> bool {
         let well =
-            |status: &NodeStatus| status.state == MemberState::Member && status.leader.is_some();
+            |status: &NodeStatus| status.standing == Standing::Member && status.leader.is_some();
         self.answer.as_ref().is_ok_and(well)
     }
 }
 
 fn state(status: &NodeStatus) -> &str {
-    match status.state {
-        MemberState::New => "waiting",
-        MemberState::Removed => "removed",
-        MemberState::Member => &status.role,
+    match status.standing {
+        Standing::New => "waiting",
+        Standing::Removed { .. } => "removed",
+        Standing::Member => &status.role,
     }
 }
 
@@ -91,7 +91,7 @@ fn cells(row: &Row) -> Vec<String> {
         return cells;
     };
     vec![
-        status.id.to_string(),
+        status.id.map_or_else(|| "-".into(), |id| id.to_string()),
         row.address.clone(),
         state(status).into(),
         status.term.to_string(),
@@ -108,8 +108,8 @@ fn object(row: &Row) -> Value {
         Ok(status) => json!({
             "address": row.address,
             "well": row.is_well(),
-            "id": status.id.0,
-            "cluster": format!("{:032x}", status.cluster),
+            "id": status.id.map(|id| id.0),
+            "cluster": status.cluster.map(|id| format!("{id:032x}")),
             "role": state(status),
             "term": status.term.0,
             "leader": status.leader.as_ref().map(|(_, address)| address),

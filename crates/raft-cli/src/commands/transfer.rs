@@ -14,12 +14,13 @@ pub(crate) fn run(ask: &Ask, to: Option<&Target>, output: &Output) -> Result<(),
     };
     let client = ask.client(output)?;
     ask::on_interrupt("interrupted: leadership may still be handed over", output)?;
-    let reply = client.transfer(to).wait().map_err(|error| ask.problem(&error, "handed over"))?;
-    ask::forwarded(&reply.contacted, reply.forwarded_to.as_deref(), output);
+    let (leader, served) =
+        client.transfer(to.as_ref()).wait().map_err(|error| ask.problem(&error, "handed over"))?;
+    ask::forwarded(&served, output);
     let object = json!({
-        "leader": reply.to,
-        "contacted": reply.contacted,
-        "forwarded_to": reply.forwarded_to,
+        "leader": leader,
+        "contacted": served.contacted,
+        "forwarded_to": served.forwarded_to,
     });
-    output.line(&format!("{} leads now", reply.to), object)
+    output.line(&format!("{leader} leads now"), object)
 }

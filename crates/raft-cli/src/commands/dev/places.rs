@@ -1,14 +1,16 @@
 //! Where the servers of a local cluster are: their ports and their directories.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, io, process};
 
 use raft_node::Address;
 
-use super::{local, quoted};
+use super::local;
 use crate::errors::Problem;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -27,7 +29,11 @@ pub(super) struct Places {
 impl Places {
     /// A fresh temporary directory, or `said`. What `said` already holds is gone on with: then
     /// the ports are those of the servers in it.
-    pub(super) fn choose(said: Option<&Path>, nodes: usize) -> Result<Self, Problem> {
+    pub(super) fn choose(
+        said: Option<&Path>,
+        nodes: usize,
+        output: &Output,
+    ) -> Result<Self, Problem> {
         let failed = |dir: &Path, error: io::Error| {
             Problem::new(Exit::Io, format!("cannot use {}: {error}", dir.display()))
                 .hint("name another directory: --dir DIR")
@@ -42,6 +48,9 @@ impl Places {
         let dir = dir.canonicalize().map_err(|error| failed(&dir, error))?;
         let kept = ports_in(&dir).map_err(|error| failed(&dir, error))?;
         let ports = if kept.is_empty() { free_ports(nodes)? } else { kept };
+        if ports.len() != nodes {
+            output.note(&format!("{} holds {} servers: these go on", dir.display(), ports.len()));
+        }
         Ok(Self {
             dir,
             addresses: ports.into_iter().map(local).collect(),
@@ -54,17 +63,22 @@ impl Places {
     }
 
     pub(super) fn data_of(&self, address: &Address) -> PathBuf {
-        self.dir.join(address.port.to_string())
+        self.dir.join(address.port().to_string())
     }
 
-    /// What starts this server by hand.
-    pub(super) fn command(&self, program: &str, address: &Address) -> String {
-        format!(
-            "{} server --cluster {} --listen {address} --data-dir {}",
-            quoted(program),
-            join(&self.addresses),
-            quoted(&self.data_of(address).display().to_string())
-        )
+    /// What this program is called with to run this server.
+    pub(super) fn arguments(&self, address: &Address, election_timeout: Duration) -> Vec<OsString> {
+        vec![
+            "server".into(),
+            "--cluster".into(),
+            join(&self.addresses).into(),
+            "--listen".into(),
+            address.to_string().into(),
+            "--election-timeout".into(),
+            format!("{}ms", election_timeout.as_millis()).into(),
+            "--data-dir".into(),
+            self.data_of(address).into(),
+        ]
     }
 
     /// Removes a temporary directory.
@@ -134,11 +148,12 @@ mod tests {
         for name in ["12001", "12000", "notes"] {
             fs::create_dir(dir.path().join(name)).expect("made");
         }
-        let places = Places::choose(Some(dir.path()), 3).expect("chosen");
+        let output = Output { format: Default::default() };
+        let places = Places::choose(Some(dir.path()), 2, &output).expect("chosen");
         assert_eq!(places.addresses, [local(12000), local(12001)]);
         assert!(!places.is_temporary());
-        let command = places.command("raft", &local(12001));
-        assert!(command.starts_with("raft server --cluster :12000,:12001 --listen :12001 "));
+        let arguments = places.arguments(&local(12001), Duration::from_secs(1));
+        assert_eq!(arguments[..5], ["server", "--cluster", ":12000,:12001", "--listen", ":12001"]);
     }
 
     #[test]
@@ -146,11 +161,5 @@ mod tests {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = taken.local_addr().expect("bound").port();
         assert!(!is_free(port));
-    }
-
-    #[test]
-    fn words_for_a_shell() {
-        assert_eq!(quoted("/tmp/a-1"), "/tmp/a-1");
-        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
     }
 }

@@ -1,0 +1,210 @@
+//! The seam between the log and a file system. Everything that the log does to a disk goes
+//! through here, so that a simulator can record, lose, tear and damage it.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+/// A directory with files. Names are relative: `NODE`, `wal/00.seg`; `.` is the directory.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Opens an existing file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes a new, empty file; fails if the name exists.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Makes a directory; no error if it exists.
+    fn create_dir(&self, name: &str) -> io::Result<()>;
+    /// Gives a file another name, replacing what had it, atomically.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// The names in a directory, sorted; none if it does not exist.
+    fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// Bytes that can still be stored.
+    fn free_bytes(&self) -> io::Result<u64>;
+    /// The name as a person would find it.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// An open file. Positions are arguments; there is no cursor.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// Reads until the buffer is full or the file ends; tells how much.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all parts, one after another, from `offset` on.
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
+    /// Makes the contents durable, and what is needed to read them.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Makes the contents and all attributes durable.
+    fn sync_all(&self) -> io::Result<()>;
+    /// The length in bytes.
+    fn bytes(&self) -> io::Result<u64>;
+    /// Locks the file against all other openings; false if one of them holds it. Ends when the
+    /// file is closed, however the process ends.
+    fn try_lock(&self) -> io::Result<bool>;
+}
+
+/// A directory of the file system: 0700, files 0600, no symbolic link followed to a file.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+    directory: OwnedFd,
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+/// The kernel takes at most this many parts in one call.
+const PARTS_MAX: usize = 1024;
+
+impl RealDisk {
+    /// Opens the directory; makes it (and its parents) if it does not exist.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        if !root.try_exists()? {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&root, flags, Mode::empty())?;
+        Ok(Self { root, directory })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn open_file(&self, name: &str, extra: OFlags) -> io::Result<Arc<dyn DiskFile>> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let fd =
+            rustix::io::retry_on_intr(|| rustix::fs::openat(&self.directory, name, flags, mode))?;
+        Ok(Arc::new(RealFile(File::from(fd))))
+    }
+
+    fn open_dir(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::io::retry_on_intr(|| {
+            rustix::fs::openat(&self.directory, name, flags, Mode::empty())
+        })
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_file(name, OFlags::empty())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_file(name, OFlags::CREATE | OFlags::EXCL)
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.directory, name, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.directory, from, &self.directory, to)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let fd = match self.open_dir(dir) {
+            Ok(fd) => fd,
+            Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&fd)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        File::from(self.open_dir(dir)?).sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.directory)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        if name == "." { self.root.clone() } else { self.root.join(name) }
+    }
+}
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for group in parts.chunks(PARTS_MAX) {
+            let mut slices: Vec<IoSlice<'_>> =
+                group.iter().map(|part| IoSlice::new(part)).collect();
+            let mut rest = slices.as_mut_slice();
+            IoSlice::advance_slices(&mut rest, 0);
+            while !rest.is_empty() {
+                let written =
+                    rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.0, rest, offset))?;
+                if written == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                offset += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}

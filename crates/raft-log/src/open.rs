@@ -1,0 +1,327 @@
+//! Opens the log: finds the chain of slots, replays it, and begins a new slot.
+//!
+//! Every start begins a new slot. What the old tail holds beyond the last block that is proven
+//! durable is rewritten there and synced before the new slot's header is: after a failed
+//! write-back the page cache may show bytes that the disk does not hold, and a sync would
+//! then succeed without writing them (R12).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raft_core::{HardState, Index, Term};
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::OpenError;
+use crate::reader::LogReader;
+use crate::replay::{Replay, Tail};
+use crate::slot::{
+    Boot, Copy, DATA_OFFSET, PAGE_BYTES, PeerBoot, SLOT_BYTES_MIN, SlotFile, SlotHeader, WAL_DIR,
+    slot_name, slot_number,
+};
+use crate::spares::{Options, Pool, Spare, SpareMaker};
+use crate::start::Start;
+use crate::writer::LogWriter;
+
+/// An open log.
+#[derive(Debug)]
+pub struct Log {
+    /// What was found.
+    pub recovered: RecoveredLog,
+    /// Writes it.
+    pub writer: LogWriter,
+    /// Reads it while it is written.
+    pub reader: LogReader,
+    /// Makes spare slots.
+    pub spares: SpareMaker,
+}
+
+/// What was found at open: all that is needed to go on, and no entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredLog {
+    /// The last term and vote.
+    pub hard_state: HardState,
+    /// The last entry.
+    pub last_index: Index,
+    /// Where each term begins, ascending.
+    pub term_runs: Vec<(Index, Term)>,
+    /// Everything up to here is committed; more may be.
+    pub commit_hint: Index,
+    /// The membership entries in the log: index and payload.
+    pub memberships: Vec<(Index, Bytes)>,
+    /// The lives of the peers, as last written.
+    pub peers: Vec<PeerBoot>,
+    /// This start.
+    pub boot: Boot,
+    /// The end of the log was cut, and what was cut could have been durable. The member votes,
+    /// and campaigns later than others.
+    pub tail_ambiguous: bool,
+    /// Facts for standard error, one a line.
+    pub notes: Vec<String>,
+}
+
+/// Whose log it is, and how often it was started at least.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOwner {
+    pub(crate) cluster: u128,
+    pub(crate) incarnation: u128,
+    pub(crate) epoch: u64,
+}
+
+/// A slot file and its header, if it has one.
+#[derive(Debug)]
+pub(crate) struct FoundSlot {
+    pub(crate) file: SlotFile,
+    pub(crate) header: Option<SlotHeader>,
+    recycled: bool,
+}
+
+/// All slots, and which of them are the log: oldest first.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) slots: Vec<FoundSlot>,
+    pub(crate) chain: Vec<usize>,
+}
+
+pub(crate) fn open_log(
+    disk: Arc<dyn Disk>,
+    owner: LogOwner,
+    options: Options,
+) -> Result<Log, OpenError> {
+    options.validate();
+    let io_error = |doing, source| OpenError::Io { doing, path: disk.path(WAL_DIR), source };
+    disk.create_dir(WAL_DIR).map_err(|error| io_error("make", error))?;
+    disk.sync_dir(".").map_err(|error| io_error("sync", error))?;
+
+    let found = find_slots(&*disk, &owner)?;
+    let mut replay = Replay::default();
+    let tail = replay_chain(&*disk, &found, &mut replay)?;
+    let epoch = found.slots.iter().filter_map(|slot| slot.header.as_ref()).map(|h| h.boot.epoch);
+    let epoch = epoch.max().unwrap_or(0).max(owner.epoch) + 1;
+    Start { disk, owner, options, found, replay, tail, epoch }.begin()
+}
+
+/// Whether any slot was ever taken into use, in a directory that has no NODE file.
+pub(crate) fn any_slot_used(disk: &dyn Disk) -> Result<Option<PathBuf>, OpenError> {
+    for name in list_slots(disk)?.values() {
+        let file = disk.open(name).map_err(|source| io_error(disk, name, "open", source))?;
+        for offset in [0, PAGE_BYTES as u64] {
+            let page = read_page(disk, name, &*file, offset)?;
+            if page.iter().any(|byte| *byte != 0) {
+                return Ok(Some(disk.path(name)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+impl Found {
+    /// The newest slot.
+    pub(crate) fn newest(&self) -> Option<(&SlotFile, &SlotHeader)> {
+        let slot = self.slots.get(*self.chain.last()?)?;
+        Some((&slot.file, slot.header.as_ref()?))
+    }
+
+    /// The slots of the chain with their headers, oldest first.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = (&SlotFile, &SlotHeader)> {
+        let slots = self.chain.iter().filter_map(|at| self.slots.get(*at));
+        slots.filter_map(|slot| Some((&slot.file, slot.header.as_ref()?)))
+    }
+
+    /// Slots that nothing refers to, in two parts: those free at once, and those that hold what
+    /// the newest slot holds too. If `newest_durable` is not certain the latter are the only
+    /// durable copy, and must stay until there is another.
+    pub(crate) fn spares(&self, newest_durable: bool) -> (Vec<Spare>, Vec<Spare>) {
+        let chain: BTreeSet<usize> = self.chain.iter().copied().collect();
+        let certain = self.newest().map_or(0, |(_, header)| header.previous_slot_seq);
+        let free = self.slots.iter().enumerate().filter(|(at, _)| !chain.contains(at));
+        let (mut at_once, mut later) = (Vec::new(), Vec::new());
+        for (_, slot) in free {
+            let spare = Spare { file: slot.file.clone(), recycled: slot.recycled };
+            let held = slot.header.as_ref().is_some_and(|header| header.slot_seq > certain);
+            if held && !newest_durable { later.push(spare) } else { at_once.push(spare) }
+        }
+        (at_once, later)
+    }
+
+    pub(crate) fn pool(&self, spares: Vec<Spare>, options: &Options) -> Pool {
+        let numbers = self.slots.iter().map(|slot| slot.file.number + 1);
+        Pool {
+            spares,
+            spares_wanted: options.spares,
+            wanted_bytes: options.slot_bytes_start,
+            next_number: numbers.max().unwrap_or(0),
+            room: 0,
+        }
+    }
+}
+
+fn replay_chain(
+    disk: &dyn Disk,
+    found: &Found,
+    replay: &mut Replay,
+) -> Result<Option<Tail>, OpenError> {
+    let mut slots = found.in_use().peekable();
+    while let Some((file, header)) = slots.next() {
+        if let Some((_, next)) = slots.peek() {
+            let end = (next.base_block_seq.wrapping_sub(1), next.base_chain);
+            replay.certified_slot(disk, file, header, end)?;
+            continue;
+        }
+        let tail = replay.newest_slot(disk, file, header)?;
+        let exists = |number| found.slots.iter().any(|slot| slot.file.number == number);
+        if let Some(number) = tail.successor.filter(|number| !exists(*number)) {
+            let what =
+                format!("missing, although {} names it as its successor", slot_name(file.number));
+            let first = Some(replay.state.last().index.next());
+            return Err(damaged(disk, &slot_name(number), what, first));
+        }
+        return Ok(Some(tail));
+    }
+    Ok(None)
+}
+
+/// Reads all headers and follows them from the newest slot back to the first.
+fn find_slots(disk: &dyn Disk, owner: &LogOwner) -> Result<Found, OpenError> {
+    let mut slots = Vec::new();
+    for (number, name) in list_slots(disk)? {
+        slots.push(load_slot(disk, number, &name, owner)?);
+    }
+    let mut by_seq = BTreeMap::new();
+    for (at, slot) in slots.iter().enumerate() {
+        let Some(header) = &slot.header else { continue };
+        if by_seq.insert(header.slot_seq, at).is_some() {
+            let what = "the same slot is there twice";
+            return Err(damaged(disk, &slot_name(slot.file.number), what, None));
+        }
+    }
+    let epochs = slots.iter().filter_map(|slot| slot.header.as_ref()).map(|h| h.boot.epoch);
+    let epoch = epochs.max().unwrap_or(0);
+    if epoch < owner.epoch {
+        let what = format!(
+            "the newest slot is missing: NODE counts {} starts, the slots that are there {epoch}",
+            owner.epoch
+        );
+        return Err(damaged(disk, WAL_DIR, what, None));
+    }
+    let mut chain = Vec::new();
+    let mut next = by_seq.last_key_value().map_or(0, |(seq, _)| *seq);
+    while next != 0 {
+        let header = by_seq.get(&next).and_then(|at| Some((*at, slots.get(*at)?.header.as_ref()?)));
+        let Some((at, header)) = header else {
+            let what = format!("the slot with order number {next} is missing");
+            let first = chain.last().and_then(|at: &usize| slots.get(*at)?.header.as_ref());
+            let (first, last) = (Index(1), first.map(|header| header.last.index));
+            let (file, offset) = (disk.path(WAL_DIR), 0);
+            return Err(OpenError::Damaged { file, offset, what, first: Some(first), last });
+        };
+        chain.push(at);
+        if header.previous_slot_seq >= next {
+            let what = "the slot names itself or a later one as the one before";
+            return Err(damaged(disk, &slot_name(header.number), what, None));
+        }
+        next = header.previous_slot_seq;
+    }
+    chain.reverse();
+    Ok(Found { slots, chain })
+}
+
+/// Number and name of each slot file. Others in that directory are left alone.
+fn list_slots(disk: &dyn Disk) -> Result<BTreeMap<u32, String>, OpenError> {
+    let names = disk.list(WAL_DIR).map_err(|source| io_error(disk, WAL_DIR, "list", source))?;
+    let numbers = names.iter().filter_map(|name| slot_number(name));
+    Ok(numbers.map(|number| (number, slot_name(number))).collect())
+}
+
+fn load_slot(
+    disk: &dyn Disk,
+    number: u32,
+    name: &str,
+    owner: &LogOwner,
+) -> Result<FoundSlot, OpenError> {
+    let file = disk.open(name).map_err(|source| io_error(disk, name, "open", source))?;
+    let bytes = file.bytes().map_err(|source| io_error(disk, name, "measure", source))?;
+    if !bytes.is_power_of_two() || bytes < SLOT_BYTES_MIN {
+        let what = format!("a slot of {bytes} bytes was never made: the file was cut");
+        return Err(damaged(disk, name, what, None));
+    }
+    let first = SlotHeader::decode(&read_page(disk, name, &*file, 0)?, 0);
+    let second_at = PAGE_BYTES as u64;
+    let second = SlotHeader::decode(&read_page(disk, name, &*file, second_at)?, second_at);
+    let file = SlotFile { number, file, bytes };
+    let header = match (first, second) {
+        (Copy::TooNew(version), _) | (_, Copy::TooNew(version)) => {
+            return Err(OpenError::TooNew { file: disk.path(name), version });
+        }
+        // Page 0 is durable before page 1 is touched, so the copies may differ.
+        (Copy::Valid(a), Copy::Valid(b)) => *if a.slot_seq >= b.slot_seq { a } else { b },
+        (Copy::Valid(header), _) | (_, Copy::Valid(header)) => *header,
+        // Never used, or stopped while it was taken into use for the first time.
+        (Copy::Zero | Copy::Damaged, Copy::Zero) => {
+            return Ok(FoundSlot { file, header: None, recycled: true });
+        }
+        (_, Copy::Damaged) => {
+            return Err(damaged(disk, name, "both copies of the slot's header are damaged", None));
+        }
+    };
+    check_slot(disk, name, &file, &header, owner)?;
+    Ok(FoundSlot { file, header: Some(header), recycled: true })
+}
+
+fn check_slot(
+    disk: &dyn Disk,
+    name: &str,
+    file: &SlotFile,
+    header: &SlotHeader,
+    owner: &LogOwner,
+) -> Result<(), OpenError> {
+    if (header.cluster, header.incarnation) != (owner.cluster, owner.incarnation) {
+        let what = format!(
+            "a slot of cluster {:032x}, directory {:032x}; this is cluster {:032x}, directory {:032x}",
+            header.cluster, header.incarnation, owner.cluster, owner.incarnation
+        );
+        return Err(OpenError::OtherIdentity { file: disk.path(name), what });
+    }
+    if header.number != file.number {
+        let what = format!("the slot that was made as {}", slot_name(header.number));
+        return Err(damaged(disk, name, what, None));
+    }
+    if header.slot_bytes != file.bytes {
+        let what = format!("{} bytes long where {} were made", file.bytes, header.slot_bytes);
+        return Err(damaged(disk, name, what, None));
+    }
+    if header.slot_seq == 0 || header.base_block_seq == 0 || file.bytes <= DATA_OFFSET {
+        return Err(damaged(disk, name, "the slot's header contradicts itself", None));
+    }
+    Ok(())
+}
+
+fn read_page(
+    disk: &dyn Disk,
+    name: &str,
+    file: &dyn DiskFile,
+    offset: u64,
+) -> Result<[u8; PAGE_BYTES], OpenError> {
+    let mut page = [0; PAGE_BYTES];
+    let count =
+        file.read_at(&mut page, offset).map_err(|source| io_error(disk, name, "read", source))?;
+    if count < PAGE_BYTES {
+        return Err(damaged(disk, name, "the file was cut", None));
+    }
+    Ok(page)
+}
+
+fn io_error(disk: &dyn Disk, name: &str, doing: &'static str, source: io::Error) -> OpenError {
+    OpenError::Io { doing, path: disk.path(name), source }
+}
+
+fn damaged(
+    disk: &dyn Disk,
+    name: &str,
+    what: impl Into<String>,
+    first: Option<Index>,
+) -> OpenError {
+    OpenError::Damaged { file: disk.path(name), offset: 0, what: what.into(), first, last: None }
+}

@@ -1,0 +1,290 @@
+//! Replays slots into the state of the log, and decides where it ends.
+//!
+//! A block that was durable and is not valid now is damage: the log is refused. A block that was
+//! not known to be durable may be torn: the log is cut there. What tells them apart is what
+//! *later* writes say: the next slot's header certifies all blocks before it, and each block says
+//! up to which number blocks were durable when it was made.
+
+use bytes::Bytes;
+use raft_core::{HardState, Index, LogId};
+
+use crate::block::{BlockHeader, Flags};
+use crate::catalog::{BlockAt, Catalog};
+use crate::disk::Disk;
+use crate::entry::{Kind, RawEntries};
+use crate::error::OpenError;
+use crate::scan::{Block, Flaw, SlotScan};
+use crate::slot::{DATA_OFFSET, SlotFile, SlotHeader, decode_peers};
+use crate::state::LogState;
+
+/// The log as far as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub(crate) state: LogState,
+    /// The number of the block from which the hard state is.
+    hard_state_seq: u64,
+    pub(crate) memberships: Vec<(Index, Bytes)>,
+    pub(crate) catalog: Catalog,
+    pub(crate) tail_ambiguous: bool,
+    pub(crate) notes: Vec<String>,
+    /// The last block's number, and the checksum of its header.
+    pub(crate) last_seq: u64,
+    pub(crate) chain: u32,
+}
+
+/// A block of the newest slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TailBlock {
+    pub(crate) seq: u64,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crc: u32,
+    /// ATTEST or SEAL: says nothing that a copy would have to repeat.
+    pub(crate) mark: bool,
+    /// The last entry as of this block.
+    pub(crate) last: LogId,
+}
+
+/// The newest slot, read to where its valid blocks end.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) blocks: Vec<TailBlock>,
+    /// The highest block proven durable.
+    pub(crate) proven_seq: u64,
+    /// The same, by what blocks of this slot say; its header apart.
+    own_proof: u64,
+    /// The slot file that a SEAL block at the end names.
+    pub(crate) successor: Option<u32>,
+}
+
+impl Replay {
+    /// Replays a slot up to what its successor certifies: block `end_seq`, whose header's
+    /// checksum is `end_chain`. All of it must be there.
+    pub(crate) fn certified_slot(
+        &mut self,
+        disk: &dyn Disk,
+        file: &SlotFile,
+        header: &SlotHeader,
+        (end_seq, end_chain): (u64, u32),
+    ) -> Result<(), OpenError> {
+        let mut scan = SlotScan::new(disk, file, header);
+        self.enter(&scan)?;
+        let mut offset = DATA_OFFSET;
+        while self.last_seq < end_seq {
+            let (seq, first) = (self.last_seq + 1, self.state.last().index.next());
+            let flaw = match scan.block(offset)? {
+                Ok(block) => {
+                    let bytes = block.header.bytes();
+                    if let Err(what) = self.accept(file.number, offset, &block) {
+                        return Err(scan.damaged(offset, what, Some(first), None));
+                    }
+                    offset += bytes;
+                    continue;
+                }
+                Err(flaw) => flaw,
+            };
+            let what = format!("block {seq}, which the next slot certifies: {}", flaw.what);
+            let last = self.readable_from(&mut scan, offset, &flaw)?;
+            return Err(scan.damaged(offset, what, Some(first), last));
+        }
+        if self.chain != end_chain {
+            let what = format!("block {end_seq} is not the one that the next slot certifies");
+            return Err(scan.damaged(offset, what, Some(self.state.last().index), None));
+        }
+        Ok(())
+    }
+
+    /// Replays the newest slot: finds its end, and whether that is torn or damaged.
+    pub(crate) fn newest_slot(
+        &mut self,
+        disk: &dyn Disk,
+        file: &SlotFile,
+        header: &SlotHeader,
+    ) -> Result<Tail, OpenError> {
+        let mut scan = SlotScan::new(disk, file, header);
+        self.enter(&scan)?;
+        let mut tail = Tail { proven_seq: header.synced_seq, ..Tail::default() };
+        let mut offset = DATA_OFFSET;
+        loop {
+            let first = self.state.last().index.next();
+            let flaw = match scan.block(offset)? {
+                Ok(block) => {
+                    if let Err(what) = self.accept(file.number, offset, &block) {
+                        return Err(scan.damaged(offset, what, Some(first), None));
+                    }
+                    let bytes = block.header.bytes();
+                    tail.push(&block, offset, self.state.last());
+                    offset += bytes;
+                    continue;
+                }
+                Err(flaw) => flaw,
+            };
+            self.judge(&mut scan, offset, &flaw, &mut tail)?;
+            return Ok(tail);
+        }
+    }
+
+    /// The hard state that counts is the highest in any valid block or header, even beyond a
+    /// cut (R16): adopting a vote that was written and never sent is harmless, forgetting one is
+    /// not.
+    pub(crate) fn observe_hard_state(&mut self, hard_state: HardState, block_seq: u64) {
+        let rank = |h: &HardState, seq| (h.term, h.voted_for.is_some(), seq);
+        let held = rank(&self.state.hard_state, self.hard_state_seq);
+        if rank(&hard_state, block_seq) >= held {
+            self.state.hard_state = hard_state;
+            self.hard_state_seq = block_seq;
+        }
+    }
+
+    /// Takes over what a slot's header says, and checks it against what came before.
+    fn enter(&mut self, scan: &SlotScan<'_>) -> Result<(), OpenError> {
+        let header = scan.header;
+        let (seq, chain) = (header.base_block_seq.wrapping_sub(1), header.base_chain);
+        let follows = seq == self.last_seq && chain == self.chain;
+        if !follows || header.last != self.state.last() || header.synced_seq < seq {
+            let what = "the slot does not continue the one before";
+            return Err(scan.damaged(0, what, Some(self.state.last().index.next()), None));
+        }
+        self.observe_hard_state(header.hard_state, header.synced_seq);
+        self.state.observe_commit(header.commit_hint);
+        self.state.peers.clone_from(&header.peers);
+        Ok(())
+    }
+
+    /// Adds a valid block that is next in order.
+    fn accept(&mut self, number: u32, offset: u64, block: &Block<'_>) -> Result<(), String> {
+        let header = &block.header;
+        if header.block_seq != self.last_seq + 1 || header.chain != self.chain {
+            return Err(format!(
+                "block {} with chain {:08x} where block {} with chain {:08x} belongs",
+                header.block_seq,
+                header.chain,
+                self.last_seq + 1,
+                self.chain
+            ));
+        }
+        if header.synced_seq > self.last_seq {
+            return Err("the block claims to have been durable before it was written".into());
+        }
+        if header.flags.has(Flags::TRUNCATE) {
+            let from = header.truncate_from;
+            if from <= self.state.commit_hint || from > self.state.last().index.next() {
+                return Err(format!("a truncation from {from} on, which cannot be"));
+            }
+            self.truncate_from(from);
+        }
+        if header.flags.has(Flags::ENTRIES) {
+            self.accept_entries(header, block.body)?;
+            let (first, count) = (header.first, header.count);
+            self.catalog.push(BlockAt::new(first, count, number, offset, header.bytes()));
+        }
+        if header.flags.has(Flags::HARD_STATE) {
+            self.observe_hard_state(header.hard_state, header.block_seq);
+        }
+        if header.flags.has(Flags::PEERS) {
+            self.state.peers = decode_peers(block.body);
+        }
+        self.state.observe_commit(header.commit_hint);
+        self.last_seq = header.block_seq;
+        self.chain = block.crc;
+        Ok(())
+    }
+
+    fn accept_entries(&mut self, header: &BlockHeader, body: &[u8]) -> Result<(), String> {
+        let mut count = 0;
+        for raw in RawEntries::new(body) {
+            let raw = raw.map_err(|error| error.to_string())?;
+            let last = self.state.last();
+            if raw.head.index != last.index.next() || raw.head.term < last.term {
+                let (index, term) = (raw.head.index, raw.head.term);
+                return Err(format!("entry {index}@{term} cannot follow entry {last}"));
+            }
+            self.state.push(raw.head.index, raw.head.term);
+            if raw.head.kind == Kind::MEMBERSHIP {
+                self.memberships.push((raw.head.index, Bytes::copy_from_slice(raw.payload)));
+            }
+            count += 1;
+        }
+        if count != header.count || header.last() != self.state.last().index {
+            return Err("the block does not hold the entries that it names".into());
+        }
+        Ok(())
+    }
+
+    fn truncate_from(&mut self, from: Index) {
+        self.state.truncate_from(from);
+        self.catalog.truncate_from(from);
+        while self.memberships.last().is_some_and(|(index, _)| *index >= from) {
+            self.memberships.pop();
+        }
+    }
+
+    /// Decides on the end of the newest slot's valid blocks.
+    fn judge(
+        &mut self,
+        scan: &mut SlotScan<'_>,
+        offset: u64,
+        flaw: &Flaw,
+        tail: &mut Tail,
+    ) -> Result<(), OpenError> {
+        let behind = scan.behind(offset)?;
+        let (seq, first) = (self.last_seq + 1, self.state.last().index.next());
+        let proven = tail.proven_seq.max(behind.synced_seq);
+        if proven >= seq {
+            let what = format!("block {seq}, which was durable: {}", flaw.what);
+            let last = self.readable_from(scan, offset, flaw)?;
+            return Err(scan.damaged(offset, what, Some(first), last));
+        }
+        tail.proven_seq = proven;
+        tail.own_proof = tail.own_proof.max(behind.synced_seq);
+        for (hard_state, block_seq) in &behind.hard_states {
+            self.observe_hard_state(*hard_state, *block_seq);
+        }
+        // The very last commit may have been answered for and then damaged: nothing can tell.
+        self.tail_ambiguous = flaw.ambiguous || behind.any;
+        if self.tail_ambiguous {
+            let path = scan.path().display();
+            let what = flaw.what;
+            self.notes.push(format!(
+                "{path}: cut at byte {offset}, log index {first} on: {what}; it was never known \
+                 to be durable"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The last index that is certainly affected by a flaw: by what its own header says, else by
+    /// where valid blocks go on.
+    fn readable_from(
+        &self,
+        scan: &mut SlotScan<'_>,
+        offset: u64,
+        flaw: &Flaw,
+    ) -> Result<Option<Index>, OpenError> {
+        let first = self.state.last().index.next();
+        let last = match &flaw.header {
+            Some(header) => Some(header.last()),
+            None => scan.behind(offset)?.resumes_at.map(Index::previous),
+        };
+        Ok(last.filter(|last| *last >= first))
+    }
+}
+
+impl Tail {
+    /// Whether one of the blocks proves a durable block in its own slot, which begins with block
+    /// `base`.
+    pub(crate) fn blocks_prove_from(&self, base: u64) -> bool {
+        self.own_proof >= base
+    }
+
+    fn push(&mut self, block: &Block<'_>, offset: u64, last: LogId) {
+        let header = &block.header;
+        self.own_proof = self.own_proof.max(header.synced_seq);
+        self.proven_seq = self.proven_seq.max(header.synced_seq);
+        let seal = header.flags.has(Flags::SEAL);
+        self.successor = seal.then_some(header.count);
+        let mark = seal || header.flags.has(Flags::ATTEST);
+        let (seq, bytes) = (header.block_seq, header.bytes());
+        self.blocks.push(TailBlock { seq, offset, bytes, crc: block.crc, mark, last });
+    }
+}

@@ -1,0 +1,80 @@
+//! What the log says about itself: term runs, term and vote, commit hint, peers. Recovery builds
+//! it block by block; the writer carries it on, because every new slot's header repeats it.
+
+use raft_core::{HardState, Index, LogId, Term};
+
+use crate::slot::PeerBoot;
+
+/// The state of the log as of some block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogState {
+    /// Where each term begins, ascending.
+    runs: Vec<(Index, Term)>,
+    /// The last entry's index.
+    last: Index,
+    pub(crate) hard_state: HardState,
+    pub(crate) commit_hint: Index,
+    pub(crate) peers: Vec<PeerBoot>,
+}
+
+impl LogState {
+    pub(crate) fn last(&self) -> LogId {
+        let term = self.runs.last().map_or(Term(0), |(_, term)| *term);
+        LogId { term, index: self.last }
+    }
+
+    pub(crate) fn runs(&self) -> &[(Index, Term)] {
+        &self.runs
+    }
+
+    /// One more entry.
+    pub(crate) fn push(&mut self, index: Index, term: Term) {
+        if self.last().term != term {
+            self.runs.push((index, term));
+        }
+        self.last = index;
+    }
+
+    /// Everything from `from` on is void.
+    pub(crate) fn truncate_from(&mut self, from: Index) {
+        self.last = self.last.min(from.previous());
+        while self.runs.last().is_some_and(|(first, _)| *first >= from) {
+            self.runs.pop();
+        }
+    }
+
+    /// A commit hint is only a lower bound, and never beyond the entries that are there.
+    pub(crate) fn observe_commit(&mut self, hint: Index) {
+        self.commit_hint = self.commit_hint.max(hint.min(self.last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncating_takes_back_terms() {
+        let mut state = LogState::default();
+        for (index, term) in [(1, 1), (2, 1), (3, 2), (4, 5)] {
+            state.push(Index(index), Term(term));
+        }
+        assert_eq!(state.last(), LogId::new(4, 5));
+        state.truncate_from(Index(3));
+        assert_eq!(state.last(), LogId::new(2, 1));
+        state.push(Index(3), Term(6));
+        assert_eq!(state.runs(), [(Index(1), Term(1)), (Index(3), Term(6))]);
+        state.truncate_from(Index(1));
+        assert_eq!(state.last(), LogId::default());
+    }
+
+    #[test]
+    fn a_commit_hint_is_clamped_and_never_falls() {
+        let mut state = LogState::default();
+        state.push(Index(1), Term(1));
+        state.observe_commit(Index(9));
+        assert_eq!(state.commit_hint, Index(1));
+        state.observe_commit(Index(0));
+        assert_eq!(state.commit_hint, Index(1));
+    }
+}

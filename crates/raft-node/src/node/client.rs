@@ -1,0 +1,440 @@
+//! The client's driver: gives [`ClientCore`] its sockets and its clock, on a thread of its own.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use raft_core::{LogId, Time};
+use rand::RngExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::connection::{Connection, Talk};
+use super::dial::{DialError, greet};
+use super::incoming::Incoming;
+use crate::address::Address;
+use crate::client_core::{
+    ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Settings, Success,
+};
+use crate::hello::{Believed, Hello, Party, Protocols, Role};
+use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
+use crate::wire::{Frame, MESSAGE_BYTES_MAX};
+
+/// How a [`Client`] behaves.
+pub struct ClientOptions {
+    /// How long an operation may take, all its attempts together. Five seconds by default.
+    pub timeout: Duration,
+    /// For a single command: the session competes only with others of its kind.
+    pub one_shot: bool,
+    /// What a person may want to know meanwhile.
+    pub notices: Option<Box<dyn FnMut(ClientNotice) + Send>>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(5), one_shot: false, notices: None }
+    }
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// A client of a cluster. Operations may be under way together, as many as one likes; each write
+/// takes effect once, however often it had to be sent.
+///
+/// Dropping it does not wait for what is under way.
+#[derive(Debug)]
+pub struct Client {
+    submit: mpsc::UnboundedSender<Submission>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Submission {
+    op: Op,
+    done: oneshot::Sender<Result<Success, ClientError>>,
+}
+
+/// A write that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its place in the log.
+    pub at: LogId,
+    /// What the state machine answered.
+    pub response: Bytes,
+    /// Who was asked, and who answered.
+    pub served: Served,
+}
+
+/// Who was asked, and who answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The endpoint that was asked.
+    pub contacted: String,
+    /// The leader, if the endpoint passed the request on to it.
+    pub forwarded_to: Option<String>,
+}
+
+/// An operation under way: a future, or something to wait for.
+pub struct Pending<T> {
+    result: oneshot::Receiver<Result<Success, ClientError>>,
+    take: fn(Success) -> Option<T>,
+}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
+    }
+}
+
+impl<T> Pending<T> {
+    /// Waits for the end, on this thread.
+    ///
+    /// # Errors
+    /// What may be concluded, and why.
+    pub fn wait(self) -> Result<T, ClientError> {
+        let take = self.take;
+        finish(self.result.blocking_recv(), take)
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let take = self.take;
+        Pin::new(&mut self.result).poll(context).map(|result| finish(result, take))
+    }
+}
+
+fn finish<T>(
+    result: Result<Result<Success, ClientError>, oneshot::error::RecvError>,
+    take: fn(Success) -> Option<T>,
+) -> Result<T, ClientError> {
+    let ended = |what: &str| ClientError {
+        outcome: Conclusion::Unknown,
+        reason: None,
+        what: what.to_owned(),
+    };
+    let success = result.map_err(|_| ended("the client was closed meanwhile"))??;
+    take(success).ok_or_else(|| ended("the server answered something else than was asked"))
+}
+
+impl Client {
+    /// A client that asks these servers, one after the other until one answers. Any member will
+    /// do: it passes on what only the leader can decide.
+    ///
+    /// # Errors
+    /// The operating system has no thread left.
+    pub fn new(
+        endpoints: impl IntoIterator<Item = Address>,
+        options: ClientOptions,
+    ) -> io::Result<Self> {
+        let ClientOptions { timeout, one_shot, notices } = options;
+        let settings = Settings {
+            endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
+            timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            one_shot,
+            command_bytes_max: MESSAGE_BYTES_MAX,
+            seed: rand::rng().random(),
+        };
+        let (submit, submissions) = mpsc::unbounded_channel();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let thread = std::thread::Builder::new().name("raft-client".into()).spawn(move || {
+            let driver = Driver::new(settings, notices, submissions);
+            LocalSet::new().block_on(&runtime, driver.run());
+        })?;
+        Ok(Self { submit, thread: Some(thread) })
+    }
+
+    fn submit<T>(&self, op: Op, take: fn(Success) -> Option<T>) -> Pending<T> {
+        let (done, result) = oneshot::channel();
+        // If the driver has ended, the dropped sender says so to whoever waits.
+        let _sent = self.submit.send(Submission { op, done });
+        Pending { result, take }
+    }
+
+    /// Appends a command; ends when it is committed and applied.
+    pub fn write(&self, command: impl Into<Bytes>) -> Pending<Written> {
+        self.submit(Op::Write(command.into()), |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Written { at, response } => Some(Written { at, response, served }),
+                _ => None,
+            }
+        })
+    }
+
+    /// Who is in the cluster: the leader's view, or, without one, the asked member's own.
+    pub fn members(&self) -> Pending<MembersView> {
+        self.submit(Op::Members, |success| match success.answer {
+            Answer::Members(view) => Some(view),
+            _ => None,
+        })
+    }
+
+    /// Adds the server at this address; ends when it votes.
+    pub fn add_member(&self, address: &Address) -> Pending<(Changed, Served)> {
+        self.submit(Op::AddMember(address.to_string()), changed)
+    }
+
+    /// Removes the member with this address; ends when it is out.
+    pub fn remove_member(&self, address: &Address) -> Pending<(Changed, Served)> {
+        self.submit(Op::RemoveMember(address.to_string()), changed)
+    }
+
+    /// Hands leadership over, to this member or to the best; ends with the new leader's address.
+    pub fn transfer(&self, to: Option<&Address>) -> Pending<(String, Served)> {
+        self.submit(Op::Transfer(to.map(ToString::to_string)), |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Transferred { to } => Some((to, served)),
+                _ => None,
+            }
+        })
+    }
+
+    /// How the asked server sees itself.
+    pub fn status(&self) -> Pending<NodeStatus> {
+        self.submit(Op::Status, |success| match success.answer {
+            Answer::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// Ends the session at the cluster, which then keeps no answers for it any longer. To be
+    /// called when all writes are done.
+    pub fn end_session(&self) -> Pending<()> {
+        self.submit(Op::EndSession, |_| Some(()))
+    }
+}
+
+fn changed(success: Success) -> Option<(Changed, Served)> {
+    let served = success.served();
+    match success.answer {
+        Answer::Changed(changed) => Some((changed, served)),
+        _ => None,
+    }
+}
+
+impl Success {
+    fn served(&self) -> Served {
+        Served { contacted: self.contacted.clone(), forwarded_to: self.forwarded_to.clone() }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The driver ends when nobody can submit any more.
+        let (nobody, _) = mpsc::unbounded_channel();
+        self.submit = nobody;
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// What a dial came to.
+type Dialled = (u64, Result<Talk, String>);
+
+struct Driver {
+    core: ClientCore,
+    endpoints: Vec<String>,
+    patience: Duration,
+    notices: Option<Box<dyn FnMut(ClientNotice) + Send>>,
+    submissions: mpsc::UnboundedReceiver<Submission>,
+    waiting: std::collections::BTreeMap<OpId, oneshot::Sender<Result<Success, ClientError>>>,
+    last_op: u64,
+    dials: (mpsc::UnboundedSender<Dialled>, mpsc::UnboundedReceiver<Dialled>),
+    arrivals: (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
+    /// The last dial or connection; what earlier ones say does not matter.
+    attempt: u64,
+    connection: Option<Rc<Connection>>,
+    origin: Instant,
+    outputs: Vec<Output>,
+}
+
+impl Driver {
+    fn new(
+        settings: Settings,
+        notices: Option<Box<dyn FnMut(ClientNotice) + Send>>,
+        submissions: mpsc::UnboundedReceiver<Submission>,
+    ) -> Self {
+        Self {
+            endpoints: settings.endpoints.clone(),
+            patience: Duration::from_millis(settings.timeout),
+            core: ClientCore::new(settings),
+            notices,
+            submissions,
+            waiting: std::collections::BTreeMap::new(),
+            last_op: 0,
+            dials: mpsc::unbounded_channel(),
+            arrivals: mpsc::unbounded_channel(),
+            attempt: 0,
+            connection: None,
+            origin: Instant::now(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Runs until the client is dropped.
+    async fn run(mut self) {
+        loop {
+            let deadline = self.core.next_deadline();
+            let at = self.origin + Duration::from_millis(deadline.map_or(0, |time| time.0));
+            tokio::select! {
+                biased;
+                Some(incoming) = self.arrivals.1.recv() => self.arrived(incoming),
+                Some(dialled) = self.dials.1.recv() => self.dialled(dialled),
+                submission = self.submissions.recv() => match submission {
+                    Some(submission) => self.submitted(submission),
+                    None => break,
+                },
+                () = sleep_until(at), if deadline.is_some() => {}
+            }
+            while let Ok(incoming) = self.arrivals.1.try_recv() {
+                self.arrived(incoming);
+            }
+            while let Ok(submission) = self.submissions.try_recv() {
+                self.submitted(submission);
+            }
+            let now = self.now();
+            if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.core.timer(now, &mut self.outputs);
+            }
+            for output in std::mem::take(&mut self.outputs) {
+                self.carry_out(output);
+            }
+            if let Some(connection) = &self.connection {
+                connection.flush();
+            }
+        }
+        if let Some(connection) = &self.connection {
+            connection.close();
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn submitted(&mut self, submission: Submission) {
+        self.last_op += 1;
+        let id = OpId(self.last_op);
+        self.waiting.insert(id, submission.done);
+        self.core.submit(self.now(), id, submission.op, &mut self.outputs);
+    }
+
+    fn arrived(&mut self, incoming: Incoming) {
+        let now = self.now();
+        match incoming {
+            Incoming::Frames { connection, frames } if connection == self.attempt => {
+                for frame in frames {
+                    match frame {
+                        Frame::Reply { id, reply } => {
+                            self.core.reply(now, id, reply, &mut self.outputs);
+                        }
+                        Frame::Pong { .. } => self.core.heard(now, &mut self.outputs),
+                        Frame::Ping { nonce } => self.push(&Frame::Pong { nonce }),
+                        // A word that this version does not know, or that is not for clients.
+                        _ => {}
+                    }
+                }
+                if let Some(connection) = &self.connection {
+                    connection.resume();
+                }
+            }
+            Incoming::Closed { connection, .. } if connection == self.attempt => {
+                self.hang_up();
+                self.core.disconnected(now, &mut self.outputs);
+            }
+            // An earlier connection's, or nothing that a client is told.
+            _ => {}
+        }
+    }
+
+    fn dialled(&mut self, (attempt, result): Dialled) {
+        if attempt != self.attempt {
+            return;
+        }
+        let now = self.now();
+        match result {
+            Ok(talk) => {
+                let connection = Connection::start(attempt, talk, self.arrivals.0.clone());
+                connection.trust();
+                self.connection = Some(connection);
+                self.core.connected(now, &mut self.outputs);
+            }
+            Err(error) => self.core.refused(now, &error, &mut self.outputs),
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Dial(place) => self.dial(place),
+            Output::Close => self.hang_up(),
+            Output::Send { request, body } => {
+                self.push(&Frame::Request { id: request, request: body });
+            }
+            Output::Ping(nonce) => self.push(&Frame::Ping { nonce }),
+            Output::Done(id, result) => {
+                if let Some(done) = self.waiting.remove(&id) {
+                    // Whoever asked may have stopped waiting.
+                    let _told = done.send(result.map(|success| *success));
+                }
+            }
+            Output::Notice(notice) => {
+                if let Some(notices) = &mut self.notices {
+                    notices(notice);
+                }
+            }
+        }
+    }
+
+    fn push(&self, frame: &Frame) {
+        if let Some(connection) = &self.connection {
+            connection.push(frame.encode());
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.attempt += 1;
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+    }
+
+    fn dial(&mut self, place: usize) {
+        self.hang_up();
+        let attempt = self.attempt;
+        let Some(address) = self.endpoints.get(place).cloned() else { return };
+        let (patience, answer) = (self.patience, self.dials.0.clone());
+        tokio::task::spawn_local(async move {
+            let hello = Hello {
+                protocol: Protocols::OURS,
+                role: Role::Client,
+                from: Party::default(),
+                to: Believed { address: address.clone(), ..Believed::default() },
+            };
+            let result = match greet(&address, hello, patience).await {
+                Ok((talk, _)) => Ok(talk),
+                Err(DialError::Refused) => Err("nobody listens there".to_owned()),
+                Err(DialError::Unwelcome(refused)) => Err(refused.to_string()),
+                Err(DialError::Failed(error)) => Err(error.to_string()),
+            };
+            // The driver may have ended.
+            let _told = answer.send((attempt, result));
+        });
+    }
+}

@@ -1,0 +1,304 @@
+//! One socket: what is read becomes frames, what is to be written waits in one queue.
+//!
+//! A reader task hands over everything that one read brought and then waits until the reactor has
+//! taken it: a connection never has more than one batch in memory. Writes are made by the reactor
+//! itself, once per cycle; what a full socket leaves is written by a flusher task.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use raft_core::Index;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+use crate::node::incoming::Incoming;
+use crate::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, WireError};
+
+/// Slices in one write call.
+const SLICES_MAX: usize = 64;
+
+/// Room for so many bytes at least is offered to every read.
+const READ_BYTES_MIN: usize = 16 * 1024;
+
+/// A socket whose other end is not yet known to anybody but this task.
+#[derive(Debug)]
+pub(super) struct Talk {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+impl Talk {
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, decoder: Decoder::default() })
+    }
+
+    /// Writes a frame.
+    pub(super) async fn say(&mut self, frame: &Frame) -> io::Result<()> {
+        let mut slices: VecDeque<Bytes> = frame.encode().into_slices().collect();
+        while !slices.is_empty() {
+            self.stream.writable().await?;
+            match write_some(&self.stream, &mut slices) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame.
+    pub(super) async fn hear(&mut self) -> io::Result<Frame> {
+        loop {
+            if let Some(frame) = next(&mut self.decoder).map_err(invalid)? {
+                return Ok(frame);
+            }
+            self.stream.readable().await?;
+            read_some(&self.stream, &mut self.decoder)?;
+        }
+    }
+
+    /// Lets frames of any size through, once the other end is known.
+    pub(super) fn trust(&mut self) {
+        self.decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
+    }
+}
+
+fn invalid(error: WireError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn next(decoder: &mut Decoder) -> Result<Option<Frame>, WireError> {
+    decoder.next_frame()?.map(crate::wire::RawFrame::decode).transpose()
+}
+
+/// Reads what is there; an end of the stream is an error.
+fn read_some(stream: &TcpStream, decoder: &mut Decoder) -> io::Result<usize> {
+    let buffer = decoder.buffer();
+    buffer.reserve(READ_BYTES_MIN);
+    match stream.try_read_buf(buffer) {
+        Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}
+
+fn write_some(stream: &TcpStream, slices: &mut VecDeque<Bytes>) -> io::Result<usize> {
+    let parts: Vec<IoSlice<'_>> =
+        slices.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
+    let mut taken = stream.try_write_vectored(&parts)?;
+    let written = taken;
+    while let Some(front) = slices.front_mut() {
+        if taken < front.len() {
+            front.advance(taken);
+            break;
+        }
+        taken -= front.len();
+        slices.pop_front();
+    }
+    Ok(written)
+}
+
+/// A connection that the reactor knows.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: u64,
+    stream: TcpStream,
+    out: RefCell<Outbox>,
+    may_read: Notify,
+    must_flush: Notify,
+    flushing: Cell<bool>,
+    trusted: Cell<bool>,
+    tasks: RefCell<Vec<AbortHandle>>,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    slices: VecDeque<Bytes>,
+    waiting: usize,
+    /// Bytes written and bytes queued since the connection began.
+    written: u64,
+    queued: u64,
+    /// Where in the stream entries begin and end.
+    marks: VecDeque<Mark>,
+    /// All entries that the socket has taken, and the bytes of the following ones: last seen and
+    /// last told.
+    sent: (Index, u64),
+    told: (Index, u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    start: u64,
+    end: u64,
+    through: Index,
+}
+
+/// What a flush came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Nothing waits.
+    All,
+    /// The socket is full; a task goes on with it.
+    Blocked,
+    /// The socket is broken; the reader task reports it.
+    Broken,
+}
+
+impl Connection {
+    /// Takes over a socket: from now on its frames arrive as [`Incoming::Frames`].
+    pub(super) fn start(
+        id: u64,
+        talk: Talk,
+        incoming: mpsc::UnboundedSender<Incoming>,
+    ) -> Rc<Self> {
+        let Talk { stream, decoder } = talk;
+        let connection = Rc::new(Self {
+            id,
+            stream,
+            out: RefCell::default(),
+            may_read: Notify::new(),
+            must_flush: Notify::new(),
+            flushing: Cell::new(false),
+            trusted: Cell::new(false),
+            tasks: RefCell::default(),
+        });
+        let reader =
+            tokio::task::spawn_local(read(Rc::clone(&connection), decoder, incoming.clone()));
+        let flusher = tokio::task::spawn_local(flush(Rc::clone(&connection), incoming));
+        *connection.tasks.borrow_mut() = vec![reader.abort_handle(), flusher.abort_handle()];
+        connection
+    }
+
+    /// Lets the reader task read again.
+    pub(super) fn resume(&self) {
+        self.may_read.notify_one();
+    }
+
+    /// Queues a frame.
+    pub(super) fn push(&self, frame: Encoded) {
+        let mut out = self.out.borrow_mut();
+        for slice in frame.into_slices() {
+            out.waiting += slice.len();
+            out.queued += slice.len() as u64;
+            out.slices.push_back(slice);
+        }
+    }
+
+    /// Queues a frame whose last bytes are entries up to `through`.
+    pub(super) fn push_entries(&self, frame: Encoded, through: Index) {
+        let start = self.out.borrow().queued;
+        self.push(frame);
+        let mut out = self.out.borrow_mut();
+        let end = out.queued;
+        out.marks.push_back(Mark { start, end, through });
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.borrow().waiting
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub(super) fn flush(&self) -> Flushed {
+        let mut out = self.out.borrow_mut();
+        while !out.slices.is_empty() {
+            match write_some(&self.stream, &mut out.slices) {
+                Ok(written) => {
+                    out.waiting -= written;
+                    out.written += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.flushing.replace(true) {
+                        self.must_flush.notify_one();
+                    }
+                    return Flushed::Blocked;
+                }
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        Flushed::All
+    }
+
+    /// How far the socket has taken entries, and how many bytes of the following ones, if that
+    /// is news.
+    pub(super) fn take_sent(&self) -> Option<(Index, u64)> {
+        let mut out = self.out.borrow_mut();
+        let written = out.written;
+        while let Some(mark) = out.marks.pop_front_if(|mark| mark.end <= written) {
+            out.sent = (mark.through, 0);
+        }
+        out.sent.1 = out.marks.front().map_or(0, |mark| written.saturating_sub(mark.start));
+        let news = (out.sent != out.told).then_some(out.sent);
+        out.told = out.sent;
+        news
+    }
+
+    /// Lets frames of any size through, once the other end is known.
+    pub(super) fn trust(&self) {
+        self.trusted.set(true);
+    }
+
+    /// Ends the connection and its tasks.
+    pub(super) fn close(&self) {
+        for task in self.tasks.borrow_mut().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+async fn read(
+    connection: Rc<Connection>,
+    mut decoder: Decoder,
+    incoming: mpsc::UnboundedSender<Incoming>,
+) {
+    let id = connection.id;
+    let error = loop {
+        let mut frames = Vec::new();
+        let ended = loop {
+            match next(&mut decoder) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break None,
+                Err(error) => break Some(invalid(error)),
+            }
+        };
+        if !frames.is_empty() {
+            // The reactor outlives its connections.
+            let _sent = incoming.send(Incoming::Frames { connection: id, frames });
+            connection.may_read.notified().await;
+        }
+        if let Some(error) = ended {
+            break error;
+        }
+        if let Err(error) = connection.stream.readable().await {
+            break error;
+        }
+        if let Err(error) = read_some(&connection.stream, &mut decoder) {
+            break error;
+        }
+        if connection.trusted.get() {
+            decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
+        }
+    };
+    let _sent = incoming.send(Incoming::Closed { connection: id, error });
+}
+
+async fn flush(connection: Rc<Connection>, incoming: mpsc::UnboundedSender<Incoming>) {
+    loop {
+        connection.must_flush.notified().await;
+        loop {
+            if connection.stream.writable().await.is_err() {
+                return;
+            }
+            if connection.flush() != Flushed::Blocked {
+                break;
+            }
+        }
+        connection.flushing.set(false);
+        let _sent = incoming.send(Incoming::Drained { connection: connection.id });
+    }
+}

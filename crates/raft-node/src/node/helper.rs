@@ -1,0 +1,85 @@
+//! The helper thread: everything slow that is not the log's own write. It reads old log for
+//! members that lag and for a state machine that catches up, and makes spare slots.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use raft_core::Index;
+use raft_log::{LogReader, ReadError, SpareMaker};
+
+use crate::node::incoming::Incoming;
+
+/// Work for the helper.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Read entries back.
+    Read { request: u64, first: Index, last: Index, bytes_max: u64 },
+    /// See whether the log wants a spare slot.
+    Spare,
+}
+
+#[derive(Debug)]
+pub(super) struct Helper {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Helper {
+    pub(super) fn start(
+        reader: LogReader,
+        spares: SpareMaker,
+        answers: tokio::sync::mpsc::UnboundedSender<Incoming>,
+    ) -> io::Result<Self> {
+        let (jobs, work) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("raft-helper".into())
+            .spawn(move || run(&work, &reader, &spares, &answers))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn submit(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // The thread ends only after this end is dropped.
+            let _sent = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn run(
+    work: &mpsc::Receiver<Job>,
+    reader: &LogReader,
+    spares: &SpareMaker,
+    answers: &tokio::sync::mpsc::UnboundedSender<Incoming>,
+) {
+    while let Ok(job) = work.recv() {
+        let answer = match job {
+            Job::Read { request, first, last, bytes_max } => {
+                match reader.read(first, last, bytes_max) {
+                    Ok(read) => Incoming::LogRead { request, chunk: Some(read.into()) },
+                    // Cut off since it was asked for; whoever wants it asks for what is there.
+                    Err(ReadError::Missing { .. }) => Incoming::LogRead { request, chunk: None },
+                    Err(error) => Incoming::ReadFailed { error },
+                }
+            }
+            Job::Spare => Incoming::Spare {
+                result: match spares.needed() {
+                    Some(bytes) => spares.make(bytes).map_err(|error| error.to_string()),
+                    None => Ok(()),
+                },
+            },
+        };
+        if answers.send(answer).is_err() {
+            return;
+        }
+    }
+}

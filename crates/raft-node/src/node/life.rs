@@ -1,0 +1,204 @@
+//! A node's lives: outside of a cluster in the lobby, inside as a member, and out again when it
+//! is removed.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
+use raft_log::{
+    DataDir, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
+};
+use rand::RngExt;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use super::helper::Helper;
+use super::lobby::{self, Left};
+use super::notice::Notice;
+use super::output::{Lines, Output};
+use super::reactor::{Ended, Parts, Reactor};
+use super::site::Site;
+use super::wal::Wal;
+use super::{Failure, FailureClass};
+use crate::binding::{Binding, Boot};
+use crate::replica::{Limits, Machine, Replica};
+use crate::state_machine::Apply;
+use crate::wire::decode_membership;
+
+/// How long a start without room waits before it asks the disk again.
+const NO_SPACE_RETRY: Duration = Duration::from_millis(500);
+
+/// What a node owns from life to life.
+pub(super) struct Estate {
+    pub(super) dir: DataDir,
+    pub(super) machine: Box<dyn Apply>,
+    pub(super) lines: Lines,
+}
+
+/// Runs a node on this thread until it ends.
+pub(super) fn run(site: Site, estate: Estate, listeners: Vec<TcpListener>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| disk(&error))?;
+    LocalSet::new().block_on(&runtime, async move {
+        site.accept_from(listeners).map_err(|error| disk(&error))?;
+        live(site, estate).await
+    })
+}
+
+fn disk(error: &std::io::Error) -> Failure {
+    Failure { class: FailureClass::Disk, what: error.to_string() }
+}
+
+async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
+    let Estate { mut dir, machine, lines } = estate;
+    let mut output = None;
+    let mut fresh = Some((machine, lines));
+    let mut machine = None;
+    loop {
+        let me = match dir.identity().clone() {
+            NodeState::Member(me) => me,
+            NodeState::New { .. } | NodeState::Removed(..) => {
+                match lobby::wait(&mut site, &mut dir).await? {
+                    Left::Member(me) => me,
+                    Left::Stopped => return Ok(()),
+                }
+            }
+        };
+        tell_who(&site, &me);
+        let log = open_log(&site, &mut dir).await?;
+        for note in &log.recovered.notes {
+            site.notices.tell(Notice::Fact(note.clone()));
+        }
+        if let Some((apply, lines)) = fresh.take() {
+            let mark = shown_mark(&site, &dir, log.recovered.last_index)?;
+            machine = Some(Machine::new(apply, mark.index(), founding(&me)));
+            let started = Output::start(mark, lines, site.notices.clone());
+            output = Some(started.map_err(|error| disk(&error))?);
+        }
+        let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
+        let parts = parts(&site, &me, log, kept)?;
+        match Reactor::new(&mut site, me.clone(), parts, out).run().await {
+            Ended::Stopped => return Ok(()),
+            Ended::Failed(failure) => return Err(failure),
+            Ended::Removed { at, machine: kept } => {
+                machine = Some(*kept);
+                dir.set_identity(NodeState::Removed(me, at)).map_err(|error| disk(&error))?;
+            }
+        }
+    }
+}
+
+/// A start on a full disk waits for room: what this member promised is in its log, and it says
+/// nothing to anybody before it could write that it is back.
+async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failure> {
+    let mut told = false;
+    loop {
+        match dir.open_log(Options::default()) {
+            Err(error @ OpenError::NoSpace { .. }) => {
+                if !std::mem::replace(&mut told, true) {
+                    site.notices.tell(Notice::NoSpace { what: error.to_string() });
+                }
+                tokio::time::sleep(NO_SPACE_RETRY).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn tell_who(site: &Site, me: &MemberIdentity) {
+    site.notices.tell(Notice::Fact(format!(
+        "member {} of cluster {:016x}",
+        me.id,
+        (me.cluster >> 64) as u64
+    )));
+    let founders: Vec<&str> = me.founders.iter().map(|founder| founder.address.as_str()).collect();
+    let given = &site.settings.cluster;
+    let same = given.len() == founders.len()
+        && given.iter().all(|address| founders.contains(&address.to_string().as_str()));
+    if !given.is_empty() && !same {
+        site.notices.tell(Notice::Fact(format!(
+            "the list given with -c is ignored: this directory belongs to a cluster that was \
+             founded by {}",
+            founders.join(",")
+        )));
+    }
+}
+
+fn parts(
+    site: &Site,
+    me: &MemberIdentity,
+    log: raft_log::Log,
+    machine: Machine,
+) -> Result<Parts, Failure> {
+    let origin = Instant::now();
+    let wal_wake = Arc::new(Notify::new());
+    let timeout = u64::try_from(site.settings.election_timeout.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        election_timeout: timeout,
+        heartbeat_interval: (timeout / 10).max(1),
+        ..Config::new(me.id)
+    };
+    let boot_of = |peer: &raft_log::PeerBoot| {
+        let boot = Boot { incarnation: peer.incarnation, epoch: peer.epoch, nonce: peer.nonce };
+        (peer.id, boot)
+    };
+    let table = log.recovered.peers.iter().map(boot_of).collect();
+    let binding = Binding::new(table, timeout);
+    let boot = log.recovered.boot;
+    let recovered = recovered(me, &log.recovered)?;
+    let seed = rand::rng().random();
+    let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
+    let spares = log.spares.clone();
+    let wal = Wal::start(log.writer, Arc::clone(&wal_wake)).map_err(|error| disk(&error))?;
+    let helper =
+        Helper::start(log.reader, log.spares, site.sender.clone()).map_err(|error| disk(&error))?;
+    Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
+}
+
+/// What the core starts from: the founders' configuration is the one at index 0.
+fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Failure> {
+    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
+    for (index, payload) in &log.memberships {
+        let membership = decode_membership(payload).map_err(|error| Failure {
+            class: FailureClass::TooNew,
+            what: format!("the configuration at index {index} cannot be read: {error}"),
+        })?;
+        memberships.push((*index, Arc::new(membership)));
+    }
+    Ok(Recovered {
+        hard_state: log.hard_state,
+        last_index: log.last_index,
+        term_runs: log.term_runs.clone(),
+        commit_index: log.commit_hint.min(log.last_index),
+        memberships,
+        tail_ambiguous: log.tail_ambiguous,
+    })
+}
+
+/// The configuration at index 0: all founders vote.
+fn founding(me: &MemberIdentity) -> Membership {
+    let founders = me.founders.iter().enumerate().map(|(position, founder)| {
+        let member = Member { address: founder.address.clone(), incarnation: founder.incarnation };
+        (NodeId(position as u64 + 1), member)
+    });
+    Membership::founding(founders.collect())
+}
+
+/// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing
+/// repeats, and a line may be missing, which is said.
+fn shown_mark(site: &Site, dir: &DataDir, last_index: Index) -> Result<ShownMark, Failure> {
+    let (mut mark, shown) = dir.shown().map_err(|error| disk(&error))?;
+    if let Shown::Lost(why) = shown {
+        site.notices.tell(Notice::Fact(format!(
+            "it is not known which lines were shown ({why}): those up to index {last_index} are \
+             not shown again"
+        )));
+        mark.advance(last_index).map_err(|error| disk(&error))?;
+    }
+    Ok(mark)
+}

@@ -1,0 +1,180 @@
+//! Carrying out what the replica wants.
+
+use std::sync::Arc;
+
+use raft_core::{Index, Membership, Message, NodeId};
+
+use super::{End, Reactor};
+use crate::hello::{Believed, Hello, Role};
+use crate::node::FailureClass;
+use crate::node::dial::{self, Dialler};
+use crate::node::helper::Job;
+use crate::node::incoming::Incoming;
+use crate::node::notice::Notice;
+use crate::protocol::{Reply, Request};
+use crate::replica::{Effect, Origin};
+use crate::wire::{Encoded, Frame, encode_message};
+
+impl Reactor<'_> {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, message, entries } => self.send(to, &message, entries),
+            Effect::Write { ticket, write } => self.parts.wal.submit(ticket, write),
+            Effect::ReadLog { request, first, last, bytes_max } => {
+                self.parts.helper.submit(Job::Read { request, first, last, bytes_max });
+            }
+            Effect::Reply { origin, reply } => self.reply(origin, reply),
+            Effect::Forward { to, request, body } => self.forward(to, request, body),
+            Effect::Meet { request, address } => self.meet(request, address),
+            Effect::Show { index, lines } => self.output.show(index, lines),
+            Effect::RoleChanged { term, leader, .. } => self.role_changed(term.0, leader),
+            Effect::MembershipChanged { membership } => self.membership_changed(&membership),
+            Effect::Removed { at } => self.end = Some(End::Removed(at)),
+            Effect::Alarm { peer, what } => {
+                self.site.notices.tell(Notice::Peer(format!(
+                    "{} said what no correct member says ({what}); its connections were closed",
+                    self.named(peer)
+                )));
+                self.drop_peer(peer);
+            }
+            Effect::Halt { why } => self.fail(FailureClass::TooNew, why),
+        }
+    }
+
+    /// Sends a request on the connection that we dialled, a response on the one that the peer
+    /// dialled; without it, nothing: the core derives again what a peer lacks.
+    fn send(&mut self, to: NodeId, message: &Message, entries: Vec<bytes::Bytes>) {
+        let lane = if message.is_response() { &self.inbound } else { &self.outbound };
+        let Some(id) = lane.get(&to) else { return };
+        let Some(peerage) = self.connections.get(id) else { return };
+        let free = self.parts.spares.free_bytes();
+        let through = match message {
+            Message::AppendEntries(append) if !append.entries.is_empty() => {
+                Some(Index(append.prev_log_id.index.0 + append.entries.len() as u64))
+            }
+            _ => None,
+        };
+        let frame = encode_message(message, &entries, free);
+        match through {
+            Some(through) => peerage.connection.push_entries(frame, through),
+            None => peerage.connection.push(frame),
+        }
+        self.touched.insert(*id);
+    }
+
+    pub(super) fn push(&mut self, id: u64, frame: Encoded) {
+        if let Some(peerage) = self.connections.get(&id) {
+            peerage.connection.push(frame);
+            self.touched.insert(id);
+        }
+    }
+
+    fn reply(&mut self, origin: Origin, reply: Reply) {
+        if origin.connection == 0 {
+            if let Some(asked) = self.local.remove(&origin.request) {
+                // Whoever asked may have stopped waiting.
+                let _told = asked.send(reply);
+            }
+            return;
+        }
+        if let Some(peerage) = self.connections.get_mut(&origin.connection) {
+            peerage.load = peerage.load.saturating_sub(1);
+        }
+        let id = origin.request;
+        let frame = match origin.forwarded {
+            true => Frame::ForwardReply { id, reply },
+            false => Frame::Reply { id, reply },
+        };
+        self.push(origin.connection, frame.encode());
+    }
+
+    fn forward(&mut self, to: NodeId, id: u64, request: Request) {
+        if let Some(connection) = self.outbound.get(&to).copied() {
+            self.push(connection, Frame::Forward { id, request }.encode());
+        }
+    }
+
+    fn meet(&self, request: u64, address: String) {
+        let hello = self.hello(Role::Admission, None, None, &address);
+        let (cluster, patience) = (self.me.cluster, self.site.settings.election_timeout);
+        let incoming = self.site.sender.clone();
+        tokio::task::spawn_local(async move {
+            let result = dial::meet(&address, hello, cluster, patience).await;
+            let _sent = incoming.send(Incoming::Met { request, result });
+        });
+    }
+
+    fn role_changed(&mut self, term: u64, leader: Option<NodeId>) {
+        let news = leader.map(|leader| (leader, term));
+        if news == self.leader {
+            return;
+        }
+        let had_one = std::mem::replace(&mut self.leader, news).is_some();
+        match leader {
+            Some(id) => self.site.notices.tell(Notice::Leads {
+                address: self.named(id),
+                term,
+                own: id == self.me.id,
+            }),
+            None if had_one => self.site.notices.tell(Notice::NoLeader { term }),
+            None => {}
+        }
+    }
+
+    /// Keeps a connection to every other member, and none to anybody else.
+    pub(super) fn membership_changed(&mut self, membership: &Membership) {
+        let me = self.me.id;
+        for (id, member) in membership.members.iter().filter(|(id, _)| **id != me) {
+            if self.diallers.get(id).is_some_and(|dialler| dialler.address == member.address) {
+                continue;
+            }
+            let template = Arc::new(self.hello(
+                Role::Peer,
+                Some(*id),
+                Some(member.incarnation),
+                &member.address,
+            ));
+            let patience = self.site.settings.election_timeout;
+            let dialler = Dialler::start(
+                *id,
+                member.address.clone(),
+                move || Hello::clone(&template),
+                patience,
+                self.site.sender.clone(),
+            );
+            self.diallers.insert(*id, dialler);
+        }
+        self.drop_diallers();
+    }
+
+    /// A removed member is still fed for a while: its dialler goes when its connection does.
+    pub(super) fn drop_diallers(&mut self) {
+        let members = &self.parts.replica.raft().membership().members;
+        let outbound = &self.outbound;
+        self.diallers.retain(|id, _| members.contains_key(id) || outbound.contains_key(id));
+    }
+
+    /// Our first word on a connection that we dial.
+    pub(super) fn hello(
+        &self,
+        role: Role,
+        id: Option<NodeId>,
+        incarnation: Option<u128>,
+        address: &str,
+    ) -> Hello {
+        let to = Believed { id, incarnation, address: address.to_owned() };
+        Hello { protocol: crate::hello::Protocols::OURS, role, from: self.party(), to }
+    }
+
+    pub(super) fn named(&self, id: NodeId) -> String {
+        self.parts.replica.address_of(id).map_or_else(|| id.to_string(), str::to_owned)
+    }
+
+    /// Closes both connections to a peer.
+    pub(super) fn drop_peer(&mut self, peer: NodeId) {
+        let connections = [self.inbound.get(&peer).copied(), self.outbound.get(&peer).copied()];
+        for id in connections.into_iter().flatten() {
+            self.drop_connection(id);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The reactor: the one thread that owns the sockets, the core and the cheap part of applying.
+//!
+//! A cycle: take everything that arrived, step the replica once, carry out what it wants, write
+//! to every touched socket once. Deadlines are looked at after the sockets were drained: a node
+//! that was stalled never starts an election over messages that lie in its buffers.
+
+mod bind;
+mod effects;
+mod frames;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{Index, Lane, NodeId, Time};
+use raft_log::MemberIdentity;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::binding::Binding;
+use crate::hello::Welcome;
+use crate::node::connection::{Connection, Flushed};
+use crate::node::dial::Dialler;
+use crate::node::helper::{Helper, Job};
+use crate::node::incoming::{Incoming, Local};
+use crate::node::notice::Notice;
+use crate::node::output::Output;
+use crate::node::site::Site;
+use crate::node::wal::Wal;
+use crate::node::{Failure, FailureClass};
+use crate::protocol::Reply;
+use crate::replica::{Effect, Event, Machine, Replica};
+
+/// Requests of one client that may be under way; beyond, its socket is not read.
+const CLIENT_REQUESTS_MAX: usize = 1024;
+
+/// Reply bytes that may wait for one client; beyond, its socket is not read.
+const CLIENT_REPLY_BYTES_MAX: usize = 256 * 1024;
+
+/// How a member's life in the cluster ends.
+#[derive(Debug)]
+enum End {
+    Stopped,
+    Removed(Index),
+    Failed(Failure),
+}
+
+/// How a member's life in the cluster ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It was asked to stop, and has handed leadership over if it could.
+    Stopped,
+    /// It was removed; its state machine may be wanted again.
+    Removed { at: Index, machine: Box<Machine> },
+    /// It must not go on.
+    Failed(Failure),
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    /// Nobody has said hello yet.
+    Stranger,
+    /// A client.
+    Client,
+    /// A member whose connection is not bound to a start of it yet.
+    Unbound(NodeId, Lane),
+    /// A member that dialled us.
+    Inbound(NodeId),
+    /// A member that we dialled.
+    Outbound(NodeId),
+    /// Somebody who is told something and then hangs up.
+    Passing,
+    /// Somebody who is told something before we hang up.
+    Leaving,
+}
+
+/// A connection and what the reactor knows of it.
+#[derive(Debug)]
+struct Peerage {
+    connection: Rc<Connection>,
+    party: Party,
+    /// Requests under way for it.
+    load: usize,
+    /// It is not read until its load falls.
+    paused: bool,
+}
+
+/// What the reactor is given to begin with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) replica: Replica,
+    pub(super) wal: Wal,
+    pub(super) wal_wake: Arc<Notify>,
+    pub(super) helper: Helper,
+    pub(super) binding: Binding,
+    pub(super) boot: raft_log::Boot,
+    pub(super) origin: Instant,
+    pub(super) spares: raft_log::SpareMaker,
+}
+
+pub(super) struct Reactor<'a> {
+    site: &'a mut Site,
+    me: MemberIdentity,
+    parts: Parts,
+    output: &'a Output,
+    connections: BTreeMap<u64, Peerage>,
+    inbound: BTreeMap<NodeId, u64>,
+    outbound: BTreeMap<NodeId, u64>,
+    diallers: BTreeMap<NodeId, Dialler>,
+    /// The program's own requests.
+    local: BTreeMap<u64, oneshot::Sender<Reply>>,
+    /// Welcomes of connections that are not bound yet.
+    welcomes: BTreeMap<u64, Welcome>,
+    next_local: u64,
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+    touched: BTreeSet<u64>,
+    persisted: raft_core::Ticket,
+    leader: Option<(NodeId, u64)>,
+    stop_by: Option<Time>,
+    end: Option<End>,
+}
+
+impl<'a> Reactor<'a> {
+    pub(super) fn new(
+        site: &'a mut Site,
+        me: MemberIdentity,
+        parts: Parts,
+        output: &'a Output,
+    ) -> Self {
+        Self {
+            site,
+            me,
+            parts,
+            output,
+            connections: BTreeMap::new(),
+            inbound: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            diallers: BTreeMap::new(),
+            local: BTreeMap::new(),
+            welcomes: BTreeMap::new(),
+            next_local: 0,
+            events: Vec::new(),
+            effects: Vec::new(),
+            touched: BTreeSet::new(),
+            persisted: raft_core::Ticket(0),
+            leader: None,
+            stop_by: None,
+            end: None,
+        }
+    }
+
+    /// Runs until this life ends.
+    pub(super) async fn run(mut self) -> Ended {
+        let membership = Arc::clone(self.parts.replica.raft().membership());
+        self.membership_changed(&membership);
+        self.parts.helper.submit(Job::Spare);
+        self.look_at_space();
+        loop {
+            self.wait().await;
+            while let Ok(incoming) = self.site.incoming.try_recv() {
+                self.incoming(incoming);
+            }
+            self.cycle();
+            if let Some(end) = self.end.take() {
+                return self.finish(end);
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    async fn wait(&mut self) {
+        if self.parts.replica.has_backlog() {
+            tokio::task::yield_now().await;
+            return;
+        }
+        let deadline =
+            [self.parts.replica.next_deadline(), self.parts.binding.next_deadline(), self.stop_by];
+        let deadline = deadline.into_iter().flatten().min();
+        let at = self.instant(deadline);
+        let wake = Arc::clone(&self.parts.wal_wake);
+        tokio::select! {
+            biased;
+            Some(incoming) = self.site.incoming.recv() => self.incoming(incoming),
+            () = wake.notified() => {}
+            () = sleep_until(at), if deadline.is_some() => {
+                // The sockets first: see the head of this file.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.parts.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn instant(&self, time: Option<Time>) -> Instant {
+        self.parts.origin + Duration::from_millis(time.map_or(0, |time| time.0))
+    }
+
+    fn cycle(&mut self) {
+        let now = self.now();
+        self.look_at_disk();
+        if self.parts.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.events.push(Event::Timer);
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        self.parts.replica.step(now, self.events.drain(..), &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+        if self.parts.binding.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.binding_timer(now);
+        }
+        self.flush();
+        self.look_at_stop(now);
+        self.tell_readiness();
+    }
+
+    fn look_at_disk(&mut self) {
+        let durable = self.parts.wal.durable();
+        if durable > self.persisted {
+            self.persisted = durable;
+            self.events.push(Event::Persisted(durable));
+            if self.parts.spares.needed().is_some() {
+                self.parts.helper.submit(Job::Spare);
+            }
+            self.look_at_space();
+        }
+        if let Some(what) = self.parts.wal.take_no_space() {
+            self.site.notices.tell(Notice::NoSpace { what });
+        }
+        if let Some(error) = self.parts.wal.failed() {
+            self.fail(FailureClass::Disk, error);
+        }
+    }
+
+    fn look_at_space(&mut self) {
+        let free_log_bytes = self.parts.spares.free_bytes();
+        self.events.push(Event::Space { free_log_bytes });
+    }
+
+    fn fail(&mut self, class: FailureClass, what: String) {
+        self.end = Some(End::Failed(Failure { class, what }));
+    }
+
+    /// Writes to every touched socket once.
+    fn flush(&mut self) {
+        for id in std::mem::take(&mut self.touched) {
+            let Some(peerage) = self.connections.get_mut(&id) else { continue };
+            let flushed = peerage.connection.flush();
+            if let Party::Outbound(peer) = peerage.party {
+                if let Some((through, bytes)) = peerage.connection.take_sent() {
+                    self.events.push(Event::Sent { peer, through, bytes });
+                }
+                if flushed == Flushed::Blocked {
+                    self.events.push(Event::Writable { peer, writable: false });
+                }
+            }
+            if peerage.party == Party::Leaving && flushed != Flushed::Blocked {
+                self.drop_connection(id);
+            } else {
+                self.resume_if_light(id);
+            }
+        }
+    }
+
+    /// Reads on from a connection whose replies have been taken.
+    fn resume_if_light(&mut self, id: u64) {
+        let Some(peerage) = self.connections.get_mut(&id) else { return };
+        if peerage.paused
+            && peerage.load < CLIENT_REQUESTS_MAX
+            && peerage.connection.waiting() < CLIENT_REPLY_BYTES_MAX
+        {
+            peerage.paused = false;
+            peerage.connection.resume();
+        }
+    }
+
+    fn look_at_stop(&mut self, now: Time) {
+        let Some(by) = self.stop_by else { return };
+        let raft = self.parts.replica.raft();
+        if now >= by || !raft.is_leader() || raft.handing_over().is_none() {
+            self.end.get_or_insert(End::Stopped);
+        }
+    }
+
+    /// Ready: a leader is known and everything that it had committed is applied.
+    fn tell_readiness(&self) {
+        let raft = self.parts.replica.raft();
+        let ready = raft.leader().is_some()
+            && raft.commit_index() > Index(0)
+            && self.parts.replica.applied_index() >= raft.commit_index();
+        if ready {
+            self.site.ready.set();
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Accepted { stream } => self.accepted(stream),
+            Incoming::Frames { connection, frames } => self.frames(connection, frames),
+            Incoming::Closed { connection, error } => self.closed(connection, &error),
+            Incoming::Drained { connection } => self.drained(connection),
+            Incoming::Dialled { peer, dialled } => self.dialled(peer, *dialled),
+            Incoming::Refused { peer } => self.events.push(Event::Refused { peer }),
+            Incoming::Unwelcome { peer, refused } => self.unwelcome(peer, &refused),
+            Incoming::Met { request, result } => self.events.push(Event::Met { request, result }),
+            Incoming::LogRead { request, chunk } => {
+                self.events.push(Event::LogRead { request, chunk });
+            }
+            Incoming::ReadFailed { error } => self.fail(FailureClass::Damaged, error.to_string()),
+            Incoming::Spare { result } => {
+                if let Err(what) = result {
+                    self.site.notices.tell(Notice::NoSpace { what });
+                }
+                self.look_at_space();
+            }
+            Incoming::Local(Local::Ask { request, reply }) => {
+                self.next_local += 1;
+                let number = self.next_local;
+                self.local.insert(number, reply);
+                let origin =
+                    crate::replica::Origin { connection: 0, request: number, forwarded: false };
+                self.events.push(Event::Request { origin, request });
+            }
+            Incoming::Local(Local::Stop) => {
+                self.events.push(Event::HandOver);
+                let patience = self.site.settings.election_timeout;
+                self.stop_by = Some(self.now() + u64::try_from(patience.as_millis()).unwrap_or(0));
+            }
+        }
+    }
+
+    /// Ends all conversations; what the disk was given is written.
+    fn finish(mut self, end: End) -> Ended {
+        self.diallers.clear();
+        for peerage in self.connections.values() {
+            peerage.connection.close();
+        }
+        self.site.ready.clear();
+        match end {
+            End::Stopped => Ended::Stopped,
+            End::Failed(failure) => Ended::Failed(failure),
+            End::Removed(at) => {
+                Ended::Removed { at, machine: Box::new(self.parts.replica.into_machine()) }
+            }
+        }
+    }
+}

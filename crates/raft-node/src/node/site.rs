@@ -1,0 +1,128 @@
+//! What outlives a member's life in a cluster: sockets that listen, the queue of what arrives,
+//! where facts go.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::address::Address;
+use crate::hello::HelloRefused;
+use crate::node::incoming::Incoming;
+use crate::node::notice::{Notice, Notices};
+
+/// Different refusals that are told; a person has read enough by then.
+const TOLD_MAX: usize = 256;
+
+/// Settings that do not change while a node runs.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) address: Address,
+    /// The founders as given; empty for a server that waits to be added.
+    pub(super) cluster: Vec<Address>,
+    /// The election timeout T.
+    pub(super) election_timeout: Duration,
+}
+
+/// One node's surroundings.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) settings: Settings,
+    pub(super) notices: Notices,
+    pub(super) ready: Arc<Ready>,
+    pub(super) incoming: mpsc::UnboundedReceiver<Incoming>,
+    pub(super) sender: mpsc::UnboundedSender<Incoming>,
+    last_connection: u64,
+    told: BTreeSet<String>,
+}
+
+impl Site {
+    pub(super) fn new(
+        settings: Settings,
+        notices: Notices,
+        ready: Arc<Ready>,
+        (sender, incoming): (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
+    ) -> Self {
+        Self {
+            settings,
+            notices,
+            ready,
+            incoming,
+            sender,
+            last_connection: 0,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Accepts from these listeners for as long as the node runs.
+    pub(super) fn accept_from(&self, listeners: Vec<TcpListener>) -> std::io::Result<()> {
+        for listener in listeners {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let sender = self.sender.clone();
+            tokio::task::spawn_local(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            if sender.send(Incoming::Accepted { stream }).is_err() {
+                                return;
+                            }
+                        }
+                        // Out of descriptors, or the dialler has gone: neither ends the listener.
+                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells about a refused connection, once: diallers try again and again.
+    pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
+        let text = refused.to_string();
+        if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
+            self.notices.tell(Notice::Peer(text));
+        }
+    }
+
+    /// A number for a new connection. Zero is the program's own.
+    pub(super) const fn number_connection(&mut self) -> u64 {
+        self.last_connection += 1;
+        self.last_connection
+    }
+}
+
+/// Tells threads outside whether this node serves.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    is: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Ready {
+    pub(super) fn set(&self) {
+        let mut is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut is, true) {
+            self.changed.notify_all();
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        *self.is.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// Waits until it is set, for at most so long; whether it is.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            is = self.changed.wait_timeout(is, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}

@@ -1,0 +1,177 @@
+//! The WAL thread: group commit. Takes everything that is queued, one write, one sync, publishes
+//! the ticket, repeats. Batches form by themselves from what queued during the last sync.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use raft_core::Ticket;
+use raft_log::{LogWriter, Write, WriteError};
+use tokio::sync::Notify;
+
+/// After so long without a write the last one is attested: from then on, damage to it is told
+/// from a torn write.
+const ATTEST_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a write without room waits before it asks the disk again.
+const NO_SPACE_RETRY: Duration = Duration::from_millis(500);
+
+/// The reactor's end of the WAL thread.
+#[derive(Debug)]
+pub(super) struct Wal {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    durable: AtomicU64,
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    writes: Vec<Write>,
+    ticket: Ticket,
+    stop: bool,
+    failed: Option<String>,
+    no_space: Option<String>,
+}
+
+impl Shared {
+    /// A panic elsewhere never leaves the queue half changed: each change is one assignment.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wal {
+    /// Starts the thread. `wake` is notified whenever [`Wal::durable`] or [`Wal::failed`] changed.
+    pub(super) fn start(writer: LogWriter, wake: Arc<Notify>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            durable: AtomicU64::new(0),
+            wake,
+        });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("raft-wal".into())
+            .spawn(move || run(writer, &theirs))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Queues one durable operation.
+    pub(super) fn submit(&self, ticket: Ticket, write: Write) {
+        let mut queue = self.shared.lock();
+        queue.writes.push(write);
+        queue.ticket = ticket;
+        drop(queue);
+        self.shared.ready.notify_one();
+    }
+
+    /// Queues the table of peers' starts; nothing waits for it.
+    pub(super) fn submit_peers(&self, write: Write) {
+        self.shared.lock().writes.push(write);
+        self.shared.ready.notify_one();
+    }
+
+    /// Everything up to here is durable.
+    pub(super) fn durable(&self) -> Ticket {
+        Ticket(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// The error that ended the thread. After a failed write or sync nothing is known of what the
+    /// disk holds (rule R11): the process must end.
+    pub(super) fn failed(&self) -> Option<String> {
+        self.shared.lock().failed.clone()
+    }
+
+    /// Why writes wait for room, if they do; told once each time it begins.
+    pub(super) fn take_no_space(&self) -> Option<String> {
+        self.shared.lock().no_space.take()
+    }
+}
+
+impl Drop for Wal {
+    /// Writes what is queued, attests it, and ends the thread.
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.ready.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the WAL thread was reported by the thread itself.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn run(mut writer: LogWriter, shared: &Shared) {
+    let mut attested = true;
+    let mut writes = Vec::new();
+    loop {
+        let mut queue = shared.lock();
+        while queue.writes.is_empty() && !queue.stop {
+            if attested {
+                queue = shared.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (back, timeout) = shared
+                .ready
+                .wait_timeout(queue, ATTEST_AFTER)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = back;
+            if timeout.timed_out() {
+                break;
+            }
+        }
+        std::mem::swap(&mut writes, &mut queue.writes);
+        let (ticket, stop) = (queue.ticket, queue.stop);
+        drop(queue);
+        let result = if writes.is_empty() {
+            attested = true;
+            writer.attest().map(|_| ())
+        } else {
+            attested = false;
+            write_all(&mut writer, &writes, shared)
+        };
+        if let Err(error) = result {
+            shared.lock().failed = Some(error.to_string());
+            shared.wake.notify_one();
+            return;
+        }
+        if !writes.is_empty() {
+            shared.durable.store(ticket.0, Ordering::Release);
+            shared.wake.notify_one();
+            writes.clear();
+        } else if stop {
+            return;
+        }
+    }
+}
+
+/// Waits for room as long as it takes: what was queued was admitted, and is neither lost nor
+/// refused by a disk that is full for now.
+fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Result<(), WriteError> {
+    let mut told = false;
+    loop {
+        match writer.write(writes) {
+            Err(error @ WriteError::NoSpace { .. }) => {
+                let mut queue = shared.lock();
+                if queue.stop {
+                    return Err(error);
+                }
+                if !told {
+                    told = true;
+                    queue.no_space = Some(error.to_string());
+                    shared.wake.notify_one();
+                }
+                let waited = shared.ready.wait_timeout(queue, NO_SPACE_RETRY);
+                drop(waited);
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+}

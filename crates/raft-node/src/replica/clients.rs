@@ -1,0 +1,574 @@
+//! What clients ask: admission, the batch of this call, who waits for which entry, and what is
+//! passed on to the leader.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use raft_core::{
+    Change, ChangeOutcome, ChangeRefused, Index, Input, LogId, Member, NodeId, RequestId, RoleKind,
+    Term, Time,
+};
+use raft_log::{Kind, LogBuffer, encoded_len};
+
+use super::{Context, Effect, Origin, Replica};
+use crate::address::Address;
+use crate::protocol::{
+    Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
+    Standing,
+};
+
+/// Requests under way at this member.
+#[derive(Debug)]
+pub(super) struct Clients {
+    id: NodeId,
+    /// Admitted, proposed at the end of the call.
+    batch: Vec<Queued>,
+    /// In the log, by rising index; answered when applied.
+    pending: VecDeque<Pending>,
+    pending_bytes: u64,
+    /// Membership changes by request: the address they are about, and who waits.
+    changes: BTreeMap<RequestId, (String, Vec<Origin>)>,
+    transfers: Vec<Origin>,
+    forwards: BTreeMap<u64, Forwarded>,
+    meetings: BTreeMap<u64, Meeting>,
+    /// Peers with an outbound connection.
+    linked: BTreeSet<NodeId>,
+    next: u64,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+struct Queued {
+    origin: Origin,
+    kind: Kind,
+    header: Bytes,
+    command: Bytes,
+}
+
+#[derive(Debug)]
+struct Pending {
+    index: Index,
+    term: Term,
+    origin: Origin,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Forwarded {
+    origin: Origin,
+    to: NodeId,
+}
+
+#[derive(Debug)]
+struct Meeting {
+    origin: Origin,
+    request: RequestId,
+    address: String,
+}
+
+impl Queued {
+    fn size(&self) -> usize {
+        encoded_len(self.header.len() + self.command.len())
+    }
+}
+
+fn reply(origin: Origin, answer: Answer) -> Effect {
+    Effect::Reply { origin, reply: Reply { answer, forwarded_to: None } }
+}
+
+fn refuse(origin: Origin, outcome: Outcome, reason: Reason) -> Effect {
+    reply(origin, Answer::Refused(Refusal { outcome, reason }))
+}
+
+impl Replica {
+    pub(super) fn request(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        request: Request,
+        fx: &mut Vec<Effect>,
+    ) {
+        if matches!(request, Request::Status) {
+            fx.push(reply(origin, Answer::Status(self.status())));
+            return;
+        }
+        if self.clients.stopping {
+            fx.push(refuse(origin, Outcome::NotApplied, Reason::ShuttingDown));
+            return;
+        }
+        if !self.raft.is_leader() {
+            self.forward(origin, request, fx);
+            return;
+        }
+        match request {
+            Request::Status => {}
+            Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
+            Request::Register { one_shot } => {
+                let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
+                self.admit(
+                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
+                    fx,
+                );
+            }
+            Request::EndSession { session } => {
+                let header = [&[2][..], &session.to_le_bytes()].concat().into();
+                self.admit(
+                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
+                    fx,
+                );
+            }
+            Request::Write { session, sequence, lowest_unacknowledged, command } => {
+                // A repetition of what is applied gets the first answer without another entry.
+                if let Some((at, response)) = self.machine.answer(session, sequence) {
+                    fx.push(reply(origin, Answer::Written { at, response }));
+                    return;
+                }
+                let header = [session, sequence, lowest_unacknowledged].map(u64::to_le_bytes);
+                let header = header.concat().into();
+                self.admit(Queued { origin, kind: Kind::COMMAND, header, command }, fx);
+            }
+            Request::AddMember { request, address } => {
+                self.add_member(now, origin, request, address, fx);
+            }
+            Request::RemoveMember { request, address } => {
+                let id = self.member_at(&address).map_or(NodeId(0), |(id, _)| id);
+                self.change(now, origin, request, address, Change::Remove(id), fx);
+            }
+            Request::Transfer { to } => self.transfer(now, origin, to, fx),
+        }
+    }
+
+    /// Passes a request on to the leader, once.
+    fn forward(&mut self, origin: Origin, request: Request, fx: &mut Vec<Effect>) {
+        let leader = self.raft.leader().filter(|id| *id != self.clients.id);
+        let refusal = match leader {
+            Some(_) if origin.forwarded => {
+                let leader = leader.and_then(|id| self.address_of(id)).map(str::to_owned);
+                Reason::NotLeader { leader }
+            }
+            Some(to) if self.clients.linked.contains(&to) => {
+                let number = self.clients.number();
+                self.clients.forwards.insert(number, Forwarded { origin, to });
+                fx.push(Effect::Forward { to, request: number, body: request });
+                return;
+            }
+            _ if matches!(request, Request::Members) => {
+                fx.push(reply(origin, Answer::Members(self.members_view())));
+                return;
+            }
+            _ => Reason::NoLeader,
+        };
+        fx.push(refuse(origin, Outcome::NotApplied, refusal));
+    }
+
+    /// Queues a request for the log, or refuses it before anything is appended: every refusal
+    /// here is definite.
+    fn admit(&mut self, queued: Queued, fx: &mut Vec<Effect>) {
+        match self.inadmissible(&queued) {
+            Some(reason) => fx.push(refuse(queued.origin, Outcome::NotApplied, reason)),
+            None => {
+                self.clients.pending_bytes += queued.size() as u64;
+                self.clients.batch.push(queued);
+            }
+        }
+    }
+
+    fn inadmissible(&self, queued: &Queued) -> Option<Reason> {
+        let size = queued.command.len() as u64;
+        let limit = self.limits.command_bytes_max;
+        if size > limit {
+            return Some(Reason::TooLarge { limit, size });
+        }
+        // Ending a session frees memory: it has the use of the reserve.
+        let reserve = if queued.kind == Kind::SESSION { 0 } else { self.limits.reserved_log_bytes };
+        if !self.has_room(queued.size() as u64 + reserve) {
+            return Some(Reason::DiskFull);
+        }
+        let uncommitted = self.clients.pending_bytes;
+        let held = self.buffer.bytes();
+        let max = self.limits.uncommitted_bytes_max;
+        if uncommitted > max || held > 3 * max {
+            return Some(Reason::Busy {
+                what: "the log has too much that is not committed".into(),
+            });
+        }
+        let unapplied = self.raft.commit_index().0.saturating_sub(self.machine.applied().0);
+        if unapplied > self.limits.unapplied_entries_max {
+            return Some(Reason::Busy { what: "the state machine lags".into() });
+        }
+        None
+    }
+
+    /// Whether this member *and* a quorum can hold so many more bytes of log.
+    fn has_room(&self, bytes: u64) -> bool {
+        let room = |id| {
+            let free =
+                if id == self.clients.id { Some(&self.own_free) } else { self.free.get(&id) };
+            free.is_none_or(|free| *free >= bytes)
+        };
+        self.own_free >= bytes && self.membership().is_quorum(room)
+    }
+
+    /// Everything that was admitted in this call goes into the log as one batch.
+    pub(super) fn propose(&mut self, now: Time, fx: &mut Vec<Effect>) {
+        if self.clients.batch.is_empty() {
+            return;
+        }
+        let size = |queued: &Queued| u32::try_from(queued.size()).unwrap_or(u32::MAX);
+        let sizes = self.clients.batch.iter().map(size).collect();
+        self.core(now, Input::Propose { sizes }, &Context::default(), fx);
+    }
+
+    fn member_at(&self, address: &str) -> Option<(NodeId, Member)> {
+        let mut members = self.membership().members.iter();
+        members.find(|(_, member)| member.address == address).map(|(id, m)| (*id, m.clone()))
+    }
+
+    fn add_member(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        request: RequestId,
+        address: String,
+        fx: &mut Vec<Effect>,
+    ) {
+        if let Some((_, member)) = self.member_at(&address) {
+            self.change(now, origin, request, address, Change::Add(member), fx);
+            return;
+        }
+        let membership = self.membership();
+        let known = membership.outcomes.iter().any(|(id, _)| *id == request)
+            || membership.job.as_ref().is_some_and(|job| job.request == request);
+        if known {
+            let member = Member { address: address.clone(), incarnation: 0 };
+            self.change(now, origin, request, address, Change::Add(member), fx);
+            return;
+        }
+        if let Some(reason) = self.unreachable_from_here(&address) {
+            fx.push(refuse(origin, Outcome::NotApplied, reason));
+            return;
+        }
+        let number = self.clients.number();
+        self.clients.meetings.insert(number, Meeting { origin, request, address: address.clone() });
+        fx.push(Effect::Meet { request: number, address });
+    }
+
+    /// Members of a cluster on one machine are known to each other without a host: a member
+    /// elsewhere could not reach them.
+    fn unreachable_from_here(&self, address: &str) -> Option<Reason> {
+        let hostless = |text: &str| text.parse::<Address>().is_ok_and(|a| a.is_hostless());
+        let cluster = self.membership().members.values().any(|member| hostless(&member.address));
+        let joiner: Address = match address.parse() {
+            Ok(address) => address,
+            Err(error) => return Some(Reason::Invalid(format!("{error}"))),
+        };
+        (cluster && !joiner.is_loopback())
+            .then(|| Reason::HostlessCluster { address: address.to_owned() })
+    }
+
+    pub(super) fn met(
+        &mut self,
+        now: Time,
+        number: u64,
+        result: Result<u128, Reason>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(Meeting { origin, request, address }) = self.clients.meetings.remove(&number)
+        else {
+            return;
+        };
+        match result {
+            Ok(incarnation) if self.raft.is_leader() => {
+                let member = Member { address: address.clone(), incarnation };
+                self.change(now, origin, request, address, Change::Add(member), fx);
+            }
+            Ok(_) => {
+                let reason = Reason::NotLeader { leader: None };
+                fx.push(refuse(origin, Outcome::NotApplied, reason));
+            }
+            Err(reason) => fx.push(refuse(origin, Outcome::NotApplied, reason)),
+        }
+    }
+
+    fn change(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        request: RequestId,
+        address: String,
+        change: Change,
+        fx: &mut Vec<Effect>,
+    ) {
+        let waiting = self.clients.changes.entry(request).or_insert_with(|| (address, Vec::new()));
+        waiting.1.push(origin);
+        self.core(now, Input::ChangeMembership { request, change }, &Context::default(), fx);
+    }
+
+    pub(super) fn change_ended(
+        &mut self,
+        request: RequestId,
+        result: Result<ChangeOutcome, ChangeRefused>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some((address, origins)) = self.clients.changes.remove(&request) else { return };
+        let answer = match result {
+            Ok(ChangeOutcome::Added { id, address }) => {
+                Answer::Changed(Changed::Added { id, address })
+            }
+            Ok(ChangeOutcome::Removed { id, address }) => {
+                Answer::Changed(Changed::Removed { id, address })
+            }
+            Ok(ChangeOutcome::Undone { id, address }) => {
+                Answer::Changed(Changed::Undone { id, address })
+            }
+            Err(ChangeRefused::AlreadyMember { id }) => {
+                Answer::Changed(Changed::AlreadyMember { id, address })
+            }
+            Err(refused) => {
+                let reason = self.change_refused(refused, address);
+                Answer::Refused(Refusal { outcome: Outcome::NotApplied, reason })
+            }
+        };
+        fx.extend(origins.into_iter().map(|origin| reply(origin, answer.clone())));
+    }
+
+    fn change_refused(&self, refused: ChangeRefused, address: String) -> Reason {
+        let named = |id| self.address_of(id).map_or_else(|| format!("{id}"), str::to_owned);
+        match refused {
+            ChangeRefused::NotLeader { leader } => Reason::NotLeader { leader: leader.map(named) },
+            ChangeRefused::ChangeInProgress { .. } => Reason::ChangeInProgress,
+            ChangeRefused::LeaderTooYoung => Reason::LeaderTooYoung,
+            ChangeRefused::HandingOver { to } => Reason::HandingOver { to: named(to) },
+            ChangeRefused::NoNewQuorum { silent } => {
+                Reason::NoNewQuorum { silent: silent.into_iter().map(named).collect() }
+            }
+            ChangeRefused::AlreadyMember { id } | ChangeRefused::AddressTaken { id } => {
+                Reason::AddressTaken { address: named(id) }
+            }
+            ChangeRefused::NotMember => Reason::NotMember { address },
+            ChangeRefused::LastMember => Reason::LastMember,
+        }
+    }
+
+    fn transfer(&mut self, now: Time, origin: Origin, to: Option<String>, fx: &mut Vec<Effect>) {
+        let to = match to {
+            None => None,
+            Some(address) => match self.member_at(&address) {
+                Some((id, _)) if id == self.clients.id => {
+                    fx.push(reply(origin, Answer::Transferred { to: address }));
+                    return;
+                }
+                Some((id, _)) => Some(id),
+                None => {
+                    fx.push(refuse(origin, Outcome::NotApplied, Reason::NotMember { address }));
+                    return;
+                }
+            },
+        };
+        self.clients.transfers.push(origin);
+        self.core(now, Input::TransferLeadership { to }, &Context::default(), fx);
+    }
+
+    fn members_view(&self) -> MembersView {
+        let membership = self.membership();
+        let status = self.raft.status();
+        let me = self.clients.id;
+        let leads = status.role == RoleKind::Leader;
+        let row = |(id, member): (&NodeId, &Member)| {
+            let peer = status.peers.iter().find(|peer| peer.id == *id);
+            let own = leads && *id == me;
+            MemberRow {
+                id: *id,
+                address: member.address.clone(),
+                voter: membership.voters.contains(id),
+                outgoing: membership.old_voters.as_ref().is_some_and(|old| old.contains(id))
+                    && !membership.voters.contains(id),
+                leader: status.leader == Some(*id),
+                match_index: peer.map(|p| p.match_index).or(own.then_some(status.durable_index)),
+                connected: own || peer.is_some_and(|peer| peer.connected),
+            }
+        };
+        MembersView {
+            leader: status.leader,
+            joint: membership.old_voters.is_some(),
+            job: membership.job.as_ref().map(|job| match job.kind {
+                raft_core::JobKind::Promote(id) => format!("adding {id}"),
+                raft_core::JobKind::Remove(id) => format!("removing {id}"),
+            }),
+            members: membership.members.iter().map(row).collect(),
+            index: status.commit_index,
+            answered_by: self.address_of(me).unwrap_or_default().to_owned(),
+            is_leader: leads,
+        }
+    }
+}
+
+/// How a replica sees itself.
+pub(super) fn status(replica: &Replica) -> NodeStatus {
+    let status = replica.raft.status();
+    let named = |id| (id, replica.address_of(id).unwrap_or_default().to_owned());
+    NodeStatus {
+        id: Some(status.id),
+        address: named(status.id).1,
+        standing: Standing::Member,
+        role: match status.role {
+            RoleKind::Follower => "follower",
+            RoleKind::PreCandidate => "pre-candidate",
+            RoleKind::Candidate => "candidate",
+            RoleKind::Leader => "leader",
+        }
+        .into(),
+        term: status.term,
+        leader: status.leader.map(named),
+        last_log_id: status.last_log_id,
+        durable_index: status.durable_index,
+        commit_index: status.commit_index,
+        applied_index: replica.machine.applied(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        cluster: None,
+    }
+}
+
+impl Clients {
+    pub(super) fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            batch: Vec::new(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            changes: BTreeMap::new(),
+            transfers: Vec::new(),
+            forwards: BTreeMap::new(),
+            meetings: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            next: 0,
+            stopping: false,
+        }
+    }
+
+    /// The batch is in the log: its bytes are made here, and its origins wait for their indexes.
+    pub(super) fn proposed(&mut self, first: LogId, count: u64, buffer: &mut LogBuffer) {
+        buffer.truncate_from(first.index);
+        let batch = self.batch.drain(..).take(count as usize);
+        for (offset, queued) in batch.enumerate() {
+            let index = buffer.append(first.term, queued.kind, &[&queued.header, &queued.command]);
+            debug_assert_eq!(index.0, first.index.0 + offset as u64);
+            let bytes = queued.size() as u64;
+            self.pending.push_back(Pending {
+                index,
+                term: first.term,
+                origin: queued.origin,
+                bytes,
+            });
+        }
+    }
+
+    pub(super) fn refuse_batch(&mut self, reason: &Reason, fx: &mut Vec<Effect>) {
+        for queued in self.batch.drain(..) {
+            self.pending_bytes -= queued.size() as u64;
+            fx.push(refuse(queued.origin, Outcome::NotApplied, reason.clone()));
+        }
+    }
+
+    /// The entry at this index and term is applied: whoever proposed it gets the answer.
+    pub(super) fn answer(
+        &mut self,
+        index: Index,
+        term: Term,
+        answer: Option<Answer>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(waiting) = self.pending.pop_front_if(|pending| pending.index <= index) else {
+            return;
+        };
+        self.pending_bytes -= waiting.bytes;
+        match answer {
+            Some(answer) if waiting.index == index && waiting.term == term => {
+                fx.push(reply(waiting.origin, answer));
+            }
+            _ => fx.push(refuse(waiting.origin, Outcome::Unknown, Reason::LeaderLost)),
+        }
+    }
+
+    /// What was appended under the lost leadership may still commit: nobody knows.
+    pub(super) fn lost_leadership(&mut self, fx: &mut Vec<Effect>) {
+        for pending in self.pending.drain(..) {
+            self.pending_bytes -= pending.bytes;
+            fx.push(refuse(pending.origin, Outcome::Unknown, Reason::LeaderLost));
+        }
+        for (_, meeting) in std::mem::take(&mut self.meetings) {
+            fx.push(refuse(
+                meeting.origin,
+                Outcome::NotApplied,
+                Reason::NotLeader { leader: None },
+            ));
+        }
+    }
+
+    pub(super) fn change_unknown(&mut self, request: RequestId, fx: &mut Vec<Effect>) {
+        let origins = self.changes.remove(&request).map(|(_, origins)| origins);
+        for origin in origins.into_iter().flatten() {
+            fx.push(refuse(origin, Outcome::Unknown, Reason::LeaderLost));
+        }
+    }
+
+    pub(super) fn transfer_ended(&mut self, to: Option<String>, fx: &mut Vec<Effect>) {
+        for origin in self.transfers.drain(..) {
+            fx.push(match &to {
+                Some(to) => reply(origin, Answer::Transferred { to: to.clone() }),
+                None => {
+                    let why = "no other voter took over in time and leadership stays where it \
+                               was; see that the others run and keep up";
+                    refuse(origin, Outcome::NotApplied, Reason::Invalid(why.into()))
+                }
+            });
+        }
+    }
+
+    pub(super) fn forward_reply(
+        &mut self,
+        number: u64,
+        mut reply: Reply,
+        leader: Option<String>,
+        fx: &mut Vec<Effect>,
+    ) {
+        if let Some(Forwarded { origin, .. }) = self.forwards.remove(&number) {
+            reply.forwarded_to = leader;
+            fx.push(Effect::Reply { origin, reply });
+        }
+    }
+
+    pub(super) fn linked(&mut self, peer: NodeId) {
+        self.linked.insert(peer);
+    }
+
+    /// What was passed on over this connection may or may not have arrived.
+    pub(super) fn lost_link(&mut self, peer: NodeId, fx: &mut Vec<Effect>) {
+        self.linked.remove(&peer);
+        let (lost, kept) =
+            std::mem::take(&mut self.forwards).into_iter().partition(|(_, f)| f.to == peer);
+        self.forwards = kept;
+        let lost: BTreeMap<u64, Forwarded> = lost;
+        for (_, forwarded) in lost {
+            fx.push(refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost));
+        }
+    }
+
+    /// Nobody waits on this connection any more.
+    pub(super) fn gone(&mut self, connection: u64) {
+        self.forwards.retain(|_, forwarded| forwarded.origin.connection != connection);
+        self.transfers.retain(|origin| origin.connection != connection);
+        for (_, origins) in self.changes.values_mut() {
+            origins.retain(|origin| origin.connection != connection);
+        }
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}

@@ -1,0 +1,396 @@
+//! Replica: Raft made durable. Core, log buffer, sessions and state machine behind one door.
+//!
+//! **Invariant:** no clock, no socket, no file, no thread. The same events at the same times give
+//! the same effects.
+//!
+//! **Invariant:** at most one [`Effect::Write`] per call, from the final state. What an output of
+//! the core means in bytes is settled before the next event: no later truncation changes it.
+
+mod apply;
+mod clients;
+mod door;
+mod persist;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{
+    Config, EntryKind, EntryMeta, Index, Input, Lane, LogId, Membership, Message, NodeId, Output,
+    Raft, Recovered, Time,
+};
+use raft_log::{Kind, LogBuffer};
+
+pub use apply::{Machine, metas};
+pub use door::{Chunk, Effect, Event, Origin};
+
+use crate::protocol::{NodeStatus, Reason};
+use crate::wire::encode_membership;
+use apply::Progress;
+use clients::Clients;
+use persist::Merged;
+
+/// What bounds a replica's memory.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest command in bytes.
+    pub command_bytes_max: u64,
+    /// Bytes of commands in the log and not yet committed, or not yet durable here.
+    pub uncommitted_bytes_max: u64,
+    /// Entries committed and not yet applied.
+    pub unapplied_entries_max: u64,
+    /// Entry bytes applied in one call, about.
+    pub apply_bytes_max: u64,
+    /// Bytes of log that are kept free for what must always be written: votes, no-ops,
+    /// configurations.
+    pub reserved_log_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            command_bytes_max: 16 * 1024 * 1024,
+            uncommitted_bytes_max: 64 * 1024 * 1024,
+            unapplied_entries_max: 256 * 1024,
+            apply_bytes_max: 1024 * 1024,
+            reserved_log_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// One member's replica.
+#[derive(Debug)]
+pub struct Replica {
+    raft: Raft,
+    buffer: LogBuffer,
+    machine: Machine,
+    progress: Progress,
+    clients: Clients,
+    merged: Merged,
+    /// The highest index that the log was given.
+    handed: Index,
+    limits: Limits,
+    reads: Reads,
+    free: BTreeMap<NodeId, u64>,
+    own_free: u64,
+    outputs: Vec<Output>,
+}
+
+/// Log reads under way: the core's for a peer, or the state machine's.
+#[derive(Debug, Default)]
+struct Reads {
+    next: u64,
+    /// Request number to the core's own number.
+    for_peers: BTreeMap<u64, u64>,
+    for_machine: Option<u64>,
+}
+
+/// The bytes that outputs of the present event may refer to.
+#[derive(Debug, Default)]
+struct Context {
+    received: Chunk,
+    read: Chunk,
+}
+
+impl Replica {
+    /// A replica that goes on where the log and the state machine left off.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        recovered: Recovered,
+        machine: Machine,
+        limits: Limits,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        let last = recovered.last_index;
+        let id = config.id;
+        let raft = Raft::restore(config, recovered, seed, now);
+        let progress = Progress::new(raft.commit_index());
+        Self {
+            raft,
+            buffer: LogBuffer::new(last.next()),
+            machine,
+            progress,
+            clients: Clients::new(id),
+            merged: Merged::default(),
+            handed: last,
+            limits,
+            reads: Reads::default(),
+            free: BTreeMap::new(),
+            own_free: u64::MAX,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Takes events in order, then proposes all that clients sent in one batch, applies what is
+    /// committed within a budget, and asks for at most one write.
+    pub fn step(
+        &mut self,
+        now: Time,
+        events: impl IntoIterator<Item = Event>,
+        fx: &mut Vec<Effect>,
+    ) {
+        for event in events {
+            self.take(now, event, fx);
+        }
+        self.propose(now, fx);
+        self.apply(now, fx);
+        self.persist(fx);
+        self.buffer.evict_below(self.raft.tail_start());
+    }
+
+    /// When [`Event::Timer`] is wanted.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.raft.next_deadline()
+    }
+
+    /// Whether committed entries wait to be applied that the last call had no budget for: call
+    /// again soon.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.progress.bound > self.machine.applied() && self.reads.for_machine.is_none()
+    }
+
+    /// The core, to look at.
+    #[must_use]
+    pub const fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Everything up to here is applied.
+    #[must_use]
+    pub const fn applied_index(&self) -> Index {
+        self.machine.applied()
+    }
+
+    /// The state machine and its sessions, for the next life of this member.
+    #[must_use]
+    pub fn into_machine(self) -> Machine {
+        self.machine
+    }
+
+    /// The last configuration applied that is not joint, and its index: who was removed can be
+    /// told by this one alone.
+    #[must_use]
+    pub const fn final_membership(&self) -> (Index, &Membership) {
+        self.machine.settled()
+    }
+
+    /// The address of a member, as far as this configuration knows it.
+    #[must_use]
+    pub fn address_of(&self, id: NodeId) -> Option<&str> {
+        self.raft.membership().members.get(&id).map(|member| member.address.as_str())
+    }
+
+    /// How this member sees itself and the cluster.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        clients::status(self)
+    }
+
+    fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {
+        match event {
+            Event::Timer => self.core(now, Input::Timer, &Context::default(), fx),
+            Event::Message { from, message, chunk, free_log_bytes } => {
+                self.free.insert(from, free_log_bytes);
+                let context = Context { received: chunk, ..Context::default() };
+                self.core(now, Input::Receive { from, message }, &context, fx);
+            }
+            Event::Persisted(ticket) => {
+                self.core(now, Input::Persisted(ticket), &Context::default(), fx);
+            }
+            Event::LogRead { request, chunk } => self.log_read(now, request, chunk, fx),
+            Event::Link { peer, lane, up } => {
+                self.core(now, Input::Link { peer, lane, up }, &Context::default(), fx);
+                match (lane, up) {
+                    (Lane::Outbound, true) => self.clients.linked(peer),
+                    (Lane::Outbound, false) => self.clients.lost_link(peer, fx),
+                    (Lane::Inbound, _) => {}
+                }
+            }
+            Event::Refused { peer } => {
+                self.core(now, Input::Refused { peer }, &Context::default(), fx);
+            }
+            Event::Writable { peer, writable } => {
+                self.core(now, Input::Writable { peer, writable }, &Context::default(), fx);
+            }
+            Event::Sent { peer, through, bytes } => {
+                self.core(now, Input::Sent { peer, through, bytes }, &Context::default(), fx);
+            }
+            Event::Request { origin, request } => self.request(now, origin, request, fx),
+            Event::ForwardReply { from, request, reply } => {
+                let address = self.address_of(from).map(str::to_owned);
+                self.clients.forward_reply(request, reply, address, fx);
+            }
+            Event::Gone { connection } => self.clients.gone(connection),
+            Event::Met { request, result } => self.met(now, request, result, fx),
+            Event::Space { free_log_bytes } => self.own_free = free_log_bytes,
+            Event::HandOver => {
+                self.clients.stop();
+                if self.raft.is_leader() {
+                    let input = Input::TransferLeadership { to: None };
+                    self.core(now, input, &Context::default(), fx);
+                }
+            }
+        }
+    }
+
+    /// One input to the core, and its outputs turned into effects before anything else happens.
+    fn core(&mut self, now: Time, input: Input, context: &Context, fx: &mut Vec<Effect>) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.raft.step(now, input, &mut outputs);
+        for output in outputs.drain(..) {
+            self.route(output, context, fx);
+        }
+        self.outputs = outputs;
+    }
+
+    fn route(&mut self, output: Output, context: &Context, fx: &mut Vec<Effect>) {
+        match output {
+            Output::Send { to, message } => {
+                let entries = self.entries_of(&message, context);
+                fx.push(Effect::Send { to, message, entries });
+            }
+            Output::Persist(persist) => self.merged.add(persist),
+            Output::Proposed { first, count } => {
+                self.clients.proposed(first, count, &mut self.buffer)
+            }
+            Output::ProposeRefused(why) => {
+                let reason = self.propose_refused(why);
+                self.clients.refuse_batch(&reason, fx);
+            }
+            Output::Appended { at, entry } => self.encode(at, &entry),
+            Output::Received { first, last } => self.receive(first, last, &context.received),
+            Output::Apply { through } => self.progress.bound = self.progress.bound.max(through),
+            Output::ReadLog { request, peer: _, first, last, bytes_max } => {
+                let number = self.reads.next();
+                self.reads.for_peers.insert(number, request);
+                fx.push(Effect::ReadLog { request: number, first, last, bytes_max });
+            }
+            Output::RoleChanged { role, term, leader } => {
+                if role != raft_core::RoleKind::Leader {
+                    self.clients.lost_leadership(fx);
+                }
+                fx.push(Effect::RoleChanged { role, term, leader });
+            }
+            Output::MembershipChanged { membership, .. } => {
+                fx.push(Effect::MembershipChanged { membership });
+            }
+            Output::ChangeEnded { request, result } => self.change_ended(request, result, fx),
+            Output::ChangeUnknown { request, .. } => self.clients.change_unknown(request, fx),
+            Output::TransferEnded { to } => {
+                let address = to.and_then(|id| self.address_of(id)).map(str::to_owned);
+                self.clients.transfer_ended(address, fx);
+            }
+            Output::Removed { at } => fx.push(Effect::Removed { at }),
+            Output::Alarm { peer, what } => fx.push(Effect::Alarm { peer, what }),
+        }
+    }
+
+    /// The bytes of a message's entries.
+    ///
+    /// # Panics
+    /// If the log holds no such entries although the core just said so: the two disagree on what
+    /// the log is, and this member must not go on.
+    fn entries_of(&mut self, message: &Message, context: &Context) -> Vec<Bytes> {
+        let Message::AppendEntries(append) = message else { return Vec::new() };
+        if append.entries.is_empty() {
+            return Vec::new();
+        }
+        let first = append.prev_log_id.index.next();
+        let last = Index(append.prev_log_id.index.0 + append.entries.len() as u64);
+        self.buffer
+            .slice(first, last)
+            .or_else(|| context.read.slice(first, last))
+            .unwrap_or_else(|| panic!("entries {first} to {last} are neither held nor just read"))
+    }
+
+    /// Puts entries of the core's own making into the log.
+    fn encode(&mut self, at: LogId, entry: &EntryMeta) {
+        self.buffer.truncate_from(at.index);
+        match &entry.kind {
+            EntryKind::Membership(membership) => {
+                let payload = encode_membership(membership);
+                self.buffer.append(at.term, Kind::MEMBERSHIP, &[&payload]);
+            }
+            EntryKind::Noop | EntryKind::Command => {
+                self.buffer.append(at.term, Kind::NOOP, &[]);
+            }
+        }
+    }
+
+    /// Puts a leader's entries into the log, in place of what was there.
+    fn receive(&mut self, first: Index, last: Index, received: &Chunk) {
+        let taken = received.entries.iter().position(|entry| entry.index == first);
+        let (Some(start), Some(bytes)) = (taken, received.slice(first, last)) else {
+            panic!("entries {first} to {last} were taken from a message that has none such");
+        };
+        self.buffer.truncate_from(first);
+        let count = (last.0 + 1 - first.0) as usize;
+        let mut entries = &received.entries[start..start + count];
+        for part in bytes {
+            let mut size = 0;
+            let whole = entries
+                .iter()
+                .take_while(|entry| {
+                    size += raft_log::encoded_len(entry.payload.len());
+                    size <= part.len()
+                })
+                .count();
+            self.buffer.append_encoded(&entries[..whole], part);
+            entries = &entries[whole..];
+        }
+    }
+
+    fn log_read(&mut self, now: Time, request: u64, chunk: Option<Chunk>, fx: &mut Vec<Effect>) {
+        let chunk = chunk.unwrap_or_default();
+        if self.reads.for_machine == Some(request) {
+            self.reads.for_machine = None;
+            self.progress.ahead = chunk.entries.into();
+            return;
+        }
+        let Some(request) = self.reads.for_peers.remove(&request) else { return };
+        let Ok(entries) = metas(&chunk.entries) else { return };
+        let context = Context { read: chunk, ..Context::default() };
+        self.core(now, Input::LogRead { request, entries }, &context, fx);
+    }
+
+    fn persist(&mut self, fx: &mut Vec<Effect>) {
+        let last = self.raft.last_log_id().index;
+        let buffer = &mut self.buffer;
+        let operation =
+            self.merged.take(last, &mut self.handed, self.raft.commit_index(), |first, last| {
+                buffer.slice(first, last).unwrap_or_else(|| {
+                    panic!("entries {first} to {last} must be written but are not held")
+                })
+            });
+        if let Some((ticket, write)) = operation {
+            fx.push(Effect::Write { ticket, write });
+        }
+    }
+
+    fn propose_refused(&self, why: raft_core::ProposeRefused) -> Reason {
+        let address = |id| self.address_of(id).map(str::to_owned);
+        match why {
+            raft_core::ProposeRefused::NotLeader { leader } => {
+                Reason::NotLeader { leader: leader.and_then(address) }
+            }
+            raft_core::ProposeRefused::HandingOver { to } => {
+                Reason::HandingOver { to: address(to).unwrap_or_default() }
+            }
+        }
+    }
+
+    /// The configuration in force.
+    fn membership(&self) -> &Membership {
+        self.raft.membership()
+    }
+}
+
+impl Reads {
+    const fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
