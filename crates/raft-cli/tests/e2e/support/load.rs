@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use raft_node::{Address, Client, ClientOptions, Outcome};
+use raft_node::{Address, Client, ClientOptions, Conclusion};
 
 use super::PATIENCE;
 
@@ -110,11 +110,11 @@ fn write(
 ) -> Report {
     let address = |port: &u16| format!(":{port}").parse::<Address>().expect("an address");
     let options = ClientOptions { timeout: Duration::from_secs(20), ..ClientOptions::default() };
-    let endpoints = ports.iter().map(address).collect();
+    let endpoints: Vec<_> = ports.iter().map(address).collect();
     let client = Client::new(endpoints, options).expect("a client");
     let mut report = Report::default();
     for message in messages.take_while(|_| !stop.load(Ordering::Relaxed)) {
-        match client.write(message.clone().into()).wait() {
+        match client.write(message.clone()).wait() {
             Ok(written) => {
                 report.acknowledged.insert(written.at.index.0, message);
                 *progress.lock() += 1;
@@ -123,7 +123,7 @@ fn write(
             Err(error) => {
                 eprintln!("{message}: {error}");
                 match error.outcome {
-                    Outcome::Unknown => report.unknown.push(message),
+                    Conclusion::Unknown => report.unknown.push(message),
                     _ => report.refused.push(message),
                 }
             }
