@@ -15,7 +15,9 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn typed(scene: &Scene, line: &str) -> Ended {
-    run(scene, raft(words(line)))
+    let mut command = raft(words(line));
+    command.env("HOME", scene.path());
+    run(scene, command)
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_wiped_member_does_not_vote_and_says_what_helps() {
     // The others are a majority without it.
     let rest: Vec<_> =
         cluster.running().into_iter().filter(|&at| at != cluster.port(wiped)).collect();
-    append(&cluster.scene, "still here", rest[0]);
+    append(&cluster.scene, "still-here", rest[0]);
     // One of them alone is none, whatever the wiped one says.
     let other =
         cluster.servers.iter().position(|server| server.port == rest[1]).expect("it is there");
@@ -29,7 +29,7 @@ fn a_wiped_member_does_not_vote_and_says_what_helps() {
     let args = ["-C", "clientcommand", "-m", "lost", "-S", &asked, "--timeout", "3s"];
     run(&cluster.scene, raft(args)).exits(4).shows_nothing();
     cluster.start_all();
-    append(&cluster.scene, "all there", rest[0]);
+    append(&cluster.scene, "all-there", rest[0]);
 
     // What the line says helps: out with the old member, in with the new one.
     let commands: Vec<_> = hint.match_indices("raft -C ").map(|(at, _)| &hint[at..]).collect();
@@ -42,7 +42,7 @@ fn a_wiped_member_does_not_vote_and_says_what_helps() {
         run(&cluster.scene, raft(args)).exits(0);
     }
     let all = messages_at_the_end(&cluster);
-    assert_eq!(all[..3], ["precious", "still here", "all there"], "{all:?}");
+    assert_eq!(all[..3], ["precious", "still-here", "all-there"], "{all:?}");
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn a_member_of_another_cluster_is_not_let_in() {
     other.start(&cluster.scene);
     append(&cluster.scene, "theirs", port);
     let rest: Vec<_> = cluster.running();
-    append(&cluster.scene, "ours again", rest[0]);
+    append(&cluster.scene, "ours-again", rest[0]);
     other.kill();
     cluster.start_all();
     let all = messages_at_the_end(&cluster);
-    assert_eq!(all[..2], ["ours", "ours again"], "{all:?}");
+    assert_eq!(all[..2], ["ours", "ours-again"], "{all:?}");
 }
 
 #[test]
