@@ -1,4 +1,4 @@
-//! Membership changes (thesis, chapter 4; DESIGN section "Identity and membership"). One at a
+//! Membership changes (thesis, chapter 4). One at a
 //! time. A learner comes or goes in one entry; a voter through a joint configuration, so that at
 //! no moment two majorities exist that do not overlap.
 //!
@@ -258,7 +258,7 @@ impl Raft {
     /// than the member itself.
     pub(crate) fn note_removal(&mut self) {
         let Some((at, membership)) = self.history.as_of(self.apply_through) else { return };
-        let added_at = Index(self.id.0.saturating_sub(membership.founders));
+        let added_at = membership.added_at(self.id);
         let present = membership.is_joint() || membership.members.contains_key(&self.id);
         if !present && at >= added_at && self.removed.is_none() && membership.founders > 0 {
             self.removed = Some(at);

@@ -77,18 +77,19 @@ impl Raft {
 
     // ---- out to the peers -------------------------------------------------------------------------
 
-    /// Sends every peer what it lacks. R4: a leader's own sends wait for no disk, its term having
+    /// Sends every peer what it lacks; a newcomer only once the entry that added it is committed,
+    /// because until then its id may become another's. R4: a leader's own sends wait for no disk, its term having
     /// been durable before it asked for votes; its followers write while it writes (thesis
     /// 10.2.1).
     pub(crate) fn replicate(&mut self) {
-        self.with_feed(|leader, links_up, feed| {
+        self.with_feed(|leader, fed, feed| {
             for (&peer, progress) in &mut leader.progress {
-                if links_up(peer) {
+                if fed(peer) {
                     progress.feed(peer, feed);
                 }
             }
             let lacks = |p: &Progress| p.lacks_commit(feed.commit_index);
-            if !leader.progress.iter().any(|(&peer, p)| links_up(peer) && lacks(p)) {
+            if !leader.progress.iter().any(|(&peer, p)| fed(peer) && lacks(p)) {
                 leader.announce = None;
             }
         });
@@ -96,7 +97,9 @@ impl Raft {
 
     fn with_feed(&mut self, act: impl FnOnce(&mut Leader, &dyn Fn(NodeId) -> bool, &mut Feed<'_>)) {
         let Role::Leader(leader) = &mut self.role else { return };
-        let links = &self.links;
+        let (links, commit_index) = (&self.links, self.commit_index);
+        let membership = self.history.current();
+        let fed = |peer| membership.added_at(peer) <= commit_index && reaches(links, peer);
         let mut feed = Feed {
             term: self.hard_state.term,
             commit_index: self.commit_index,
@@ -106,14 +109,14 @@ impl Raft {
             reads: &mut self.reads,
             outputs: &mut self.outputs,
         };
-        act(leader, &|peer| reaches(links, peer), &mut feed);
+        act(leader, &fed, &mut feed);
     }
 
     /// Empty `AppendEntries` to those for whom `wanted` holds.
     pub(crate) fn send_heartbeats(&mut self, wanted: impl Fn(&Progress) -> bool) {
-        self.with_feed(|leader, links_up, feed| {
+        self.with_feed(|leader, fed, feed| {
             for (&peer, progress) in &mut leader.progress {
-                if links_up(peer) && wanted(progress) {
+                if fed(peer) && wanted(progress) {
                     progress.send(peer, Vec::new(), 0, feed);
                 }
             }
@@ -315,8 +318,10 @@ impl Raft {
 
     pub(crate) fn leader_deadline(&self, leader: &Leader) -> Option<Time> {
         let timeout = self.config.election_timeout;
-        let reached = |peer: &NodeId| reaches(&self.links, *peer);
-        let peers = || leader.progress.iter().filter(|(peer, _)| reached(peer)).map(|(_, p)| p);
+        let fed = |peer: NodeId| {
+            self.membership().added_at(peer) <= self.commit_index && self.reaches(peer)
+        };
+        let peers = || leader.progress.iter().filter(|(peer, _)| fed(**peer)).map(|(_, p)| p);
         let heartbeat =
             peers().map(|progress| heartbeat_due(progress, self.config.heartbeat_interval)).min();
         let announce = leader

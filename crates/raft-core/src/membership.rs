@@ -140,6 +140,12 @@ impl Membership {
         Self { founders: voters.len() as u64, members, voters, ..Self::default() }
     }
 
+    /// The index of the entry that added a member; zero for founders.
+    #[must_use]
+    pub const fn added_at(&self, id: NodeId) -> Index {
+        Index(id.0.saturating_sub(self.founders))
+    }
+
     /// The id of a member that the entry at `index` adds.
     #[must_use]
     pub const fn id_added_at(&self, index: Index) -> NodeId {

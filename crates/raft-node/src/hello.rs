@@ -245,8 +245,9 @@ fn judge_member(known: &Knowledge<'_>, other: &Party) -> Result<(), HelloReason>
 
 /// Absent from a committed final configuration that is not older than the id itself.
 fn is_removed(id: NodeId, at: Index, membership: &Membership) -> bool {
-    let added_at = id.0.saturating_sub(membership.founders);
-    membership.old_voters.is_none() && !membership.members.contains_key(&id) && at.0 >= added_at
+    membership.old_voters.is_none()
+        && !membership.members.contains_key(&id)
+        && at >= membership.added_at(id)
 }
 
 impl Protocols {

@@ -231,7 +231,7 @@ impl Reactor<'_> {
         let admissible = member.filter(|member| {
             waits && raft.is_leader() && member.incarnation == refused.refuser.incarnation
         });
-        let added_at = Index(peer.0.saturating_sub(raft.membership().founders));
+        let added_at = raft.membership().added_at(peer);
         let Some(member) = admissible.filter(|_| added_at <= raft.commit_index()) else {
             return self.obey(refused);
         };
