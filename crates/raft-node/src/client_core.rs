@@ -21,6 +21,7 @@
 //! [`ClientCore::refused`], a connection in [`ClientCore::disconnected`]; [`Output::Close`] ends
 //! either without a further word.
 
+mod answers;
 mod link;
 mod operation;
 mod outcome;
@@ -31,9 +32,9 @@ use bytes::Bytes;
 use raft_core::{RequestId, Time};
 
 use self::link::Link;
-use self::operation::{Operation, Verdict};
+use self::operation::Operation;
 pub use self::outcome::{ClientError, ClientNotice, Conclusion, Success};
-use crate::protocol::{Answer, Reason, Refusal, Reply, Request};
+use crate::protocol::{Answer, Reason, Reply, Request};
 use crate::random::Random;
 use crate::sessions::WINDOW_MAX;
 
@@ -176,13 +177,12 @@ impl ClientCore {
         if self.ops.is_empty() {
             return None;
         }
+        let takes_requests = self.link.takes_requests();
         let registration = match self.session {
-            Session::Wanted { from, .. } if !self.fresh.is_empty() && self.link.is_up() => {
-                Some(from)
-            }
+            Session::Wanted { from, .. } if !self.fresh.is_empty() && takes_requests => Some(from),
             _ => None,
         };
-        let retry = self.retries.first().filter(|_| self.link.is_up()).map(|(at, _)| *at);
+        let retry = self.retries.first().filter(|_| takes_requests).map(|(at, _)| *at);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let link = self.link.next_deadline(self.is_asking());
         [registration, retry, deadline, link].into_iter().flatten().min()
@@ -325,6 +325,9 @@ impl ClientCore {
         if let Some(endpoint) = self.link.dial(now) {
             out.push(Output::Dial(endpoint));
         }
+        if let Some(nonce) = self.link.ping(now, self.is_asking()) {
+            out.push(Output::Ping(nonce));
+        }
         if !self.link.takes_requests() {
             return;
         }
@@ -341,9 +344,6 @@ impl ClientCore {
             self.send(id, out);
         }
         self.pump_fresh(now, out);
-        if let Some(nonce) = self.link.ping(now, self.is_asking()) {
-            out.push(Output::Ping(nonce));
-        }
     }
 
     /// Sends writes that were never sent, as the session and the window allow.
@@ -427,146 +427,5 @@ impl ClientCore {
         (op.sent, op.request) = (true, Some(request));
         self.in_flight.insert(request, id);
         out.push(Output::Send { request, body });
-    }
-
-    fn registered(&mut self, now: Time, attempts: u32, answer: Answer, out: &mut Vec<Output>) {
-        match answer {
-            Answer::Registered { session } => {
-                (self.session, self.next_sequence) = (Session::Open(session), 1);
-                self.last_trouble = None;
-            }
-            Answer::Refused(refusal) if self.is_worth_waiting(&refusal.reason) => {
-                self.last_trouble = Some(Trouble::Refused(refusal.reason.clone()));
-                let from = self.wait_for(now, attempts, refusal.reason, out);
-                self.session = Session::Wanted { from, attempts: attempts + 1 };
-            }
-            other => {
-                // No session, no writes: nothing of them was sent.
-                self.session = Session::None;
-                let error = match other {
-                    Answer::Refused(refusal) => ClientError::refused(refusal.reason),
-                    _ => ClientError::nonsense(Conclusion::NotApplied),
-                };
-                for id in std::mem::take(&mut self.fresh) {
-                    self.conclude(id, Err(error.clone()), out);
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, now: Time, id: OpId, reply: Reply, out: &mut Vec<Output>) {
-        let worth_waiting = match &reply.answer {
-            Answer::Refused(refusal) => self.is_worth_waiting(&refusal.reason),
-            _ => false,
-        };
-        if let Answer::Refused(Refusal { reason: Reason::SessionExpired { session }, .. }) =
-            reply.answer
-            && self.session == Session::Open(session)
-        {
-            self.session = Session::None;
-        }
-        let Some(op) = self.ops.get_mut(&id) else { return };
-        match op.judge(reply.answer, worth_waiting) {
-            Verdict::Success(answer) => {
-                let (contacted, forwarded_to) = (self.endpoint(), reply.forwarded_to);
-                self.conclude(id, Ok(Success { answer, contacted, forwarded_to }), out);
-            }
-            Verdict::Failure(error) => self.conclude(id, Err(error), out),
-            Verdict::NewSession => {
-                self.free_slot(id);
-                self.fresh.push_front(id);
-            }
-            Verdict::Again(reason) => {
-                let attempts = op.attempts - 1;
-                if matches!(reason, Reason::ChangeInProgress) {
-                    self.grant_patience(now, id);
-                }
-                let at = self.wait_for(now, attempts, reason, out);
-                self.retries.insert((at, id));
-            }
-        }
-    }
-
-    /// Whether to ask again after this refusal.
-    fn is_worth_waiting(&self, reason: &Reason) -> bool {
-        reason.retryable()
-            || (matches!(reason, Reason::Removed { .. }) && self.settings.endpoints.len() > 1)
-    }
-
-    /// When to ask again after this refusal, and whether to ask another server then.
-    fn wait_for(
-        &mut self,
-        now: Time,
-        attempts: u32,
-        reason: Reason,
-        out: &mut Vec<Output>,
-    ) -> Time {
-        let elsewhere = match reason {
-            Reason::NotLeader { .. }
-            | Reason::NotReady
-            | Reason::ShuttingDown
-            | Reason::Removed { .. } => true,
-            // It may be the one that is cut off.
-            Reason::NoLeader => attempts >= 3,
-            _ => false,
-        };
-        if elsewhere && self.settings.endpoints.len() > 1 {
-            self.link.leave();
-        }
-        if attempts == 0 {
-            let endpoint = self.endpoint();
-            out.push(Output::Notice(ClientNotice::Waiting { endpoint, reason }));
-        }
-        now + link::backoff(attempts, &mut self.random)
-    }
-
-    /// A server holds this request, or has it wait for another one: its clock starts again.
-    fn grant_patience(&mut self, now: Time, id: OpId) {
-        let Some(op) = self.ops.get_mut(&id).filter(|op| op.is_patient()) else {
-            return;
-        };
-        self.deadlines.remove(&(op.deadline, id));
-        op.deadline = now + self.settings.timeout;
-        self.deadlines.insert((op.deadline, id));
-    }
-
-    fn time_out(&mut self, id: OpId, out: &mut Vec<Output>) {
-        let Some(op) = self.ops.get(&id) else {
-            self.deadlines.retain(|(_, other)| *other != id);
-            return;
-        };
-        let reason = op.last_reason.clone().or_else(|| match (&self.last_trouble, op.sent) {
-            (Some(Trouble::Refused(reason)), false) => Some(reason.clone()),
-            _ => None,
-        });
-        let unreachable = match &self.last_trouble {
-            Some(Trouble::Unreachable(error)) if !op.sent => Some(error.as_str()),
-            _ => None,
-        };
-        let error = op.timed_out(self.settings.timeout, reason, unreachable);
-        self.conclude(id, Err(error), out);
-    }
-
-    fn conclude(&mut self, id: OpId, result: Result<Success, ClientError>, out: &mut Vec<Output>) {
-        self.free_slot(id);
-        if let Some(op) = self.ops.remove(&id) {
-            self.deadlines.remove(&(op.deadline, id));
-            if let Some(request) = op.request {
-                self.in_flight.remove(&request);
-            }
-            if op.op == Op::EndSession && result.is_ok() {
-                self.session = Session::None;
-            }
-            out.push(Output::Done(id, result.map(Box::new)));
-        }
-    }
-
-    fn free_slot(&mut self, id: OpId) {
-        if let Some(op) = self.ops.get_mut(&id)
-            && let Some(slot) = op.slot.take()
-        {
-            self.slots.remove(&slot);
-            self.slot_bytes -= op.command_bytes();
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Index, Lane, NodeId, Time};
+use raft_core::{Lane, NodeId, Time};
 use raft_log::{PeerBoot, Write};
 
 use super::{Party, Reactor};
@@ -257,10 +257,7 @@ impl Reactor<'_> {
 
     /// Removal is the cluster's word on this very member, and the only refusal that is obeyed.
     fn obey(&mut self, refused: &HelloRefused) {
-        if let HelloReason::Removed { at } = refused.reason
-            && refused.refused.id == Some(self.me.id)
-            && refused.refuser.cluster == Some(self.me.cluster)
-        {
+        if let Some(at) = refused.removes(&self.party()) {
             self.end = Some(super::End::Removed(at));
             return;
         }

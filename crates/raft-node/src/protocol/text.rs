@@ -1,0 +1,203 @@
+//! The protocol's words for people: what, why, what next; one line each.
+
+use std::fmt;
+
+use super::{Changed, Outcome, Reason, Refusal, Standing};
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotApplied => "not applied",
+            Self::Unknown => "outcome unknown",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.outcome, self.reason)
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("new"),
+            Self::Member => f.write_str("member"),
+            Self::Removed { at } => write!(f, "removed at index {at}"),
+        }
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added { id, address } => write!(f, "added {address} as {id}"),
+            Self::AlreadyMember { id, address } => write!(f, "{address} is a member already: {id}"),
+            Self::Removed { id, address } => write!(f, "removed {address}, which was {id}"),
+            Self::Undone { id, address } => write!(
+                f,
+                "{address} made no progress and was taken out again, it was {id}; \
+                 see that it runs and can be reached, then add it again"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLeader => f.write_str(
+                "the cluster has no leader at the moment, because no majority of its members \
+                 has agreed on one; see that a majority runs and can reach each other",
+            ),
+            Self::NotLeader { leader: Some(leader) } => {
+                write!(f, "this server does not lead and cannot reach {leader}, which does")
+            }
+            Self::NotLeader { leader: None } => {
+                f.write_str("this server does not lead and does not know who does; ask again")
+            }
+            Self::LeaderLost => f.write_str(
+                "the leader was lost while the request was under way; a new one decides whether \
+                 it stands",
+            ),
+            Self::Busy { what } => write!(f, "too much is under way: {what}; ask again shortly"),
+            Self::DiskFull => f.write_str(
+                "no room for the log on the disk of the leader or of a majority; free some \
+                 space there",
+            ),
+            Self::TooLarge { limit, size } => write!(
+                f,
+                "the message has {size} bytes and the limit is {limit}; split it, or raise the \
+                 limit on every member"
+            ),
+            Self::SessionExpired { session } => write!(
+                f,
+                "session {session} is not known any more: it was ended, or unused while many \
+                 others were opened; register again"
+            ),
+            Self::AnswerForgotten { session, sequence } => write!(
+                f,
+                "the answer of request {sequence} in session {session} is not kept any more, \
+                 because the client had moved past it; read the state to see what it did"
+            ),
+            Self::SessionLimit => {
+                f.write_str("no more sessions can be opened; end some, or ask again later")
+            }
+            Self::ChangeInProgress => f.write_str(
+                "another membership change is under way, and only one goes at a time; \
+                 wait for its end",
+            ),
+            Self::LeaderTooYoung => f.write_str(
+                "the leader is new and has committed nothing of its own yet; ask again shortly",
+            ),
+            Self::HandingOver { to } => {
+                write!(f, "leadership is being handed over to {to}; ask again shortly")
+            }
+            Self::NoNewQuorum { silent } => write!(
+                f,
+                "the changed cluster would have no majority, because {} did not answer; \
+                 start what is silent, or remove it first",
+                silent.join(", ")
+            ),
+            other => other.fmt_about_members(f),
+        }
+    }
+}
+
+impl Reason {
+    /// The second half of `Display`.
+    fn fmt_about_members(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMember { address } => write!(
+                f,
+                "no member of the cluster has the address {address}; list them with \
+                 raft member list, and write the address as shown there"
+            ),
+            Self::LastMember => f.write_str(
+                "the last voter cannot be removed: nobody would be left to decide; stop the \
+                 server instead",
+            ),
+            Self::AddressTaken { address } => write!(
+                f,
+                "{address} is a member with another data directory than the server that listens \
+                 there now; remove {address} first, then add it"
+            ),
+            Self::Unreachable { address, error } => write!(
+                f,
+                "{address} cannot be reached ({error}); start the server there, or correct the \
+                 address"
+            ),
+            Self::HostlessCluster { address } => write!(
+                f,
+                "the members of this cluster have addresses without hosts, which mean one \
+                 machine; {address} is another one and could not reach them; found the cluster \
+                 with hosts in -c"
+            ),
+            Self::Removed { at } => write!(
+                f,
+                "this server was removed from its cluster at index {at}; ask a member, or add \
+                 it again with raft -C addserver"
+            ),
+            Self::NotReady => f.write_str(
+                "this server belongs to no cluster yet: its founders are not complete, or it \
+                 waits to be added",
+            ),
+            Self::Invalid(what) => f.write_str(what),
+            Self::ShuttingDown => f.write_str("this server is stopping; ask another member"),
+            // All others are `Display`'s own.
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::Index;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_text_of_one_line() {
+        let text = String::from(":9990");
+        let reasons = [
+            Reason::NoLeader,
+            Reason::NotLeader { leader: Some(text.clone()) },
+            Reason::NotLeader { leader: None },
+            Reason::LeaderLost,
+            Reason::Busy { what: "1024 requests".into() },
+            Reason::DiskFull,
+            Reason::TooLarge { limit: 1, size: 2 },
+            Reason::SessionExpired { session: 7 },
+            Reason::AnswerForgotten { session: 7, sequence: 1 },
+            Reason::SessionLimit,
+            Reason::ChangeInProgress,
+            Reason::LeaderTooYoung,
+            Reason::HandingOver { to: text.clone() },
+            Reason::NoNewQuorum { silent: vec![text.clone()] },
+            Reason::NotMember { address: text.clone() },
+            Reason::LastMember,
+            Reason::AddressTaken { address: text.clone() },
+            Reason::Unreachable { address: text.clone(), error: "refused".into() },
+            Reason::HostlessCluster { address: text },
+            Reason::Removed { at: Index(7) },
+            Reason::NotReady,
+            Reason::Invalid("no sequence".into()),
+            Reason::ShuttingDown,
+        ];
+        for reason in reasons {
+            let shown = reason.to_string();
+            assert!(shown.len() > 8 && !shown.contains('\n') && !shown.contains("  "), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_may_be_concluded_first() {
+        assert_eq!(
+            Refusal::not_applied(Reason::TooLarge { limit: 10, size: 11 }).to_string(),
+            "not applied: the message has 11 bytes and the limit is 10; split it, or raise the \
+             limit on every member"
+        );
+        assert!(Refusal::unknown(Reason::LeaderLost).to_string().starts_with("outcome unknown: "));
+    }
+}
