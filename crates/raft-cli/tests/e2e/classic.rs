@@ -117,7 +117,7 @@ fn a_restart_shows_no_line_again() {
     let mut cluster = Cluster::start(3);
     walk(&cluster);
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene);
+    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
     add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
     let line = format!("Added new peer {}", cluster.servers[newcomer].address());
     cluster.servers.iter().for_each(|server| drop(server.wait_shown(&line)));
@@ -140,7 +140,7 @@ fn the_plain_verbs_do_the_same() {
     let mut cluster = Cluster::start(1);
     let endpoints = cluster.servers[0].address();
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene);
+    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
     let address = cluster.servers[newcomer].address();
     let verb = |words: &[&str]| {
         let command = raft(words.iter().copied().chain(["--endpoints", &endpoints]));

@@ -9,7 +9,7 @@ use crate::support::{
 /// Starts one more server and adds it; returns its position.
 fn grow(cluster: &mut Cluster) -> usize {
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene);
+    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
     add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
     newcomer
 }

@@ -93,9 +93,10 @@ impl Cluster {
         serde_json::from_str(&listed.out).unwrap_or_else(|error| panic!("{error}: {listed:?}"))
     }
 
-    /// The id of the member with this address, if there is one.
+    /// The id of the member with this address, if there is one. The leader is asked: another
+    /// member may be behind.
     pub(crate) fn id_of(&self, port: u16) -> Option<u64> {
-        let members = self.members(&self.running());
+        let members = self.members(&[self.port(self.leader())]);
         let rows = members["members"].as_array().expect("a list of members");
         let row = rows.iter().find(|row| row["address"] == format!(":{port}"));
         row.map(|row| row["id"].as_u64().expect("an id"))
