@@ -111,8 +111,11 @@ impl BlockHeader {
     /// or belongs elsewhere. Whether it is of this slot's present use is for the caller.
     pub(crate) fn decode(bytes: &[u8], offset: u64) -> Option<(Self, u32)> {
         let bytes = bytes.first_chunk::<BLOCK_HEADER_BYTES>()?;
+        if le::u32_at(bytes, 0) != MAGIC {
+            return None;
+        }
         let crc = header_crc(bytes, offset);
-        if le::u32_at(bytes, 0) != MAGIC || le::u32_at(bytes, CRC_AT) != crc {
+        if le::u32_at(bytes, CRC_AT) != crc {
             return None;
         }
         let at = |offset| le::u64_at(bytes, offset);

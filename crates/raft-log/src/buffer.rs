@@ -110,13 +110,14 @@ impl LogBuffer {
         self.push(Piece { first, starts, bytes });
     }
 
-    /// Drops everything at and above `from`.
+    /// Drops everything at and above `from`, which then comes next, also where it lies below all
+    /// that is held.
     pub fn truncate_from(&mut self, from: Index) {
         if from >= self.next() {
             return;
         }
         self.close();
-        let from = from.max(self.first);
+        self.first = self.first.min(from);
         while self.pieces.back().is_some_and(|piece| piece.first >= from) {
             self.pieces.pop_back();
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
-use crate::error::OpenError;
+use crate::error::{OpenError, is_full};
 use crate::node_file::{NodeFile, NodeFileError, NodeState};
 use crate::open::{Log, LogOwner, any_slot_used, open_log};
 use crate::rng::Rng;
@@ -60,7 +60,10 @@ impl DataDir {
         }
         let lock = opening.lock(&holder)?;
         let node = if opening.has_node()? {
-            opening.read_node()?
+            let node = opening.read_node()?;
+            // What stopped before may have put it in place without making that durable.
+            disk.sync_dir(".").map_err(|error| opening.error(".", "sync", error))?;
+            node
         } else {
             let incarnation = Rng::new(seed).next_u128();
             let node = NodeFile { state: NodeState::New { incarnation }, epoch: 0 };
@@ -107,12 +110,20 @@ impl DataDir {
             incarnation: identity.incarnation,
             epoch: self.node.epoch,
         };
-        let log = open_log(Arc::clone(&self.disk), owner, options)?;
+        let mut log = open_log(Arc::clone(&self.disk), owner, options)?;
         // Counted only now: NODE never knows of a start that the slots do not.
         let epoch = log.recovered.boot.epoch;
         let node = NodeFile { state: self.node.state.clone(), epoch };
-        write_node(&*self.disk, &node).map_err(|error| opening.error(NODE_NAME, "write", error))?;
-        self.node = node;
+        match write_node(&*self.disk, &node) {
+            Ok(()) => self.node = node,
+            // The count only serves to miss a lost slot; on a full disk it may lag behind.
+            Err(error) if is_full(&error) => {
+                let path = self.disk.path(NODE_NAME);
+                let note = format!("{}: start {epoch} not counted: {error}", path.display());
+                log.recovered.notes.push(note);
+            }
+            Err(error) => return Err(opening.error(NODE_NAME, "write", error)),
+        }
         Ok(log)
     }
 

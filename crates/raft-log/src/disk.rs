@@ -67,11 +67,14 @@ impl RealDisk {
     /// Opens the directory; makes it (and its parents) if it does not exist.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        if !root.try_exists()? {
+        let missing: Vec<&Path> = root.ancestors().take_while(|dir| !dir.exists()).collect();
+        if !missing.is_empty() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-            if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                File::open(parent)?.sync_all()?;
-            }
+        }
+        for made in missing {
+            // The name of a new directory is durable once the one above it is synced.
+            let above = made.parent().filter(|dir| !dir.as_os_str().is_empty());
+            File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&root, flags, Mode::empty())?;

@@ -93,7 +93,11 @@ pub(crate) fn open_log(
     options.validate();
     let io_error = |doing, source| OpenError::Io { doing, path: disk.path(WAL_DIR), source };
     disk.create_dir(WAL_DIR).map_err(|error| io_error("make", error))?;
-    disk.sync_dir(".").map_err(|error| io_error("sync", error))?;
+    // What stopped before may have left names that are not durable: of this directory, and of
+    // slots in it.
+    for dir in [".", WAL_DIR] {
+        disk.sync_dir(dir).map_err(|error| io_error("sync", error))?;
+    }
 
     let found = find_slots(&*disk, &owner)?;
     let mut replay = Replay::default();

@@ -228,7 +228,7 @@ impl<'a> Planner<'a> {
         if block <= self.room {
             return Ok(());
         }
-        let least = slot_bytes_for_block(block);
+        let least = slot_bytes_for_block(block).max(self.options.slot_bytes_start);
         let grown = self.options.grown(self.slot_bytes);
         let spare = self.shared.take_spare(least, grown.max(least))?;
         self.slot_bytes = spare.file.bytes;

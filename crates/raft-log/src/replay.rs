@@ -41,8 +41,9 @@ pub(crate) struct TailBlock {
     pub(crate) crc: u32,
     /// ATTEST or SEAL: says nothing that a copy would have to repeat.
     pub(crate) mark: bool,
-    /// The last entry as of this block.
+    /// The last entry and the commit hint as of this block.
     pub(crate) last: LogId,
+    pub(crate) commit_hint: Index,
 }
 
 /// The newest slot, read to where its valid blocks end.
@@ -113,7 +114,7 @@ impl Replay {
                         return Err(scan.damaged(offset, what, Some(first), None));
                     }
                     let bytes = block.header.bytes();
-                    tail.push(&block, offset, self.state.last());
+                    tail.push(&block, offset, &self.state);
                     offset += bytes;
                     continue;
                 }
@@ -277,7 +278,7 @@ impl Tail {
         self.own_proof >= base
     }
 
-    fn push(&mut self, block: &Block<'_>, offset: u64, last: LogId) {
+    fn push(&mut self, block: &Block<'_>, offset: u64, state: &LogState) {
         let header = &block.header;
         self.own_proof = self.own_proof.max(header.synced_seq);
         self.proven_seq = self.proven_seq.max(header.synced_seq);
@@ -285,6 +286,7 @@ impl Tail {
         self.successor = seal.then_some(header.count);
         let mark = seal || header.flags.has(Flags::ATTEST);
         let (seq, bytes) = (header.block_seq, header.bytes());
-        self.blocks.push(TailBlock { seq, offset, bytes, crc: block.crc, mark, last });
+        let (crc, last, commit_hint) = (block.crc, state.last(), state.commit_hint);
+        self.blocks.push(TailBlock { seq, offset, bytes, crc, mark, last, commit_hint });
     }
 }

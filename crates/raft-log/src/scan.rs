@@ -162,7 +162,7 @@ impl<'a> SlotScan<'a> {
             && offset + length as u64 <= self.buffer_at + self.buffer.len() as u64;
         if !held {
             let rest = usize::try_from(self.header.slot_bytes - offset).unwrap_or(usize::MAX);
-            self.buffer.resize(length.max(READ_AHEAD_BYTES.min(rest)), 0);
+            self.buffer = vec![0; length.max(READ_AHEAD_BYTES.min(rest))];
             self.buffer_at = offset;
             let read = self.file.file.read_at(&mut self.buffer, offset).map_err(|source| {
                 OpenError::Io { doing: "read", path: self.path.clone(), source }

@@ -76,14 +76,15 @@ impl ShownMark {
             }
         }
         // Cluster 0: made with the directory, before it had a cluster; nothing was shown.
+        let foreign = found.iter().flatten().any(|(of, _)| *of != 0 && *of != cluster);
         let usable = |copy: &Option<(u128, Index)>| match copy {
-            Some((0, _)) => Some(Index(0)),
             Some((of, index)) if *of == cluster => Some(*index),
+            Some((0, _)) if !foreign => Some(Index(0)),
             _ => None,
         };
         let [even, odd] = [usable(&found[0]), usable(&found[1])];
         let Some(index) = even.max(odd) else {
-            let what = if found[0].is_some() || found[1].is_some() {
+            let what = if foreign {
                 format!("{SHOWN_NAME} is of another cluster")
             } else {
                 format!("{SHOWN_NAME} is damaged")

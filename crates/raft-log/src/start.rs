@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use raft_core::LogId;
+use raft_core::{Index, LogId};
 
 use crate::block::{BLOCK_HEADER_BYTES, BlockHeader};
 use crate::catalog::SlotUse;
@@ -39,10 +39,12 @@ pub(crate) struct Start {
 #[derive(Debug, Default)]
 struct Handover {
     previous_slot_seq: u64,
-    /// The last certified block: its number, its header's checksum, the last entry as of it.
+    /// The last certified block: its number, its header's checksum, and the last entry and the
+    /// commit hint as of it. A later hint may speak of entries that a rewritten block brings.
     end_seq: u64,
     end_chain: u32,
     last: LogId,
+    commit_hint: Index,
     rewrite: Vec<TailBlock>,
     /// The old newest slot is no longer needed.
     supersedes: bool,
@@ -121,6 +123,7 @@ impl Start {
                 end_seq: block.seq,
                 end_chain: block.crc,
                 last: block.last,
+                commit_hint: block.commit_hint,
                 rewrite: tail.blocks.get(at + 1..end).unwrap_or_default().to_vec(),
                 supersedes: false,
             },
@@ -129,6 +132,7 @@ impl Start {
                 end_seq: header.base_block_seq - 1,
                 end_chain: header.base_chain,
                 last: header.last,
+                commit_hint: header.commit_hint,
                 rewrite: tail.blocks.get(..end).unwrap_or_default().to_vec(),
                 supersedes: true,
             },
@@ -137,8 +141,8 @@ impl Start {
 
     fn take_slot(&self, shared: &Shared, handover: &Handover) -> Result<Spare, OpenError> {
         let rewritten: u64 = handover.rewrite.iter().map(|block| block.bytes).sum();
-        let least = slot_bytes_for_block(rewritten + START_BYTES);
         let Options { slot_bytes_start, slot_bytes_max, .. } = self.options;
+        let least = slot_bytes_for_block(rewritten + START_BYTES).max(slot_bytes_start);
         let present = self.found.newest().map_or(slot_bytes_start, |(_, h)| h.slot_bytes);
         let wanted = present.clamp(slot_bytes_start, slot_bytes_max).max(least);
         Ok(shared.take_spare(least, wanted)?)
@@ -163,7 +167,7 @@ impl Start {
             hard_state: state.hard_state,
             start: LogId::default(),
             last: handover.last,
-            commit_hint: state.commit_hint.min(handover.last.index),
+            commit_hint: handover.commit_hint,
             peers: state.peers.clone(),
         }
     }

@@ -29,7 +29,7 @@ impl LogState {
 
     /// One more entry.
     pub(crate) fn push(&mut self, index: Index, term: Term) {
-        if self.last().term != term {
+        if self.runs.last().is_none_or(|(_, last)| *last != term) {
             self.runs.push((index, term));
         }
         self.last = index;

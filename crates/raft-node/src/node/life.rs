@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
 use raft_log::{
-    DataDir, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
+    DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
 };
 use rand::RngExt;
 use tokio::sync::Notify;
@@ -22,6 +22,7 @@ use super::reactor::{Ended, Parts, Reactor};
 use super::site::Site;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
+use crate::address::Address;
 use crate::binding::{Binding, Boot};
 use crate::replica::{Limits, Machine, Replica};
 use crate::state_machine::Apply;
@@ -69,6 +70,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                 }
             }
         };
+        check_address(&site, &dir, &me)?;
         tell_who(&site, &me);
         let log = open_log(&site, &mut dir).await?;
         for note in &log.recovered.notes {
@@ -81,7 +83,8 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             output = Some(started.map_err(|error| disk(&error))?);
         }
         let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
-        let parts = parts(&site, &me, log, kept)?;
+        site.begin_life();
+        let parts = parts(&site, &me, log, kept, dir.disk())?;
         match Reactor::new(&mut site, me.clone(), parts, out).run().await {
             Ended::Stopped => return Ok(()),
             Ended::Failed(failure) => return Err(failure),
@@ -110,6 +113,24 @@ async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failu
     }
 }
 
+/// The others dial the address that is in the configuration, and nobody would be there.
+fn check_address(site: &Site, dir: &DataDir, me: &MemberIdentity) -> Result<(), Failure> {
+    let given = &site.settings.address;
+    if me.address.parse::<Address>().is_ok_and(|address| address.is_same_place(given)) {
+        return Ok(());
+    }
+    Err(Failure {
+        class: FailureClass::Identity,
+        what: format!(
+            "{}: belongs to the member at {}, and this server is to listen at {given}; start it \
+             at {}, or name another directory with --data-dir",
+            dir.disk().path(".").display(),
+            me.address,
+            me.address
+        ),
+    })
+}
+
 fn tell_who(site: &Site, me: &MemberIdentity) {
     site.notices.tell(Notice::Fact(format!(
         "member {} of cluster {:016x}",
@@ -134,6 +155,7 @@ fn parts(
     me: &MemberIdentity,
     log: raft_log::Log,
     machine: Machine,
+    disk_of: &Arc<dyn Disk>,
 ) -> Result<Parts, Failure> {
     let origin = Instant::now();
     let wal_wake = Arc::new(Notify::new());
@@ -154,9 +176,10 @@ fn parts(
     let seed = rand::rng().random();
     let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
     let spares = log.spares.clone();
-    let wal = Wal::start(log.writer, Arc::clone(&wal_wake)).map_err(|error| disk(&error))?;
-    let helper =
-        Helper::start(log.reader, log.spares, site.sender.clone()).map_err(|error| disk(&error))?;
+    let wal = Wal::start(log.writer, Arc::clone(&wal_wake), Arc::clone(&site.observed))
+        .map_err(|error| disk(&error))?;
+    let helper = Helper::start(log.reader, log.spares, Arc::clone(disk_of), site.sender.clone())
+        .map_err(|error| disk(&error))?;
     Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
 }
 

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
 use crate::node::notice::{Notice, Notices};
+use crate::node::observe::Observed;
 
 /// Different refusals that are told; a person has read enough by then.
 const TOLD_MAX: usize = 256;
@@ -32,7 +33,12 @@ pub(super) struct Site {
     pub(super) settings: Settings,
     pub(super) notices: Notices,
     pub(super) ready: Arc<Ready>,
-    pub(super) incoming: mpsc::UnboundedReceiver<Incoming>,
+    pub(super) observed: Arc<Observed>,
+    /// What comes from outside: dials to the listeners, and the program's own wishes.
+    doors: (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
+    /// What this life's own connections, diallers and threads bring. An earlier life's speak into
+    /// the void.
+    incoming: mpsc::UnboundedReceiver<Incoming>,
     pub(super) sender: mpsc::UnboundedSender<Incoming>,
     last_connection: u64,
     told: BTreeSet<String>,
@@ -43,12 +49,15 @@ impl Site {
         settings: Settings,
         notices: Notices,
         ready: Arc<Ready>,
-        (sender, incoming): (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
+        doors: (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
     ) -> Self {
+        let (sender, incoming) = mpsc::unbounded_channel();
         Self {
             settings,
             notices,
             ready,
+            observed: Observed::new(),
+            doors,
             incoming,
             sender,
             last_connection: 0,
@@ -56,11 +65,31 @@ impl Site {
         }
     }
 
+    /// A new life begins, in a cluster or outside of one: nothing that an earlier one set going
+    /// reaches it.
+    pub(super) fn begin_life(&mut self) {
+        (self.sender, self.incoming) = mpsc::unbounded_channel();
+    }
+
+    /// The next thing that happens.
+    pub(super) async fn next(&mut self) -> Option<Incoming> {
+        tokio::select! {
+            biased;
+            incoming = self.incoming.recv() => incoming,
+            outside = self.doors.1.recv() => outside,
+        }
+    }
+
+    /// Something that has happened already.
+    pub(super) fn next_ready(&mut self) -> Option<Incoming> {
+        self.incoming.try_recv().or_else(|_| self.doors.1.try_recv()).ok()
+    }
+
     /// Accepts from these listeners for as long as the node runs.
     pub(super) fn accept_from(&self, listeners: Vec<TcpListener>) -> std::io::Result<()> {
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let sender = self.sender.clone();
+            let sender = self.doors.0.clone();
             tokio::task::spawn_local(async move {
                 loop {
                     match listener.accept().await {
@@ -82,6 +111,7 @@ impl Site {
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
         let text = refused.to_string();
         if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
+            self.observed.event("notice", text.clone());
             self.notices.tell(Notice::Peer(text));
         }
     }

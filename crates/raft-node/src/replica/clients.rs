@@ -10,12 +10,17 @@ use raft_core::{
 };
 use raft_log::{Kind, LogBuffer, encoded_len};
 
+use super::apply::COMMAND_HEADER_BYTES;
 use super::{Context, Effect, Origin, Replica};
 use crate::address::Address;
 use crate::protocol::{
     Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
     Standing,
 };
+use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
+
+/// Entries that are shown at most.
+const TAIL_MAX: u32 = 256;
 
 /// Requests under way at this member.
 #[derive(Debug)]
@@ -88,8 +93,14 @@ impl Replica {
         request: Request,
         fx: &mut Vec<Effect>,
     ) {
-        if matches!(request, Request::Status) {
-            fx.push(reply(origin, Answer::Status(self.status())));
+        if let Request::Status | Request::Recent { .. } = &request {
+            let answer = match request {
+                Request::Recent { after, tail } => {
+                    Answer::Recent(Box::new(self.recent(after, tail)))
+                }
+                _ => Answer::Status(self.status()),
+            };
+            fx.push(reply(origin, answer));
             return;
         }
         if self.clients.stopping {
@@ -101,7 +112,7 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status => {}
+            Request::Status | Request::Recent { .. } => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
@@ -150,10 +161,6 @@ impl Replica {
                 let number = self.clients.number();
                 self.clients.forwards.insert(number, Forwarded { origin, to });
                 fx.push(Effect::Forward { to, request: number, body: request });
-                return;
-            }
-            _ if matches!(request, Request::Members) => {
-                fx.push(reply(origin, Answer::Members(self.members_view())));
                 return;
             }
             _ => Reason::NoLeader,
@@ -426,6 +433,7 @@ pub(super) fn status(replica: &Replica) -> NodeStatus {
         applied_index: replica.machine.applied(),
         version: env!("CARGO_PKG_VERSION").into(),
         cluster: None,
+        vitals: Box::default(),
     }
 }
 
@@ -545,13 +553,22 @@ impl Clients {
     /// What was passed on over this connection may or may not have arrived.
     pub(super) fn lost_link(&mut self, peer: NodeId, fx: &mut Vec<Effect>) {
         self.linked.remove(&peer);
-        let (lost, kept) =
-            std::mem::take(&mut self.forwards).into_iter().partition(|(_, f)| f.to == peer);
-        self.forwards = kept;
-        let lost: BTreeMap<u64, Forwarded> = lost;
-        for (_, forwarded) in lost {
-            fx.push(refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost));
-        }
+        self.give_up_forwards(|to| to == peer, fx);
+    }
+
+    /// What was passed on to somebody who leads no more is not waited for: a leader that stands
+    /// still may never answer.
+    pub(super) fn leader_is(&mut self, leader: Option<NodeId>, fx: &mut Vec<Effect>) {
+        self.give_up_forwards(|to| Some(to) != leader, fx);
+    }
+
+    fn give_up_forwards(&mut self, lost: impl Fn(NodeId) -> bool, fx: &mut Vec<Effect>) {
+        let lost = self.forwards.extract_if(.., |_, forwarded| lost(forwarded.to));
+        fx.extend(
+            lost.map(|(_, forwarded)| {
+                refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost)
+            }),
+        );
     }
 
     /// Nobody waits on this connection any more.
@@ -570,5 +587,32 @@ impl Clients {
     const fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+impl Replica {
+    /// The end of the log as far as it is in memory, for people.
+    fn recent(&self, after: u64, tail: u32) -> Recent {
+        let last = self.raft.last_log_id().index.0;
+        let first = (last + 1).saturating_sub(u64::from(tail.min(TAIL_MAX)));
+        let entries = (first..=last).filter_map(|index| self.buffer.get(Index(index)));
+        let tail = entries.map(|entry| {
+            let (kind, skip) = match entry.kind {
+                Kind::NOOP => ("noop", 0),
+                Kind::MEMBERSHIP => ("membership", usize::MAX),
+                Kind::COMMAND => ("command", COMMAND_HEADER_BYTES),
+                _ => ("session", usize::MAX),
+            };
+            let start = skip.min(entry.payload.len());
+            let end = (start + TAIL_TEXT_BYTES).min(entry.payload.len());
+            TailEntry {
+                index: entry.index,
+                term: entry.term,
+                kind: kind.into(),
+                text: entry.payload.slice(start..end),
+                size: entry.payload.len() as u64,
+            }
+        });
+        Recent { status: self.status(), after, events: Vec::new(), tail: tail.collect() }
     }
 }

@@ -117,6 +117,7 @@ impl Replica {
             limits,
             reads: Reads::default(),
             free: BTreeMap::new(),
+            // Until the driver has looked.
             own_free: u64::MAX,
             outputs: Vec::new(),
         }
@@ -272,6 +273,7 @@ impl Replica {
                 if role != raft_core::RoleKind::Leader {
                     self.clients.lost_leadership(fx);
                 }
+                self.clients.leader_is(leader, fx);
                 fx.push(Effect::RoleChanged { role, term, leader });
             }
             Output::MembershipChanged { membership, .. } => {

@@ -182,6 +182,10 @@ impl Reactor<'_> {
         if let Some(welcome) = self.welcomes.remove(&id) {
             self.welcome(id, bound, welcome);
         }
+        if lane == Lane::Outbound {
+            let text = format!("connected to {}", self.named(peer));
+            self.site.observed.event("link", text);
+        }
         self.events.push(Event::Link { peer, lane, up: true });
     }
 

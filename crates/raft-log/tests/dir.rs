@@ -1,0 +1,225 @@
+//! The directory on a real file system: whose it is, the lock, the shown mark, the modes.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use raft_core::Index;
+use raft_log::{DataDir, Disk, Holder, LogReader, NodeState, OpenError, RealDisk, Shown};
+use support::model::entries;
+use support::{MemDisk, holder, identity, open, open_with, small};
+
+fn real(path: &Path) -> Arc<dyn Disk> {
+    Arc::new(RealDisk::open(path).unwrap())
+}
+
+struct Real<'a>(&'a Path);
+
+impl support::CloneDisk for Real<'_> {
+    fn shared(&self) -> Arc<dyn Disk> {
+        real(self.0)
+    }
+}
+
+#[test]
+fn a_new_directory_keeps_its_incarnation_and_is_private() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("a/b");
+    let first = DataDir::open(real(&path), holder()).unwrap();
+    let NodeState::New { incarnation } = *first.identity() else { panic!("not new") };
+    drop(first);
+    let again = DataDir::open(real(&path), holder()).unwrap();
+    assert_eq!(*again.identity(), NodeState::New { incarnation });
+    let other = DataDir::open(real(&temp.path().join("c")), holder()).unwrap();
+    assert_ne!(other.identity().incarnation(), incarnation);
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    for name in ["NODE", "LOCK", "SHOWN"] {
+        assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+    }
+    drop(again);
+    drop(open_with(&Real(&path), small(1)).unwrap());
+    assert_eq!(mode(&path.join("wal")), 0o700);
+    assert_eq!(mode(&path.join("wal/00.seg")), 0o600);
+}
+
+#[test]
+fn a_real_log_comes_back() {
+    let temp = tempfile::tempdir().unwrap();
+    for start in 0..4_u64 {
+        let (_dir, mut log) = open_with(&Real(temp.path()), small(start)).unwrap();
+        assert_eq!(log.recovered.last_index, Index(start * 8));
+        log.spares.make(log.spares.needed().unwrap()).unwrap();
+        for index in start * 8..start * 8 + 8 {
+            log.writer.write(&[entries(index + 1, 1, 1, 7000)]).unwrap();
+        }
+        assert_eq!(support::read_all(&log, Index(start * 8 + 8)).len() as u64, start * 8 + 8);
+        assert!(log.writer.counters().syncs >= 8);
+    }
+}
+
+#[test]
+fn every_state_of_the_directory_is_kept() {
+    let disk = MemDisk::default();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut dir = DataDir::open(Arc::clone(&shared), holder()).unwrap();
+    assert!(matches!(dir.open_log(small(1)), Err(OpenError::NotMember { .. })));
+    let member = identity(dir.identity().incarnation());
+    for state in [
+        NodeState::Member(member.clone()),
+        NodeState::Removed(member.clone(), Index(40)),
+        NodeState::Member(member),
+    ] {
+        dir.set_identity(state.clone()).unwrap();
+        drop(dir);
+        dir = DataDir::open(Arc::clone(&shared), holder()).unwrap();
+        assert_eq!(*dir.identity(), state);
+    }
+    assert!(dir.set_identity(NodeState::New { incarnation: 1 }).is_err());
+    let text = String::from_utf8(disk.read("NODE")).unwrap();
+    assert!(text.starts_with("raft data directory\nformat 1\nstate member\n"), "{text}");
+}
+
+#[test]
+fn the_second_process_is_told_who_is_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let holder = Holder { pid: 4711, address: ":9991".into() };
+    let first = DataDir::open(real(temp.path()), holder.clone()).unwrap();
+    let error = DataDir::open(real(temp.path()), holder.clone()).unwrap_err();
+    let OpenError::Locked { pid, address, .. } = &error else { panic!("{error}") };
+    assert_eq!((*pid, address.as_deref()), (Some(4711), Some(":9991")));
+    assert!(error.to_string().contains("process 4711, which serves :9991"), "{error}");
+    drop(first);
+    drop(DataDir::open(real(temp.path()), holder).unwrap());
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    for name in ["conf", "log/00001.log", "wal/notes.txt", "snap/1-1", "wal"] {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let error = DataDir::open(real(temp.path()), holder()).unwrap_err();
+        assert!(matches!(error, OpenError::ForeignFiles { .. }), "{name}: {error}");
+        assert!(error.to_string().contains("--data-dir"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "{name}: something was added");
+    }
+}
+
+#[test]
+fn leftovers_of_a_first_start_count_as_empty() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::create_dir_all(temp.path().join("wal")).unwrap();
+    fs::create_dir_all(temp.path().join("snap")).unwrap();
+    fs::create_dir_all(temp.path().join("lost+found")).unwrap();
+    for name in ["LOCK", "SHOWN", "SHOWN.tmp", "NODE.tmp", "wal/01.tmp"] {
+        fs::write(temp.path().join(name), "half of somethi").unwrap();
+    }
+    fs::write(temp.path().join("wal/00.seg"), vec![0; 64 << 10]).unwrap();
+    let (dir, log) = open_with(&Real(temp.path()), small(1)).unwrap();
+    assert_eq!(log.recovered.boot.epoch, 1);
+    assert_eq!(dir.shown().unwrap().1, Shown::At(Index(0)));
+    assert!(!temp.path().join("wal/01.seg").exists(), "the spare that was there is used");
+}
+
+#[test]
+fn a_symbolic_link_is_not_followed() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("data");
+    drop(open_with(&Real(&path), small(1)).unwrap());
+    let elsewhere = temp.path().join("elsewhere");
+    fs::rename(path.join("wal/00.seg"), &elsewhere).unwrap();
+    symlink(&elsewhere, path.join("wal/00.seg")).unwrap();
+    let error = open_with(&Real(&path), small(2)).unwrap_err();
+    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_or_newer_node_file_is_refused() {
+    let disk = MemDisk::default();
+    drop(open(&disk, 1).unwrap());
+    let good = disk.read("NODE");
+    for at in [0, 30, good.len() - 3] {
+        disk.damage("NODE", |text| text[at] ^= 1);
+        assert!(matches!(open(&disk, 2), Err(OpenError::Damaged { .. })));
+        disk.put("NODE", good.clone());
+    }
+    disk.put("NODE", Vec::new());
+    assert!(matches!(open(&disk, 2), Err(OpenError::Damaged { .. })));
+    let body = "raft data directory\nformat 7\n";
+    let newer = format!("{body}checksum {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    disk.put("NODE", newer.into_bytes());
+    let error = open(&disk, 2).unwrap_err();
+    assert!(matches!(&error, OpenError::TooNew { version, .. } if version == "7"), "{error}");
+}
+
+#[test]
+fn the_shown_mark_rises_and_survives() {
+    let disk = MemDisk::default();
+    let (dir, _log) = open(&disk, 1).unwrap();
+    let (mut mark, shown) = dir.shown().unwrap();
+    assert_eq!(shown, Shown::At(Index(0)));
+    for index in [1, 2, 3, 2, 1] {
+        mark.advance(Index(index)).unwrap();
+    }
+    assert_eq!(mark.index(), Index(3));
+    let (mut mark, shown) = dir.shown().unwrap();
+    assert_eq!(shown, Shown::At(Index(3)));
+    mark.advance(Index(4)).unwrap();
+    assert_eq!(dir.shown().unwrap().1, Shown::At(Index(4)));
+
+    // One damaged copy costs at most the last step; two are told.
+    for copy in [0, 4096] {
+        let good = disk.read("SHOWN");
+        disk.damage("SHOWN", |bytes| bytes[copy + 35] ^= 1);
+        let Shown::At(index) = dir.shown().unwrap().1 else { panic!("one copy is enough") };
+        assert!([Index(3), Index(4)].contains(&index));
+        disk.put("SHOWN", good);
+    }
+    disk.damage("SHOWN", |bytes| bytes.fill(7));
+    let (mut mark, shown) = dir.shown().unwrap();
+    assert_eq!(shown, Shown::Lost("SHOWN is damaged".into()));
+    mark.advance(Index(9)).unwrap();
+    assert_eq!(dir.shown().unwrap().1, Shown::At(Index(9)));
+    disk.take_away("SHOWN");
+    assert_eq!(dir.shown().unwrap().1, Shown::Lost("SHOWN is missing".into()));
+}
+
+#[test]
+fn the_shown_mark_of_another_cluster_does_not_count() {
+    let disk = MemDisk::default();
+    let (mut dir, _log) = open(&disk, 1).unwrap();
+    dir.shown().unwrap().0.advance(Index(5)).unwrap();
+    let mut other = identity(dir.identity().incarnation());
+    other.cluster += 1;
+    dir.set_identity(NodeState::Member(other)).unwrap();
+    let (mark, shown) = dir.shown().unwrap();
+    assert_eq!(shown, Shown::Lost("SHOWN is of another cluster".into()));
+    assert_eq!(mark.index(), Index(0));
+}
+
+#[test]
+fn a_damaged_block_is_never_read_out() {
+    let disk = MemDisk::default();
+    let (_dir, mut log) = open(&disk, 1).unwrap();
+    log.writer.write(&[entries(1, 3, 1, 100)]).unwrap();
+    let reader: LogReader = log.reader.clone();
+    assert_eq!(reader.read(Index(2), Index(9), 1).unwrap().entries.len(), 1);
+    assert!(reader.read(Index(4), Index(9), 1).is_err());
+    for byte in [0, 40, 72, 128, 200] {
+        let damaged = disk.fork();
+        let (_dir, log) = open(&damaged, 2).unwrap();
+        let name = support::format::slots(&damaged).pop().unwrap();
+        let blocks = support::format::blocks(&damaged.read(&name));
+        let at = blocks.iter().find(|block| block.flags == 1).unwrap().offset;
+        damaged.damage(&name, |slot| slot[at + byte] ^= 4);
+        assert!(log.reader.read(Index(1), Index(3), 1000).is_err(), "byte {byte}");
+    }
+}
