@@ -89,7 +89,7 @@ fn a_server_is_added_and_removed() {
     let newcomer = cluster.newcomer();
     let (port, address) = (cluster.port(newcomer), cluster.servers[newcomer].address());
     let server = &mut cluster.servers[newcomer];
-    server.start(&cluster.scene).wait_err("waiting to be added");
+    server.start(&cluster.scene).wait_err(" to be added");
 
     let added = add(&cluster.scene, port, cluster.port(0)).exits(0);
     assert!(added.out.starts_with(&format!("added {address}")), "{added:?}");
@@ -117,7 +117,7 @@ fn a_restart_shows_no_line_again() {
     let mut cluster = Cluster::start(3);
     walk(&cluster);
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
     add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
     let line = format!("Added new peer {}", cluster.servers[newcomer].address());
     cluster.servers.iter().for_each(|server| drop(server.wait_shown(&line)));
@@ -140,7 +140,7 @@ fn the_plain_verbs_do_the_same() {
     let mut cluster = Cluster::start(1);
     let endpoints = cluster.servers[0].address();
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
     let address = cluster.servers[newcomer].address();
     let verb = |words: &[&str]| {
         let command = raft(words.iter().copied().chain(["--endpoints", &endpoints]));

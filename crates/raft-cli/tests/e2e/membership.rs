@@ -9,7 +9,7 @@ use crate::support::{
 /// Starts one more server and adds it; returns its position.
 fn grow(cluster: &mut Cluster) -> usize {
     let newcomer = cluster.newcomer();
-    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
     add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
     newcomer
 }
@@ -118,7 +118,7 @@ fn a_second_change_waits_for_the_first() {
     let newcomers = [cluster.newcomer(), cluster.newcomer()];
     let mut changes = Vec::new();
     for newcomer in newcomers {
-        cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+        cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
     }
     for newcomer in newcomers {
         let address = cluster.servers[newcomer].address();
@@ -172,7 +172,7 @@ fn members_change_under_load_while_leaders_are_killed() {
     let load = Load::start(&cluster.running(), 3);
     let newcomer = cluster.newcomer();
     let (port, address) = (cluster.port(newcomer), cluster.servers[newcomer].address());
-    cluster.servers[newcomer].start(&cluster.scene).wait_err("waiting to be added");
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
     for verb in ["addserver", "removeserver"] {
         load.wait_for_more(50);
         // The newcomer can be asked, and lead, only once it is a member.

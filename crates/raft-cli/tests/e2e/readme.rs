@@ -88,7 +88,7 @@ impl Terminals {
             let record = self.scene.record(&format!("server-{port}"));
             let process = Process::spawn(self.command(line), line, &record);
             if self.servers.len() == 3 {
-                process.wait_err("waiting to be added");
+                process.wait_err(" to be added");
             }
             assert!(self.servers.insert(port, process).is_none(), "{place}: {port} runs already");
             return;
