@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn words_for_a_shell() {
-        assert_eq!(quoted("/tmp/a-1"), "/tmp/a-1");
-        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
+        assert_eq!(quoted("/var/lib/a-1"), "/var/lib/a-1");
+        assert_eq!(quoted("/var/lib/it's here"), r"'/var/lib/it'\''s here'");
     }
 }

@@ -9,7 +9,9 @@
 mod apply;
 mod clients;
 mod door;
+mod members;
 mod persist;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -187,7 +189,7 @@ impl Replica {
     /// How this member sees itself and the cluster.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        clients::status(self)
+        view::status(self)
     }
 
     fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {

@@ -207,6 +207,7 @@ impl Reactor<'_> {
             self.diallers.insert(*id, dialler);
         }
         self.drop_diallers();
+        self.forget_bindings(membership);
     }
 
     /// A removed member is still fed for a while: its dialler goes when its connection does.
