@@ -82,6 +82,11 @@ fn the_paper_leads_to_code() {
 }
 
 #[test]
+fn the_readme_shows_the_example() {
+    holds(documents::the_readme_shows_the_example);
+}
+
+#[test]
 fn the_code_map_is_complete() {
     holds(documents::the_code_map_is_complete);
 }

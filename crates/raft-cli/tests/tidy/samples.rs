@@ -188,6 +188,20 @@ fn a_paper_that_leads_astray() {
 }
 
 #[test]
+fn an_example_that_nobody_compiles() {
+    let rule = documents::the_readme_shows_the_example;
+    let example = "crates/raft-node/examples/counter.rs";
+    let code = (example, "//! Counts.\n\nuse a::B;\n\nfn main() {}\n");
+    let readme = |text: &'static str| ("README.md", text);
+    let good = readme("# R\n```rust\nuse a::B;\n\nfn main() {}\n```\n");
+    green(rule, &[code, good]);
+    red(rule, &[good], "README.md:1");
+    red(rule, &[code, readme("# R\n```console\n$ r\n```\n")], "README.md:1");
+    red(rule, &[code, readme("```rust\nuse a::B;\n\nfn main() { b }\n```\n")], "README.md:4");
+    red(rule, &[code, readme("```rust\nuse a::B;\n```\n")], "README.md:3");
+}
+
+#[test]
 fn a_map_with_holes() {
     let rule = documents::the_code_map_is_complete;
     let map = "# Map\n### raft-core\n- `lib.rs`: the crate\n";
