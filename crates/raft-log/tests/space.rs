@@ -164,3 +164,42 @@ fn the_same_seed_writes_the_same_bytes() {
     };
     assert_eq!(write(), write());
 }
+
+#[test]
+fn readers_read_while_the_writer_writes_and_the_helper_makes_slots() {
+    let disk = MemDisk::default();
+    let (_dir, mut log) = open(&disk, 1).unwrap();
+    let last = std::sync::atomic::AtomicU64::new(0);
+    let order = std::sync::atomic::Ordering::SeqCst;
+    std::thread::scope(|scope| {
+        let (reader, spares) = (log.reader.clone(), log.spares.clone());
+        let last = &last;
+        scope.spawn(move || {
+            let mut next = 1;
+            while next <= 300 {
+                if last.load(order) < next {
+                    std::thread::yield_now();
+                    continue;
+                }
+                let range = reader.read(Index(next), Index(300), 5000).unwrap();
+                for entry in range.entries {
+                    assert_eq!(entry.index, Index(next));
+                    assert_eq!(u64::from(entry.payload[0]), next % 251);
+                    next += 1;
+                }
+            }
+        });
+        scope.spawn(move || {
+            while last.load(order) < 300 {
+                match spares.needed() {
+                    Some(bytes) => spares.make(bytes).unwrap(),
+                    None => std::thread::yield_now(),
+                }
+            }
+        });
+        for index in 1..=300 {
+            log.writer.write(&[entries(index, 1, 1, 900)]).unwrap();
+            last.store(index, order);
+        }
+    });
+}

@@ -62,6 +62,13 @@ pub enum Op {
     Transfer(Option<String>),
     /// How is the contacted server?
     Status,
+    /// How is it, what happened there lately, and how does its log end?
+    Recent {
+        /// Only events after this one.
+        after: u64,
+        /// At most so many entries.
+        tail: u32,
+    },
 }
 
 /// Settings of a client. Times are in milliseconds.

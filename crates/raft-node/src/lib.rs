@@ -17,6 +17,7 @@ pub mod refused;
 pub mod replica;
 pub mod sessions;
 pub mod state_machine;
+pub mod vitals;
 pub mod wire;
 
 pub use bytes::Bytes;
@@ -33,4 +34,6 @@ pub use node::{
     Builder, Client, ClientOptions, Failure, FailureClass, Line, Lines, Node, Notice, Pending,
     Served, StopHandle, Written, node,
 };
+pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
+
 pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};

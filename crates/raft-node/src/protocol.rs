@@ -8,6 +8,8 @@ mod text;
 use bytes::Bytes;
 use raft_core::{Index, LogId, NodeId, RequestId, Term};
 
+use crate::vitals::{Recent, Vitals};
+
 /// A client's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -55,6 +57,13 @@ pub enum Request {
     },
     /// How is the contacted server itself?
     Status,
+    /// How is the contacted server, what happened there lately, and how does its log end?
+    Recent {
+        /// Only events after this one.
+        after: u64,
+        /// At most so many entries.
+        tail: u32,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -85,6 +94,8 @@ pub enum Answer {
     },
     /// To `Status`.
     Status(NodeStatus),
+    /// To [`Request::Recent`].
+    Recent(Box<Recent>),
     /// To any of them.
     Refused(Refusal),
 }
@@ -196,6 +207,8 @@ pub struct NodeStatus {
     pub applied_index: Index,
     /// The version of its program.
     pub version: String,
+    /// Counters, latencies and disk; empty where the replica alone answers.
+    pub vitals: Box<Vitals>,
 }
 
 /// What a server's directory says it is.

@@ -20,6 +20,7 @@ mod message;
 mod peer;
 mod reason;
 mod view;
+mod vitals;
 
 use bytes::Bytes;
 use raft_core::{AppendEntries, EntryMeta, Index, LogId, Message, NodeId, Term};

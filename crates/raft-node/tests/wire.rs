@@ -19,6 +19,7 @@ use raft_node::protocol::{
 };
 use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
+use raft_node::vitals::{Recent, RecentEvent, TailEntry, Vitals};
 use raft_node::wire::{
     Admit, AppendHead, BODY_BYTES_MAX, Decoder, FRAME_BYTES_MAX, Frame, FrameError, HEADER_BYTES,
     HELLO_BYTES_MAX, Kind, MEMBERSHIP_BYTES_MAX, PeerContent, PeerMessage, RawFrame, WireError,
@@ -176,6 +177,7 @@ fn requests() -> Vec<(&'static str, Frame)> {
         Request::Transfer { to: None },
         Request::Transfer { to: Some(address) },
         Request::Status,
+        Request::Recent { after: 3, tail: 20 },
     ];
     for request in requests {
         frames.push(("request", Frame::Request { id: 1, request }));
@@ -243,6 +245,19 @@ fn replies() -> Vec<(&'static str, Frame)> {
         commit_index: Index(7),
         applied_index: Index(6),
         version: "0.1.0".into(),
+        vitals: Box::new(Vitals { syncs: 3, sync_buckets: vec![1, 2], ..Vitals::default() }),
+    };
+    let recent = Recent {
+        status: status.clone(),
+        after: 4,
+        events: vec![RecentEvent { number: 5, at_ms: 6, kind: "role".into(), text: "why".into() }],
+        tail: vec![TailEntry {
+            index: Index(9),
+            term: Term(2),
+            kind: "command".into(),
+            text: Bytes::from_static(b"beer"),
+            size: 28,
+        }],
     };
     let (id, address) = (NodeId(9), String::from(":9993"));
     let mut answers = vec![
@@ -256,6 +271,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Changed(Changed::Undone { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
+        Answer::Recent(Box::new(recent)),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));

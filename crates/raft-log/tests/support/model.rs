@@ -33,7 +33,7 @@ impl Model {
         }
         if random.chance(8) {
             let peer = |id| PeerBoot { id: NodeId(id), incarnation: 3, epoch: 4, nonce: id };
-            self.peers = (1..=random.below(5)).map(peer).collect();
+            self.peers = (1..=random.below(40)).map(peer).collect();
             write.peers = Some(self.peers.clone());
         }
         if random.chance(5) && self.last() > self.commit {

@@ -58,7 +58,7 @@ impl Operation {
 
     /// Changes nothing, so that nothing about it can be unknown.
     pub(super) const fn is_read(&self) -> bool {
-        matches!(self.op, Op::Members | Op::Status)
+        matches!(self.op, Op::Members | Op::Status | Op::Recent { .. })
     }
 
     /// Takes as long as it takes, while a server holds it.
@@ -94,6 +94,7 @@ impl Operation {
             }
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
             Op::Status => Request::Status,
+            Op::Recent { after, tail } => Request::Recent { after: *after, tail: *tail },
         })
     }
 
@@ -163,6 +164,7 @@ impl Operation {
                 | (Op::AddMember(_) | Op::RemoveMember(_), Answer::Changed(_))
                 | (Op::Transfer(_), Answer::Transferred { .. })
                 | (Op::Status, Answer::Status(_))
+                | (Op::Recent { .. }, Answer::Recent(_))
         )
     }
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::client_core::{
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
+use crate::vitals::Recent;
 use crate::wire::{Frame, MESSAGE_BYTES_MAX};
 
 /// How a [`Client`] behaves.
@@ -213,6 +215,15 @@ impl Client {
         })
     }
 
+    /// How the asked server sees itself, what happened there after the event of this number, and
+    /// the last entries of its log.
+    pub fn recent(&self, after: u64, tail: u32) -> Pending<Recent> {
+        self.submit(Op::Recent { after, tail }, |success| match success.answer {
+            Answer::Recent(recent) => Some(*recent),
+            _ => None,
+        })
+    }
+
     /// Ends the session at the cluster, which then keeps no answers for it any longer. To be
     /// called when all writes are done.
     pub fn end_session(&self) -> Pending<()> {
@@ -371,7 +382,8 @@ impl Driver {
         let now = self.now();
         match result {
             Ok(talk) => {
-                let connection = Connection::start(attempt, talk, self.arrivals.0.clone());
+                let connection =
+                    Connection::start(attempt, talk, self.arrivals.0.clone(), Arc::default());
                 connection.trust();
                 self.connection = Some(connection);
                 self.core.connected(now, &mut self.outputs);

@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::{Buf, Bytes};
 use raft_core::Index;
@@ -16,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::node::incoming::Incoming;
+use crate::node::observe::count;
 use crate::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, WireError};
 
 /// Slices in one write call.
@@ -103,6 +106,13 @@ fn write_some(stream: &TcpStream, slices: &mut VecDeque<Bytes>) -> io::Result<us
     Ok(written)
 }
 
+/// Counts what sockets did that brought or took something.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    pub(super) reads: AtomicU64,
+    pub(super) writes: AtomicU64,
+}
+
 /// A connection that the reactor knows.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -113,6 +123,7 @@ pub(super) struct Connection {
     must_flush: Notify,
     flushing: Cell<bool>,
     trusted: Cell<bool>,
+    meter: Arc<Meter>,
     tasks: RefCell<Vec<AbortHandle>>,
 }
 
@@ -155,6 +166,7 @@ impl Connection {
         id: u64,
         talk: Talk,
         incoming: mpsc::UnboundedSender<Incoming>,
+        meter: Arc<Meter>,
     ) -> Rc<Self> {
         let Talk { stream, decoder } = talk;
         let connection = Rc::new(Self {
@@ -165,6 +177,7 @@ impl Connection {
             must_flush: Notify::new(),
             flushing: Cell::new(false),
             trusted: Cell::new(false),
+            meter,
             tasks: RefCell::default(),
         });
         let reader =
@@ -209,6 +222,7 @@ impl Connection {
         while !out.slices.is_empty() {
             match write_some(&self.stream, &mut out.slices) {
                 Ok(written) => {
+                    count(&self.meter.writes);
                     out.waiting -= written;
                     out.written += written as u64;
                 }
@@ -277,8 +291,10 @@ async fn read(
         if let Err(error) = connection.stream.readable().await {
             break error;
         }
-        if let Err(error) = read_some(&connection.stream, &mut decoder) {
-            break error;
+        match read_some(&connection.stream, &mut decoder) {
+            Ok(0) => {}
+            Ok(_) => count(&connection.meter.reads),
+            Err(error) => break error,
         }
         if connection.trusted.get() {
             decoder.set_frame_bytes_max(FRAME_BYTES_MAX);

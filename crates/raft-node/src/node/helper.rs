@@ -2,11 +2,11 @@
 //! members that lag and for a state machine that catches up, and makes spare slots.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use raft_core::Index;
-use raft_log::{LogReader, ReadError, SpareMaker};
+use raft_log::{Disk, LogReader, ReadError, SpareMaker};
 
 use crate::node::incoming::Incoming;
 
@@ -17,6 +17,8 @@ pub(super) enum Job {
     Read { request: u64, first: Index, last: Index, bytes_max: u64 },
     /// See whether the log wants a spare slot.
     Spare,
+    /// See how full the disk is.
+    Disk,
 }
 
 #[derive(Debug)]
@@ -29,12 +31,13 @@ impl Helper {
     pub(super) fn start(
         reader: LogReader,
         spares: SpareMaker,
+        disk: Arc<dyn Disk>,
         answers: tokio::sync::mpsc::UnboundedSender<Incoming>,
     ) -> io::Result<Self> {
         let (jobs, work) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("raft-helper".into())
-            .spawn(move || run(&work, &reader, &spares, &answers))?;
+            .spawn(move || run(&work, &reader, &spares, disk.as_ref(), &answers))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -59,6 +62,7 @@ fn run(
     work: &mpsc::Receiver<Job>,
     reader: &LogReader,
     spares: &SpareMaker,
+    disk: &dyn Disk,
     answers: &tokio::sync::mpsc::UnboundedSender<Incoming>,
 ) {
     while let Ok(job) = work.recv() {
@@ -71,6 +75,10 @@ fn run(
                     Err(error) => Incoming::ReadFailed { error },
                 }
             }
+            Job::Disk => Incoming::Disk {
+                used: used_bytes(disk),
+                free: disk.free_bytes().unwrap_or_default(),
+            },
             Job::Spare => Incoming::Spare {
                 result: match spares.needed() {
                     Some(bytes) => spares.make(bytes).map_err(|error| error.to_string()),
@@ -82,4 +90,14 @@ fn run(
             return;
         }
     }
+}
+
+/// The bytes of all files of the data directory; what cannot be looked at counts as nothing.
+fn used_bytes(disk: &dyn Disk) -> u64 {
+    let of = |dir: &str, prefix: &str| -> u64 {
+        let names = disk.list(dir).unwrap_or_default();
+        let size = |name: &String| disk.open(&format!("{prefix}{name}")).ok()?.bytes().ok();
+        names.iter().filter_map(size).sum()
+    };
+    of(".", "") + of("wal", "wal/")
 }

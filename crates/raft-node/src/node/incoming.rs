@@ -38,6 +38,8 @@ pub(super) enum Incoming {
     ReadFailed { error: ReadError },
     /// The helper looked after spare slots.
     Spare { result: Result<(), String> },
+    /// How many bytes the data directory takes, and its file system has left.
+    Disk { used: u64, free: u64 },
     /// The program that embeds this node wants something.
     Local(Local),
 }

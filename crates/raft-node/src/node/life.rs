@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
 use raft_log::{
-    DataDir, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
+    DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
 };
 use rand::RngExt;
 use tokio::sync::Notify;
@@ -84,7 +84,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
         }
         let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
         site.begin_life();
-        let parts = parts(&site, &me, log, kept)?;
+        let parts = parts(&site, &me, log, kept, dir.disk())?;
         match Reactor::new(&mut site, me.clone(), parts, out).run().await {
             Ended::Stopped => return Ok(()),
             Ended::Failed(failure) => return Err(failure),
@@ -155,6 +155,7 @@ fn parts(
     me: &MemberIdentity,
     log: raft_log::Log,
     machine: Machine,
+    disk_of: &Arc<dyn Disk>,
 ) -> Result<Parts, Failure> {
     let origin = Instant::now();
     let wal_wake = Arc::new(Notify::new());
@@ -175,9 +176,10 @@ fn parts(
     let seed = rand::rng().random();
     let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
     let spares = log.spares.clone();
-    let wal = Wal::start(log.writer, Arc::clone(&wal_wake)).map_err(|error| disk(&error))?;
-    let helper =
-        Helper::start(log.reader, log.spares, site.sender.clone()).map_err(|error| disk(&error))?;
+    let wal = Wal::start(log.writer, Arc::clone(&wal_wake), Arc::clone(&site.observed))
+        .map_err(|error| disk(&error))?;
+    let helper = Helper::start(log.reader, log.spares, Arc::clone(disk_of), site.sender.clone())
+        .map_err(|error| disk(&error))?;
     Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
 }
 

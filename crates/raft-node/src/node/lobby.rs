@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{Index, LogId, NodeId, Term};
@@ -20,6 +21,7 @@ use crate::founding::{Fact, Formed, Founder, Founding, Output};
 use crate::hello::{self, Believed, Hello, Knowledge, Party, Role};
 use crate::protocol::{Answer, NodeStatus, Reason, Refusal, Reply, Request, Standing};
 use crate::refused::add_command;
+use crate::vitals::Recent;
 use crate::wire::{Admit, FRAME_BYTES_MAX, Frame};
 
 /// Servers that are started together need no word about waiting for each other.
@@ -206,14 +208,20 @@ impl<'a> Lobby<'a> {
             | Incoming::Met { .. }
             | Incoming::LogRead { .. }
             | Incoming::ReadFailed { .. }
-            | Incoming::Spare { .. } => {}
+            | Incoming::Spare { .. }
+            | Incoming::Disk { .. } => {}
         }
         self.founding_outputs();
     }
 
     fn take_over(&mut self, talk: Talk, guest: Guest) -> u64 {
         let id = self.site.number_connection();
-        let connection = Connection::start(id, talk, self.site.sender.clone());
+        let connection = Connection::start(
+            id,
+            talk,
+            self.site.sender.clone(),
+            Arc::clone(&self.site.observed.meter),
+        );
         if guest != Guest::Stranger {
             connection.trust();
         }
@@ -301,6 +309,12 @@ impl<'a> Lobby<'a> {
     fn answer(&self, request: &Request) -> Reply {
         let answer = match (request, self.standing) {
             (Request::Status, _) => Answer::Status(self.status()),
+            (Request::Recent { after, .. }, _) => Answer::Recent(Box::new(Recent {
+                status: self.status(),
+                after: *after,
+                events: self.site.observed.events_after(*after),
+                tail: Vec::new(),
+            })),
             (_, Standing::Removed { at }) => Refusal::not_applied(Reason::Removed { at }).into(),
             _ => Refusal::not_applied(Reason::NotReady).into(),
         };
@@ -321,6 +335,7 @@ impl<'a> Lobby<'a> {
             commit_index: Index(0),
             applied_index: Index(0),
             version: env!("CARGO_PKG_VERSION").into(),
+            vitals: Box::new(self.site.observed.vitals()),
         }
     }
 

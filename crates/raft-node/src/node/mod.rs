@@ -11,6 +11,7 @@ mod life;
 mod listen;
 mod lobby;
 mod notice;
+mod observe;
 mod output;
 mod reactor;
 mod site;

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
 use crate::node::notice::{Notice, Notices};
+use crate::node::observe::Observed;
 
 /// Different refusals that are told; a person has read enough by then.
 const TOLD_MAX: usize = 256;
@@ -32,6 +33,7 @@ pub(super) struct Site {
     pub(super) settings: Settings,
     pub(super) notices: Notices,
     pub(super) ready: Arc<Ready>,
+    pub(super) observed: Arc<Observed>,
     /// What comes from outside: dials to the listeners, and the program's own wishes.
     doors: (mpsc::UnboundedSender<Incoming>, mpsc::UnboundedReceiver<Incoming>),
     /// What this life's own connections, diallers and threads bring. An earlier life's speak into
@@ -54,6 +56,7 @@ impl Site {
             settings,
             notices,
             ready,
+            observed: Observed::new(),
             doors,
             incoming,
             sender,
@@ -108,6 +111,7 @@ impl Site {
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
         let text = refused.to_string();
         if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
+            self.observed.event("notice", text.clone());
             self.notices.tell(Notice::Peer(text));
         }
     }

@@ -4,11 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_core::Ticket;
-use raft_log::{LogWriter, Write, WriteError};
+use raft_log::{Counters, LogWriter, Write, WriteError};
 use tokio::sync::Notify;
+
+use crate::node::observe::Observed;
 
 /// After so long without a write the last one is attested: from then on, damage to it is told
 /// from a torn write.
@@ -50,7 +52,11 @@ impl Shared {
 
 impl Wal {
     /// Starts the thread. `wake` is notified whenever [`Wal::durable`] or [`Wal::failed`] changed.
-    pub(super) fn start(writer: LogWriter, wake: Arc<Notify>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        writer: LogWriter,
+        wake: Arc<Notify>,
+        observed: Arc<Observed>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             ready: Condvar::new(),
@@ -60,7 +66,7 @@ impl Wal {
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("raft-wal".into())
-            .spawn(move || run(writer, &theirs))?;
+            .spawn(move || run(writer, &theirs, &observed))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -108,7 +114,7 @@ impl Drop for Wal {
     }
 }
 
-fn run(mut writer: LogWriter, shared: &Shared) {
+fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
     let mut attested = true;
     let mut writes = Vec::new();
     loop {
@@ -130,6 +136,7 @@ fn run(mut writer: LogWriter, shared: &Shared) {
         std::mem::swap(&mut writes, &mut queue.writes);
         let (ticket, stop) = (queue.ticket, queue.stop);
         drop(queue);
+        let begun = Instant::now();
         let result = if writes.is_empty() {
             attested = true;
             writer.attest().map(|_| ())
@@ -142,6 +149,10 @@ fn run(mut writer: LogWriter, shared: &Shared) {
             shared.wake.notify_one();
             return;
         }
+        observed.synced(begun.elapsed());
+        let Counters { writes: made, bytes, .. } = writer.counters();
+        observed.counters.log_writes.store(made, Ordering::Relaxed);
+        observed.counters.log_bytes.store(bytes, Ordering::Relaxed);
         if !writes.is_empty() {
             shared.durable.store(ticket.0, Ordering::Release);
             shared.wake.notify_one();

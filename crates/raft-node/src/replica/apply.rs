@@ -17,7 +17,7 @@ use crate::wire::{WireError, decode_membership};
 
 /// Bytes before the client's own in the payload of a command: session, sequence, lowest
 /// unacknowledged sequence.
-const COMMAND_HEADER_BYTES: usize = 24;
+pub(super) const COMMAND_HEADER_BYTES: usize = 24;
 
 /// The state that the log builds: the state machine, its sessions, and how far they are.
 pub struct Machine {

@@ -81,8 +81,14 @@ impl Replica {
         request: Request,
         fx: &mut Vec<Effect>,
     ) {
-        if matches!(request, Request::Status) {
-            fx.push(reply(origin, Answer::Status(self.status())));
+        if let Request::Status | Request::Recent { .. } = &request {
+            let answer = match request {
+                Request::Recent { after, tail } => {
+                    Answer::Recent(Box::new(self.recent(after, tail)))
+                }
+                _ => Answer::Status(self.status()),
+            };
+            fx.push(reply(origin, answer));
             return;
         }
         if self.clients.stopping {
@@ -94,7 +100,7 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status => {}
+            Request::Status | Request::Recent { .. } => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);

@@ -18,6 +18,8 @@ pub struct Origin {
     pub request: u64,
     /// Whether another member passed it on: it is then not passed on again.
     pub forwarded: bool,
+    /// When it arrived, for whoever measures: the replica only hands it back.
+    pub since_us: u64,
 }
 
 /// Entries and the bytes that they are in.

@@ -7,9 +7,7 @@ use raft_core::{
 use super::clients::{Meeting, refuse, reply};
 use super::{Context, Effect, Origin, Replica};
 use crate::address::Address;
-use crate::protocol::{
-    Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Standing,
-};
+use crate::protocol::{Answer, Changed, MemberRow, MembersView, Outcome, Reason, Refusal};
 
 impl Replica {
     pub(super) fn member_at(&self, address: &str) -> Option<(NodeId, Member)> {
@@ -199,31 +197,5 @@ impl Replica {
             answered_by: self.address_of(me).unwrap_or_default().to_owned(),
             is_leader: leads,
         }
-    }
-}
-
-/// How a replica sees itself.
-pub(super) fn status(replica: &Replica) -> NodeStatus {
-    let status = replica.raft.status();
-    let named = |id| (id, replica.address_of(id).unwrap_or_default().to_owned());
-    NodeStatus {
-        id: Some(status.id),
-        address: named(status.id).1,
-        standing: Standing::Member,
-        role: match status.role {
-            RoleKind::Follower => "follower",
-            RoleKind::PreCandidate => "pre-candidate",
-            RoleKind::Candidate => "candidate",
-            RoleKind::Leader => "leader",
-        }
-        .into(),
-        term: status.term,
-        leader: status.leader.map(named),
-        last_log_id: status.last_log_id,
-        durable_index: status.durable_index,
-        commit_index: status.commit_index,
-        applied_index: replica.machine.applied(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        cluster: None,
     }
 }

@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -118,6 +119,7 @@ impl Replica {
             limits,
             reads: Reads::default(),
             free: BTreeMap::new(),
+            // Until the driver has looked.
             own_free: u64::MAX,
             outputs: Vec::new(),
         }
@@ -187,7 +189,7 @@ impl Replica {
     /// How this member sees itself and the cluster.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        members::status(self)
+        view::status(self)
     }
 
     fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {

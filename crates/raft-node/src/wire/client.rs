@@ -11,13 +11,14 @@ use super::body::{Empty, Fields, LogIdBody, wide};
 use super::frame::{Encoded, Kind};
 use super::reason::RefusalBody;
 use super::view::{MembersBody, StatusBody};
+use super::vitals::RecentBody;
 use crate::protocol::{Answer, Changed, Reply, Request};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     ask: Option<Ask>,
 }
 
@@ -39,6 +40,16 @@ enum Ask {
     Transfer(TransferBody),
     #[prost(message, tag = "9")]
     Status(Empty),
+    #[prost(message, tag = "10")]
+    Recent(AskRecentBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct AskRecentBody {
+    #[prost(uint64, tag = "1")]
+    after: u64,
+    #[prost(uint32, tag = "2")]
+    tail: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -79,7 +90,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     answer: Option<AnswerBody>,
 }
 
@@ -101,6 +112,8 @@ enum AnswerBody {
     Status(StatusBody),
     #[prost(message, tag = "10")]
     Refused(RefusalBody),
+    #[prost(message, tag = "11")]
+    Recent(RecentBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -142,6 +155,9 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
         Request::RemoveMember { request, address } => Ask::RemoveMember(change(*request, address)),
         Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
         Request::Status => Ask::Status(Empty {}),
+        Request::Recent { after, tail } => {
+            Ask::Recent(AskRecentBody { after: *after, tail: *tail })
+        }
     };
     Encoded::seal(kind, &RequestBody { id, ask: Some(ask) }, trailer)
 }
@@ -181,6 +197,7 @@ pub(super) fn decode_request(
         }
         Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
         Ask::Status(Empty {}) => Request::Status,
+        Ask::Recent(AskRecentBody { after, tail }) => Request::Recent { after, tail },
     };
     Ok((body.id, request))
 }
@@ -200,6 +217,7 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
         Answer::Changed(changed) => AnswerBody::Changed(changed.into()),
         Answer::Transferred { to } => AnswerBody::Transferred(to.clone()),
         Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Recent(recent) => AnswerBody::Recent(recent.as_ref().into()),
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
     };
     let forwarded_to = reply.forwarded_to.clone();
@@ -229,6 +247,7 @@ pub(super) fn decode_reply(
         AnswerBody::Changed(changed) => Answer::Changed(changed.validate(fields)?),
         AnswerBody::Transferred(to) => Answer::Transferred { to },
         AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),
         AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),
     };
     Ok((body.id, Reply { answer, forwarded_to: body.forwarded_to }))

@@ -6,6 +6,7 @@ use raft_core::NodeId;
 use super::WireError;
 use super::body::{Fields, LogIdBody, wide};
 use super::peer::{StandingBody, standing};
+use super::vitals::VitalsBody;
 use crate::protocol::{MemberRow, MembersView, NodeStatus};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -70,6 +71,8 @@ pub(super) struct StatusBody {
     applied_index: u64,
     #[prost(string, tag = "12")]
     version: String,
+    #[prost(message, optional, boxed, tag = "13")]
+    vitals: Option<Box<VitalsBody>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -158,6 +161,7 @@ impl From<&NodeStatus> for StatusBody {
             commit_index: status.commit_index.0,
             applied_index: status.applied_index.0,
             version: status.version.clone(),
+            vitals: Some(Box::new(status.vitals.as_ref().clone().into())),
         }
     }
 }
@@ -181,6 +185,7 @@ impl StatusBody {
             commit_index: fields.index(self.commit_index)?,
             applied_index: fields.index(self.applied_index)?,
             version: self.version,
+            vitals: Box::new(self.vitals.map(|body| (*body).into()).unwrap_or_default()),
         })
     }
 }

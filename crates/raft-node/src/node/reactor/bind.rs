@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Lane, NodeId, Time};
+use raft_core::{Lane, Membership, NodeId, Time};
 use raft_log::{PeerBoot, Write};
 
 use super::{Party, Reactor};
@@ -182,6 +182,10 @@ impl Reactor<'_> {
         if let Some(welcome) = self.welcomes.remove(&id) {
             self.welcome(id, bound, welcome);
         }
+        if lane == Lane::Outbound {
+            let text = format!("connected to {}", self.named(peer));
+            self.site.observed.event("link", text);
+        }
         self.events.push(Event::Link { peer, lane, up: true });
     }
 
@@ -205,6 +209,13 @@ impl Reactor<'_> {
                 self.drop_connection(id);
             }
         }
+    }
+
+    /// Whoever is no member any more is refused for that; its starts need not be kept.
+    pub(super) fn forget_bindings(&mut self, membership: &Membership) {
+        let mut outputs = Vec::new();
+        self.parts.binding.retain(|id| membership.members.contains_key(&id), &mut outputs);
+        self.bindings(outputs);
     }
 
     /// The last start of every peer goes into the log: an older copy of a peer's directory is

@@ -11,9 +11,16 @@ use crate::node::dial::{self, Dialler};
 use crate::node::helper::Job;
 use crate::node::incoming::Incoming;
 use crate::node::notice::Notice;
-use crate::protocol::{Reply, Request};
+use crate::node::observe::{add, count};
+use crate::protocol::{Answer, NodeStatus, Reply, Request};
 use crate::replica::{Effect, Origin};
 use crate::wire::{Encoded, Frame, encode_message};
+
+/// Less room than this is worth a word: a few slots of the largest size.
+const DISK_FREE_LOW: u64 = 256 * 1024 * 1024;
+
+/// More entries to apply than this are worth a word.
+const LAG_HIGH: u64 = 10_000;
 
 impl Reactor<'_> {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -28,7 +35,10 @@ impl Reactor<'_> {
             Effect::Meet { request, address } => self.meet(request, address),
             Effect::Show { index, lines } => self.output.show(index, lines),
             Effect::RoleChanged { term, leader, .. } => self.role_changed(term.0, leader),
-            Effect::MembershipChanged { membership } => self.membership_changed(&membership),
+            Effect::MembershipChanged { membership } => {
+                self.site.observed.event("membership", membership.to_string());
+                self.membership_changed(&membership);
+            }
             Effect::Removed { at } => self.end = Some(End::Removed(at)),
             Effect::Alarm { peer, what } => {
                 self.site.notices.tell(Notice::Peer(format!(
@@ -47,13 +57,19 @@ impl Reactor<'_> {
         let lane = if message.is_response() { &self.inbound } else { &self.outbound };
         let Some(id) = lane.get(&to) else { return };
         let Some(peerage) = self.connections.get(id) else { return };
-        let free = self.parts.spares.free_bytes();
+        let free = self.free_log_bytes();
         let through = match message {
             Message::AppendEntries(append) if !append.entries.is_empty() => {
                 Some(Index(append.prev_log_id.index.0 + append.entries.len() as u64))
             }
             _ => None,
         };
+        if let Message::AppendEntries(append) = message
+            && !append.entries.is_empty()
+        {
+            count(&self.site.observed.counters.appends_sent);
+            add(&self.site.observed.counters.entries_sent, append.entries.len() as u64);
+        }
         let frame = encode_message(message, &entries, free);
         match through {
             Some(through) => peerage.connection.push_entries(frame, through),
@@ -69,7 +85,17 @@ impl Reactor<'_> {
         }
     }
 
-    fn reply(&mut self, origin: Origin, reply: Reply) {
+    fn reply(&mut self, origin: Origin, mut reply: Reply) {
+        match &mut reply.answer {
+            Answer::Written { .. } => self.answered.push(origin.since_us),
+            Answer::Refused(_) => count(&self.site.observed.counters.refused),
+            Answer::Status(status) => self.fill_in(status),
+            Answer::Recent(recent) => {
+                self.fill_in(&mut recent.status);
+                recent.events = self.site.observed.events_after(recent.after);
+            }
+            _ => {}
+        }
         if origin.connection == 0 {
             if let Some(asked) = self.local.remove(&origin.request) {
                 // Whoever asked may have stopped waiting.
@@ -86,6 +112,39 @@ impl Reactor<'_> {
             false => Frame::Reply { id, reply },
         };
         self.push(origin.connection, frame.encode());
+    }
+
+    /// What the replica cannot know of itself.
+    fn fill_in(&self, status: &mut NodeStatus) {
+        let observed = &self.site.observed;
+        status.cluster = Some(self.me.cluster);
+        *status.vitals = observed.vitals();
+        status.vitals.free_log_bytes = self.parts.spares.free_bytes();
+        status.vitals.problems = self.problems(status);
+        // Looked at by the helper, for the next who asks.
+        self.parts.helper.submit(Job::Disk);
+    }
+
+    /// What an operator should know of, one fact each.
+    fn problems(&self, status: &NodeStatus) -> Vec<String> {
+        let mut problems = Vec::new();
+        if status.leader.is_none() {
+            problems.push("no leader".to_owned());
+        }
+        let timeout = self.site.settings.election_timeout;
+        let vitals = &status.vitals;
+        if u128::from(vitals.sync_p99_us) > timeout.as_micros() / 10 {
+            problems
+                .push(format!("slow disk: 1 of 100 syncs takes {} ms", vitals.sync_p99_us / 1000));
+        }
+        if vitals.disk_free > 0 && vitals.disk_free < DISK_FREE_LOW {
+            problems.push(format!("disk nearly full: {} MiB left", vitals.disk_free >> 20));
+        }
+        let lag = status.commit_index.0.saturating_sub(status.applied_index.0);
+        if lag > LAG_HIGH {
+            problems.push(format!("{lag} committed entries are not applied"));
+        }
+        problems
     }
 
     fn forward(&mut self, to: NodeId, id: u64, request: Request) {
@@ -110,6 +169,9 @@ impl Reactor<'_> {
             return;
         }
         let had_one = std::mem::replace(&mut self.leader, news).is_some();
+        count(&self.site.observed.counters.leader_changes);
+        let named = leader.map_or_else(|| "nobody".into(), |id| self.named(id));
+        self.site.observed.event("role", format!("{named} leads in term {term}"));
         match leader {
             Some(id) => self.site.notices.tell(Notice::Leads {
                 address: self.named(id),
@@ -145,6 +207,7 @@ impl Reactor<'_> {
             self.diallers.insert(*id, dialler);
         }
         self.drop_diallers();
+        self.forget_bindings(membership);
     }
 
     /// A removed member is still fed for a while: its dialler goes when its connection does.

@@ -1,6 +1,7 @@
 //! What arrives on connections, and connections that come and go.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{Lane, NodeId};
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 use super::{Party, Peerage, Reactor};
 use crate::node::connection::{Connection, Talk};
 use crate::node::notice::Notice;
+use crate::node::observe::count;
 use crate::replica::{Chunk, Event, Origin, metas};
 use crate::wire::{AppendHead, Frame, PeerContent, PeerMessage};
 
@@ -23,7 +25,12 @@ impl Reactor<'_> {
 
     pub(super) fn take_over(&mut self, talk: Talk, party: Party) -> u64 {
         let id = self.site.number_connection();
-        let connection = Connection::start(id, talk, self.site.sender.clone());
+        let connection = Connection::start(
+            id,
+            talk,
+            self.site.sender.clone(),
+            Arc::clone(&self.site.observed.meter),
+        );
         self.connections.insert(id, Peerage { connection, party, load: 0, paused: false });
         id
     }
@@ -72,7 +79,9 @@ impl Reactor<'_> {
         if let Some(peerage) = self.connections.get_mut(&id) {
             peerage.load += 1;
         }
-        let origin = Origin { connection: id, request, forwarded };
+        count(&self.site.observed.counters.requests);
+        let since_us = self.site.observed.now_us();
+        let origin = Origin { connection: id, request, forwarded, since_us };
         self.events.push(Event::Request { origin, request: body });
     }
 
@@ -82,6 +91,9 @@ impl Reactor<'_> {
         let (message, chunk) = match message.content {
             PeerContent::Whole(message) => (message, Chunk::default()),
             PeerContent::Append(head, bytes) => {
+                if head.count > 0 {
+                    count(&self.site.observed.counters.appends_received);
+                }
                 let chunk = entries(&head, bytes)?;
                 let metas = metas(&chunk.entries).map_err(|error| error.to_string())?;
                 let message = head.with_entries(metas).map_err(|error| error.to_string())?;
@@ -144,6 +156,8 @@ impl Reactor<'_> {
             Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) => {
                 if self.outbound.get(&peer) == Some(&id) {
                     self.outbound.remove(&peer);
+                    let text = format!("lost the connection to {}", self.named(peer));
+                    self.site.observed.event("link", text);
                     self.events.push(Event::Link { peer, lane: Lane::Outbound, up: false });
                 }
                 redial = Some(peer);

@@ -11,6 +11,7 @@ mod frames;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raft_core::{Index, Lane, NodeId, Time};
@@ -25,12 +26,13 @@ use crate::node::dial::Dialler;
 use crate::node::helper::{Helper, Job};
 use crate::node::incoming::{Incoming, Local};
 use crate::node::notice::Notice;
+use crate::node::observe::count;
 use crate::node::output::Output;
 use crate::node::site::Site;
 use crate::node::wal::Wal;
 use crate::node::{Failure, FailureClass};
 use crate::protocol::Reply;
-use crate::replica::{Effect, Event, Machine, Replica};
+use crate::replica::{Effect, Event, Machine, Origin, Replica};
 
 /// Requests of one client that may be under way; beyond, its socket is not read.
 const CLIENT_REQUESTS_MAX: usize = 1024;
@@ -114,6 +116,8 @@ pub(super) struct Reactor<'a> {
     /// Welcomes of connections that are not bound yet.
     welcomes: BTreeMap<u64, Welcome>,
     next_local: u64,
+    /// When the requests answered in this cycle had arrived.
+    answered: Vec<u64>,
     events: Vec<Event>,
     effects: Vec<Effect>,
     touched: BTreeSet<u64>,
@@ -142,6 +146,7 @@ impl<'a> Reactor<'a> {
             local: BTreeMap::new(),
             welcomes: BTreeMap::new(),
             next_local: 0,
+            answered: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
             touched: BTreeSet::new(),
@@ -157,7 +162,7 @@ impl<'a> Reactor<'a> {
         let membership = Arc::clone(self.parts.replica.raft().membership());
         self.membership_changed(&membership);
         self.parts.helper.submit(Job::Spare);
-        self.look_at_space();
+        self.parts.helper.submit(Job::Disk);
         loop {
             self.wait().await;
             while let Some(incoming) = self.site.next_ready() {
@@ -202,6 +207,7 @@ impl<'a> Reactor<'a> {
 
     fn cycle(&mut self) {
         let now = self.now();
+        count(&self.site.observed.counters.wakeups);
         self.look_at_disk();
         if self.parts.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.events.push(Event::Timer);
@@ -216,6 +222,7 @@ impl<'a> Reactor<'a> {
             self.binding_timer(now);
         }
         self.flush();
+        self.measure();
         self.look_at_stop(now);
         self.tell_readiness();
     }
@@ -227,6 +234,7 @@ impl<'a> Reactor<'a> {
             self.events.push(Event::Persisted(durable));
             if self.parts.spares.needed().is_some() {
                 self.parts.helper.submit(Job::Spare);
+                self.parts.helper.submit(Job::Disk);
             }
             self.look_at_space();
         }
@@ -239,12 +247,27 @@ impl<'a> Reactor<'a> {
     }
 
     fn look_at_space(&mut self) {
-        let free_log_bytes = self.parts.spares.free_bytes();
+        let free_log_bytes = self.free_log_bytes();
         self.events.push(Event::Space { free_log_bytes });
+    }
+
+    /// What the log can still take: slots that are there, and those that the disk has room for.
+    fn free_log_bytes(&self) -> u64 {
+        let disk_free = self.site.observed.counters.disk_free.load(Ordering::Relaxed);
+        self.parts.spares.free_bytes().saturating_add(disk_free)
     }
 
     fn fail(&mut self, class: FailureClass, what: String) {
         self.end = Some(End::Failed(Failure { class, what }));
+    }
+
+    /// How long the requests that were answered in this cycle took.
+    fn measure(&mut self) {
+        if !self.answered.is_empty() {
+            let now = self.site.observed.now_us();
+            let took = self.answered.drain(..).map(|since| now.saturating_sub(since));
+            self.site.observed.requests.record(took);
+        }
     }
 
     /// Writes to every touched socket once.
@@ -313,6 +336,12 @@ impl<'a> Reactor<'a> {
                 self.events.push(Event::LogRead { request, chunk });
             }
             Incoming::ReadFailed { error } => self.fail(FailureClass::Damaged, error.to_string()),
+            Incoming::Disk { used, free } => {
+                let counters = &self.site.observed.counters;
+                counters.disk_used.store(used, Ordering::Relaxed);
+                counters.disk_free.store(free, Ordering::Relaxed);
+                self.look_at_space();
+            }
             Incoming::Spare { result } => {
                 if let Err(what) = result {
                     self.site.notices.tell(Notice::NoSpace { what });
@@ -323,8 +352,12 @@ impl<'a> Reactor<'a> {
                 self.next_local += 1;
                 let number = self.next_local;
                 self.local.insert(number, reply);
-                let origin =
-                    crate::replica::Origin { connection: 0, request: number, forwarded: false };
+                let origin = Origin {
+                    connection: 0,
+                    request: number,
+                    forwarded: false,
+                    since_us: self.site.observed.now_us(),
+                };
                 self.events.push(Event::Request { origin, request });
             }
             Incoming::Local(Local::Stop) => {

@@ -1,0 +1,113 @@
+//! What a node tells about itself beyond its part in consensus: counters, latencies, disk, and
+//! what happened lately. Plain data; the node room fills it in.
+
+use bytes::Bytes;
+use raft_core::{Index, Term};
+
+use crate::protocol::NodeStatus;
+
+/// Upper bounds of the buckets of [`Vitals::sync_buckets`], in microseconds. The last bucket has
+/// no bound.
+pub const SYNC_BUCKETS_US: [u64; 16] = [
+    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 409_600,
+    819_200, 1_638_400,
+];
+
+/// A node's counters since its start, latencies of the last minute, and its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Milliseconds since the node started.
+    pub uptime_ms: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
+    /// Writes to the log.
+    pub log_writes: u64,
+    /// Bytes written to the log, padding included.
+    pub log_bytes: u64,
+    /// `AppendEntries` with entries, sent and received.
+    pub appends_sent: u64,
+    /// See above.
+    pub appends_received: u64,
+    /// Entries in those sent.
+    pub entries_sent: u64,
+    /// Reads from sockets that brought something.
+    pub socket_reads: u64,
+    /// Writes to sockets that took something.
+    pub socket_writes: u64,
+    /// Requests of clients, forwarded ones included.
+    pub requests: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Times that the reactor woke up.
+    pub wakeups: u64,
+    /// Times that another leader, or none, was seen.
+    pub leader_changes: u64,
+    /// How long a sync took, in the last minute: half of them at most so many microseconds.
+    pub sync_p50_us: u64,
+    /// 99 of 100.
+    pub sync_p99_us: u64,
+    /// The longest.
+    pub sync_max_us: u64,
+    /// How long a request of a client took at the leader, from its arrival to its reply, in the
+    /// last minute; zero elsewhere.
+    pub request_p50_us: u64,
+    /// 99 of 100.
+    pub request_p99_us: u64,
+    /// Syncs since the start by duration: see [`SYNC_BUCKETS_US`].
+    pub sync_buckets: Vec<u64>,
+    /// All syncs since the start together, in microseconds.
+    pub sync_total_us: u64,
+    /// Bytes that the data directory takes.
+    pub disk_used: u64,
+    /// Bytes that its file system has left.
+    pub disk_free: u64,
+    /// Bytes of log that can be written before another slot must be made.
+    pub free_log_bytes: u64,
+    /// What is not as it should be, one fact each; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// What happened lately at a node, and the end of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The node.
+    pub status: NodeStatus,
+    /// Events after the one of this number were asked for.
+    pub after: u64,
+    /// Events after the one that was asked for, oldest first. A gap in their numbers says that
+    /// some were forgotten meanwhile.
+    pub events: Vec<RecentEvent>,
+    /// The last entries of the log that are in memory, oldest first.
+    pub tail: Vec<TailEntry>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentEvent {
+    /// Rises by one with each event of a node's life.
+    pub number: u64,
+    /// Milliseconds since the node started.
+    pub at_ms: u64,
+    /// What kind: `role`, `membership`, `link`, `notice`.
+    pub kind: String,
+    /// The fact, for people.
+    pub text: String,
+}
+
+/// One entry at the end of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailEntry {
+    /// Its index.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// `noop`, `membership`, `command`, `session`.
+    pub kind: String,
+    /// The beginning of what the client sent.
+    pub text: Bytes,
+    /// The bytes of its payload.
+    pub size: u64,
+}
+
+/// How much of a command a [`TailEntry`] shows.
+pub const TAIL_TEXT_BYTES: usize = 64;
