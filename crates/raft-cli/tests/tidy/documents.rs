@@ -90,6 +90,38 @@ pub(crate) fn the_paper_leads_to_code(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// A rule that code quotes by its number is one that the same document explains.
+///
+/// The rules are rows that begin with `| R1 |`; the code quotes them in comments and messages.
+pub(crate) fn quoted_rules_are_explained(tree: &Tree) -> Vec<Finding> {
+    let rows = tree.text(PAPER_TO_CODE).unwrap_or_default().lines();
+    let known: BTreeSet<_> =
+        rows.filter_map(|row| row.strip_prefix("| ")?.split(' ').next().filter(is_rule)).collect();
+    let mut findings = Vec::new();
+    for (path, text) in tree.files_but_tidy().filter(|(path, _)| path.starts_with("crates/")) {
+        for (number, line) in text.lines().enumerate() {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for rule in words.filter(is_rule).filter(|rule| !known.contains(rule)) {
+                findings.push(Finding {
+                    path: path.to_owned(),
+                    line: number + 1,
+                    what: format!("rule {rule} is explained nowhere"),
+                    why: "a number that a reader cannot look up explains nothing",
+                    remedy: format!("give it a row in {PAPER_TO_CODE}, or quote the right one"),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a word is the number of a rule, such as R7.
+fn is_rule(word: &&str) -> bool {
+    word.strip_prefix('R').is_some_and(|number| {
+        matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// The README shows the example program as it is compiled, from its imports on.
 pub(crate) fn the_readme_shows_the_example(tree: &Tree) -> Vec<Finding> {
     let finding = |line: usize, what: &str| Finding {

@@ -188,6 +188,15 @@ fn a_paper_that_leads_astray() {
 }
 
 #[test]
+fn a_rule_that_nobody_explains() {
+    let rule = documents::quoted_rules_are_explained;
+    let table = ("docs/paper-to-code.md", "| rule | says |\n|---|---|\n| R7 | only above |\n");
+    red(rule, &[table, (CORE, "fn f() {}\n// Not here (R8): it waits.")], &format!("{CORE}:2"));
+    red(rule, &[(CLI_TEST, "const A: &str = \"R7\";")], &format!("{CLI_TEST}:1"));
+    green(rule, &[table, (CORE, "// R7: struct R, fn r8(), R2D2, R100, XR9.")]);
+}
+
+#[test]
 fn an_example_that_nobody_compiles() {
     let rule = documents::the_readme_shows_the_example;
     let example = "crates/raft-node/examples/counter.rs";
