@@ -121,6 +121,7 @@ fn watch(
         match events.recv() {
             Ok(Event::Ready(view)) => {
                 ready = true;
+                places.end_turn();
                 introduce(places, cluster, &view?, output)?;
             }
             Ok(Event::Ended(ended)) => {

@@ -1,9 +1,10 @@
 //! Where the servers of a local cluster are: their ports and their directories.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, io, process};
@@ -24,6 +25,9 @@ pub(super) struct Places {
     pub(super) dir: PathBuf,
     pub(super) addresses: Vec<Address>,
     temporary: bool,
+    /// Held until the servers listen: another cluster that begins meanwhile would take the same
+    /// ports for free.
+    turn: RefCell<Option<File>>,
 }
 
 impl Places {
@@ -46,6 +50,7 @@ impl Places {
         };
         let dir = dir.map_err(|error| failed(said.unwrap_or(&env::temp_dir()), error))?;
         let dir = dir.canonicalize().map_err(|error| failed(&dir, error))?;
+        let turn = RefCell::new(take_turn());
         let kept = ports_in(&dir).map_err(|error| failed(&dir, error))?;
         let ports = if kept.is_empty() { free_ports(nodes)? } else { kept };
         if ports.len() != nodes {
@@ -55,7 +60,13 @@ impl Places {
             dir,
             addresses: ports.into_iter().map(local).collect(),
             temporary: said.is_none(),
+            turn,
         })
+    }
+
+    /// The servers listen: others may choose their ports.
+    pub(super) fn end_turn(&self) {
+        self.turn.take();
     }
 
     pub(super) const fn is_temporary(&self) -> bool {
@@ -104,6 +115,17 @@ fn temporary_dir() -> io::Result<PathBuf> {
             made => return made.map(|()| dir),
         }
     }
+}
+
+/// Waits for the other local clusters of this user that are about to choose ports. Without such a
+/// file one simply goes on: the worst is a port that is taken, and that is told.
+fn take_turn() -> Option<File> {
+    let name = format!("raft-dev-{}.turn", rustix::process::getuid().as_raw());
+    let mut options = File::options();
+    let options = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(env::temp_dir().join(name)).ok()?;
+    file.lock().ok()?;
+    Some(file)
 }
 
 /// The servers that a directory holds already.
