@@ -121,7 +121,6 @@ fn watch(
         match events.recv() {
             Ok(Event::Ready(view)) => {
                 ready = true;
-                places.end_turn();
                 introduce(places, cluster, &view?, output)?;
             }
             Ok(Event::Ended(ended)) => {

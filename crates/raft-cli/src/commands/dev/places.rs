@@ -1,10 +1,9 @@
 //! Where the servers of a local cluster are: their ports and their directories.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, io, process};
@@ -25,9 +24,9 @@ pub(super) struct Places {
     pub(super) dir: PathBuf,
     pub(super) addresses: Vec<Address>,
     temporary: bool,
-    /// Held until the servers listen: another cluster that begins meanwhile would take the same
-    /// ports for free.
-    turn: RefCell<Option<File>>,
+    /// Hold the ports against other local clusters that begin meanwhile: datagram sockets of the
+    /// same numbers, which are in nobody's way.
+    _claims: Vec<UdpSocket>,
 }
 
 impl Places {
@@ -50,9 +49,13 @@ impl Places {
         };
         let dir = dir.map_err(|error| failed(said.unwrap_or(&env::temp_dir()), error))?;
         let dir = dir.canonicalize().map_err(|error| failed(&dir, error))?;
-        let turn = RefCell::new(take_turn());
         let kept = ports_in(&dir).map_err(|error| failed(&dir, error))?;
-        let ports = if kept.is_empty() { free_ports(nodes)? } else { kept };
+        let (ports, claims): (Vec<u16>, Vec<UdpSocket>) = if kept.is_empty() {
+            free_ports(nodes)?.into_iter().unzip()
+        } else {
+            let claims = kept.iter().filter_map(|port| claim(*port)).collect();
+            (kept, claims)
+        };
         if ports.len() != nodes {
             output.note(&format!("{} holds {} servers: these go on", dir.display(), ports.len()));
         }
@@ -60,13 +63,8 @@ impl Places {
             dir,
             addresses: ports.into_iter().map(local).collect(),
             temporary: said.is_none(),
-            turn,
+            _claims: claims,
         })
-    }
-
-    /// The servers listen: others may choose their ports.
-    pub(super) fn end_turn(&self) {
-        self.turn.take();
     }
 
     pub(super) const fn is_temporary(&self) -> bool {
@@ -117,17 +115,6 @@ fn temporary_dir() -> io::Result<PathBuf> {
     }
 }
 
-/// Waits for the other local clusters of this user that are about to choose ports. Without such a
-/// file one simply goes on: the worst is a port that is taken, and that is told.
-fn take_turn() -> Option<File> {
-    let name = format!("raft-dev-{}.turn", rustix::process::getuid().as_raw());
-    let mut options = File::options();
-    let options = options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(env::temp_dir().join(name)).ok()?;
-    file.lock().ok()?;
-    Some(file)
-}
-
 /// The servers that a directory holds already.
 fn ports_in(dir: &Path) -> io::Result<Vec<u16>> {
     let mut ports = Vec::new();
@@ -139,14 +126,19 @@ fn ports_in(dir: &Path) -> io::Result<Vec<u16>> {
     Ok(ports)
 }
 
-/// The first free ports from 9990 on.
-fn free_ports(count: usize) -> Result<Vec<u16>, Problem> {
-    let ports: Vec<u16> =
-        (FIRST_PORT..=u16::MAX).filter(|port| is_free(*port)).take(count).collect();
+/// The first free ports from 9990 on, claimed.
+fn free_ports(count: usize) -> Result<Vec<(u16, UdpSocket)>, Problem> {
+    let free = |port: u16| Some((port, claim(port)?)).filter(|_| is_free(port));
+    let ports: Vec<_> = (FIRST_PORT..=u16::MAX).filter_map(free).take(count).collect();
     if ports.len() < count {
         return Err(Problem::new(Exit::Io, format!("no {count} free ports from {FIRST_PORT} on")));
     }
     Ok(ports)
+}
+
+/// `None` if another local cluster has claimed this port.
+fn claim(port: u16) -> Option<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()
 }
 
 /// Free on both loopback addresses; a machine without one of the families does not mind it.
