@@ -1,7 +1,7 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use raft_core::{
@@ -17,15 +17,17 @@ const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
 
-/// Answers every command with how many there were, and shows it.
-struct Counter(u64);
+/// Answers every command with how many there were, and shows it; remembers whether that was
+/// wanted, and does not care.
+#[derive(Default)]
+struct Counter(u64, Arc<Mutex<Vec<bool>>>);
 
 impl Apply for Counter {
     fn apply(&mut self, command: Command<'_>) -> Applied {
         self.0 += 1;
+        self.1.lock().expect("nobody panics").push(command.lines_wanted);
         let text = Bytes::from(self.0.to_string());
-        let lines = if command.lines_wanted { vec![Show::Text(text.clone())] } else { vec![] };
-        Applied { response: text, lines }
+        Applied { response: text.clone(), lines: vec![Show::Text(text)] }
     }
 }
 
@@ -41,6 +43,7 @@ struct Bench {
     effects: Vec<Effect>,
     writes: Vec<(Ticket, Write)>,
     requests: u64,
+    wanted: Arc<Mutex<Vec<bool>>>,
 }
 
 impl Bench {
@@ -53,9 +56,11 @@ impl Bench {
             memberships: vec![(Index(0), Arc::new(founders()))],
             ..Recovered::default()
         };
-        let machine = Machine::new(Box::new(Counter(0)), shown, founders());
+        let counter = Counter::default();
+        let wanted = Arc::clone(&counter.1);
+        let machine = Machine::new(Box::new(counter), shown, founders());
         let replica = Replica::new(Config::new(N1), recovered, machine, limits, 1, Time(0));
-        Self { replica, now: 0, effects: vec![], writes: vec![], requests: 0 }
+        Self { replica, now: 0, effects: vec![], writes: vec![], requests: 0, wanted }
     }
 
     fn step(&mut self, events: Vec<Event>) {
@@ -360,6 +365,8 @@ fn lines_at_or_below_the_shown_mark_are_not_shown_again() {
         bench.persisted();
         assert_eq!(bench.replica.applied_index(), Index(3));
         assert_eq!(bench.shown(), expected, "mark {shown}");
+        let wanted = bench.wanted.lock().expect("nobody panics");
+        assert_eq!(wanted.iter().filter(|wanted| **wanted).count(), expected, "mark {shown}");
     }
 }
 
