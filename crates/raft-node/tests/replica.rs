@@ -8,7 +8,7 @@ use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Config, Index, Lane, LogId, Member,
     Membership, Message, NodeId, Recovered, Term, Ticket, Time, VoteResponse,
 };
-use raft_log::{Entry, Kind, Write, decode_entries, encode_entry};
+use raft_log::{Entry, Kind, Write, decode_entries, encode_entry, encoded_len};
 use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
 use raft_node::{Applied, Apply, Command, Show};
@@ -329,6 +329,42 @@ fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
     }
     let origin = bench.ask(write(session, 2, b"a"));
     assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+}
+
+#[test]
+fn what_was_admitted_has_a_claim_on_the_room_that_is_left() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let size = encoded_len(24 + 1) as u64;
+    let free_log_bytes = Limits::default().reserved_log_bytes + size;
+    bench.step(vec![Event::Space { free_log_bytes }]);
+    let (one, first) = bench.asked(write(session, 1, b"a"));
+    let (two, second) = bench.asked(write(session, 2, b"a"));
+    bench.step(vec![one, two]);
+    assert_eq!(bench.answer(first), None);
+    assert_eq!(bench.refusal(second), Refusal::not_applied(Reason::DiskFull));
+}
+
+#[test]
+fn the_reserve_serves_the_end_of_a_session_and_not_its_beginning() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    bench.step(vec![Event::Space { free_log_bytes: Limits::default().reserved_log_bytes }]);
+    let begin = bench.ask(Request::Register { one_shot: true });
+    assert_eq!(bench.refusal(begin), Refusal::not_applied(Reason::DiskFull));
+    let end = bench.ask(Request::EndSession { session });
+    bench.persisted();
+    bench.matched(N2, 3);
+    assert_eq!(bench.answer(end), Some(Answer::SessionEnded));
+}
+
+#[test]
+fn a_leader_that_is_known_and_not_reached_is_named() {
+    let mut bench = Bench::new();
+    bench.follow(LogId::default(), &[], 0);
+    let origin = bench.ask(write(1, 1, b"a"));
+    let leader = Some(":9992".to_owned());
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::NotLeader { leader }));
 }
 
 #[test]
