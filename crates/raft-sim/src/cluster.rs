@@ -12,6 +12,9 @@ use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
 use crate::world::World;
 
+/// So many things happen in one millisecond at most.
+const STEPS_MAX: u64 = 20_000;
+
 /// Everybody.
 #[derive(Debug)]
 pub struct Cluster {
@@ -23,6 +26,8 @@ pub struct Cluster {
     pub clients: Vec<Client>,
     pub(crate) messages: u64,
     pub(crate) resting: bool,
+    /// Without time going on.
+    steps: u64,
 }
 
 impl Cluster {
@@ -57,7 +62,7 @@ impl Cluster {
         for host in 0..count {
             world.after(0, Happening::Start { host });
         }
-        let mut cluster = Self { world, hosts, clients: Vec::new(), messages: 0, resting: false };
+        let mut cluster = Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
         cluster.hire();
         cluster.world.after(T / 4, Happening::Mischief);
         cluster.world.after(T, Happening::Inspect);
@@ -78,6 +83,7 @@ impl Cluster {
                 debug_assert!(self.world.clock.take_due(end).is_none());
                 return;
             };
+            self.count_steps(next, (host, client));
             if let Some(happening) = self.world.clock.take_due(next) {
                 self.happen(happening);
             } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
@@ -85,6 +91,19 @@ impl Cluster {
             } else if let Some((_, index)) = client {
                 self.clients[index].wake(&mut self.world);
             }
+        }
+    }
+
+    /// Time must go on: somebody who is woken without end has no deadline but a bug.
+    fn count_steps(
+        &mut self,
+        next: Time,
+        (host, client): (Option<(Time, usize)>, Option<(Time, usize)>),
+    ) {
+        self.steps = if next > self.world.now() { 0 } else { self.steps + 1 };
+        if self.steps > STEPS_MAX {
+            let what = format!("time stands still at {next:?}: server {host:?}, client {client:?}");
+            self.world.checkers.fail("timers", what);
         }
     }
 

@@ -22,6 +22,9 @@ use raft_node::random::Random;
 /// What a disk writes at once or not at all.
 pub const SECTOR_BYTES: usize = 512;
 
+/// There is always room for so many more bytes.
+pub const FREE_BYTES: u64 = 1 << 30;
+
 /// Writes of one file that wait for a sync; older ones the machine writes back by itself.
 const UNSYNCED_MAX: usize = 64;
 
@@ -375,7 +378,7 @@ impl Disk for Mount {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(1 << 30)
+        Ok(FREE_BYTES)
     }
 
     fn path(&self, name: &str) -> PathBuf {

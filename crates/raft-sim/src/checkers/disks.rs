@@ -142,18 +142,18 @@ pub(super) struct OnDisk {
     pub(super) entries: Vec<Stamp>,
 }
 
-/// Reads the log that a power cut would leave.
-pub(super) fn read(platter: &Platter) -> Result<OnDisk, String> {
+/// Reads the log that a power cut would leave, if it is a member's.
+pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, String> {
     let copy = platter.durable_copy();
     let holder = Holder { pid: 0, address: String::new() };
     let dir = DataDir::open_seeded(copy.mount(), holder, Some(1));
     let mut dir = dir.map_err(|error| error.to_string())?;
-    let NodeState::Member(_) = dir.identity() else { return Ok(OnDisk::default()) };
+    let NodeState::Member(_) = dir.identity() else { return Ok(None) };
     let start = 32 * 1024;
     let options =
         Options { slot_bytes_start: start, slot_bytes_max: start, spares: 0, seed: Some(1) };
     let log = dir.open_log(options).map_err(|error| error.to_string())?;
-    read_back(&log)
+    read_back(&log).map(Some)
 }
 
 /// All that a log holds which was just opened.

@@ -220,7 +220,8 @@ impl Checkers {
         let mut logs = Vec::new();
         for (host, platter) in disks {
             match disks::read(platter) {
-                Ok(log) => {
+                Ok(None) => {}
+                Ok(Some(log)) => {
                     let checked = self.disks.covers(*host, &log);
                     self.note("disks", checked);
                     logs.push((*host, log));

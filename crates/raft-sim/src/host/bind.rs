@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Lane, NodeId};
+use raft_core::{Lane, Membership, NodeId};
 use raft_log::{PeerBoot, Write};
 use raft_node::Standing;
 use raft_node::binding::{Boot, ConnectionId, Output};
@@ -14,7 +14,7 @@ use raft_node::replica::Event;
 use raft_node::wire::{Admit, FRAME_BYTES_MAX, Frame};
 
 use super::dials::Purpose;
-use super::{Fate, Party, Process};
+use super::{Fate, Line, Party, Process};
 use crate::network::WireId;
 use crate::world::World;
 
@@ -85,6 +85,9 @@ impl Process {
 
     fn bind(&mut self, world: &mut World, (wire, lane): (WireId, Lane), peer: NodeId, boot: Boot) {
         let now = world.now();
+        if let Some(line) = self.lines.get_mut(&wire) {
+            line.boot = boot;
+        }
         let connection = (ConnectionId(wire.0), lane);
         self.binding(world, |binding, outputs| {
             binding.hello(now, connection, peer, boot, outputs);
@@ -159,18 +162,38 @@ impl Process {
         }
     }
 
-    /// Another start of the same peer stands in the way.
+    /// Another start of the same peer stands in the way: this connection is not taken, or, if it
+    /// was, counts no longer.
     fn unbound(&mut self, world: &mut World, wire: WireId, reason: HelloReason) {
-        let party = self.lines.get(&wire).map(|line| line.party.clone());
-        let Some(Party::Unbound(peer, lane)) = party else { return };
-        match lane {
-            Lane::Inbound => {
-                let refused = Identity { id: Some(peer), ..Identity::default() };
-                let refuser = self.identity();
-                self.refuse(world, wire, Box::new(HelloRefused { reason, refuser, refused }));
-            }
-            Lane::Outbound => self.drop_line(world, wire),
+        let Some(Line { party, boot, .. }) = self.lines.get(&wire) else { return };
+        let (party, boot) = (party.clone(), *boot);
+        let (peer, lane) = match party {
+            Party::Unbound(peer, lane) => (peer, lane),
+            Party::Inbound(peer) => (peer, Lane::Inbound),
+            Party::Outbound(peer) => (peer, Lane::Outbound),
+            _ => return,
+        };
+        if lane == Lane::Outbound {
+            return self.drop_line(world, wire);
         }
+        let refuser = self.identity();
+        let refused = Identity {
+            cluster: refuser.cluster,
+            id: Some(peer),
+            incarnation: boot.incarnation,
+            epoch: boot.epoch,
+            nonce: boot.nonce,
+            ..Identity::default()
+        };
+        self.unseat(wire, &party);
+        self.refuse(world, wire, Box::new(HelloRefused { reason, refuser, refused }));
+    }
+
+    /// Whoever is no member any more is refused for that; its starts need not be kept.
+    pub(super) fn forget_bindings(&mut self, world: &mut World, membership: &Membership) {
+        self.binding(world, |binding, outputs| {
+            binding.retain(|id| membership.members.contains_key(&id), outputs);
+        });
     }
 
     /// The last start of every peer goes into the log.
@@ -219,11 +242,9 @@ impl Process {
     }
 
     /// Removal is the cluster's word on this very member, and the only refusal that is obeyed.
-    fn obey(&mut self, refused: &HelloRefused) {
-        let Some(member) = &self.member else { return };
-        if let HelloReason::Removed { at } = refused.reason
-            && refused.refused.id == Some(member.me.id)
-            && refused.refuser.cluster == Some(member.me.cluster)
+    pub(super) fn obey(&mut self, refused: &HelloRefused) {
+        if self.member.is_some()
+            && let Some(at) = refused.removes(&self.identity())
         {
             self.fate = Some(Fate::Removed(at));
         }

@@ -34,12 +34,13 @@ pub(super) struct Dialler {
     pause: u64,
     /// It waits until then; `None` while it dials or is connected.
     due: Option<u64>,
-    connected: bool,
+    /// Since when it is connected.
+    since: Option<u64>,
 }
 
 impl Dialler {
     pub(super) const fn new(address: String, incarnation: u128) -> Self {
-        Self { address, incarnation, pause: PAUSE_MIN, due: None, connected: false }
+        Self { address, incarnation, pause: PAUSE_MIN, due: None, since: None }
     }
 }
 
@@ -61,7 +62,7 @@ impl Process {
         let address = match &purpose {
             Purpose::Peer(peer) => {
                 let Some(dialler) = self.dialler(*peer) else { return };
-                (dialler.due, dialler.connected) = (None, false);
+                (dialler.due, dialler.since) = (None, None);
                 dialler.address.clone()
             }
             Purpose::Meet(_, address) => address.clone(),
@@ -82,13 +83,23 @@ impl Process {
         }
     }
 
-    /// The connection is gone, or there is hope: dial at once.
+    /// The connection is gone: dial at once, unless it did not last. Or there is hope.
     pub(super) fn redial(&mut self, world: &mut World, peer: NodeId) {
-        if let Some(dialler) = self.dialler(peer)
-            && (dialler.connected || dialler.due.is_some())
-        {
-            dialler.pause = PAUSE_MIN;
-            self.dial(world, Purpose::Peer(peer));
+        let now = world.now().0;
+        if let Some(dialler) = self.dialler(peer) {
+            match dialler.since {
+                // Whoever says welcome and hangs up, again and again, is not dialled without end.
+                Some(since) if now - since < PAUSE_MAX => self.redial_later(world, peer),
+                Some(_) => {
+                    dialler.pause = PAUSE_MIN;
+                    self.dial(world, Purpose::Peer(peer));
+                }
+                None if dialler.due.is_some() => {
+                    dialler.pause = PAUSE_MIN;
+                    self.dial(world, Purpose::Peer(peer));
+                }
+                None => {}
+            }
         }
         self.drop_diallers();
     }
@@ -99,7 +110,7 @@ impl Process {
         let Some(dialler) = self.dialler(peer) else { return };
         let wait = dialler.pause * 3 / 4 + world.random.below(dialler.pause / 2);
         dialler.pause = (dialler.pause * 2).min(PAUSE_MAX);
-        (dialler.due, dialler.connected) = (Some(now + wait), false);
+        (dialler.due, dialler.since) = (Some(now + wait), None);
         world.after(wait, Happening::DialDue { host, life, peer });
     }
 
@@ -174,8 +185,9 @@ impl Process {
     ) {
         match (purpose, frame) {
             (Purpose::Peer(peer), Frame::Welcome(welcome)) => {
+                let now = world.now().0;
                 if let Some(dialler) = self.dialler(peer) {
-                    dialler.connected = true;
+                    dialler.since = Some(now);
                 }
                 self.welcomed(world, wire, peer, hello, &welcome);
             }

@@ -61,7 +61,7 @@ impl Process {
         let Some(member) = &mut self.member else { return };
         let lane = if message.is_response() { &member.inbound } else { &member.outbound };
         let Some(wire) = lane.get(&to).copied() else { return };
-        let frame = encode_message(message, entries, member.spares.free_bytes());
+        let frame = encode_message(message, entries, member.free_log_bytes());
         if let Message::AppendEntries(append) = message
             && !append.entries.is_empty()
             && let Some(line) = self.lines.get_mut(&wire)
@@ -119,6 +119,7 @@ impl Process {
             self.dial(world, Purpose::Peer(peer));
         }
         self.drop_diallers();
+        self.forget_bindings(world, membership);
     }
 
     /// A removed member is still fed for a while: its dialler goes when its connection does.

@@ -36,7 +36,9 @@ impl Process {
             }
             (_, Frame::Pong { nonce }) => self.binding_pong(world, wire, nonce),
             (Party::Passing | Party::Admitting(_), _) => {}
-            (Party::Outbound(_) | Party::Unbound(..), Frame::Refused(_)) => {
+            // A word before the connection is closed for cause.
+            (Party::Outbound(_), Frame::Refused(refused)) => {
+                self.obey(&refused);
                 self.drop_line(world, wire);
             }
             (party, frame) => {
@@ -47,7 +49,7 @@ impl Process {
     }
 
     fn request(&mut self, wire: WireId, request: u64, body: Request, forwarded: bool) {
-        let origin = Origin { connection: wire.0, request, forwarded };
+        let origin = Origin { connection: wire.0, request, forwarded, since_us: 0 };
         self.event(Event::Request { origin, request: body });
     }
 
@@ -89,34 +91,43 @@ impl Process {
     pub(super) fn end_line(&mut self, world: &mut World, wire: WireId) -> Option<NodeId> {
         let line = self.lines.remove(&wire)?;
         world.close(wire, line.end);
-        match line.party {
+        let redial = match &line.party {
             Party::Greeting(purpose, _) => {
-                self.dial_failed(world, &purpose, false);
+                self.dial_failed(world, purpose, false);
                 return None;
             }
-            Party::Admitting(peer) => return Some(peer),
-            Party::Client | Party::Inbound(_) => self.event(Event::Gone { connection: wire.0 }),
-            _ => {}
+            Party::Admitting(peer)
+            | Party::Outbound(peer)
+            | Party::Unbound(peer, Lane::Outbound) => Some(*peer),
+            _ => None,
+        };
+        if let Some(member) = &mut self.member {
+            member.welcomes.remove(&wire);
         }
-        let member = self.member.as_mut()?;
-        member.welcomes.remove(&wire);
-        let mut redial = None;
-        match line.party {
-            Party::Inbound(peer) if member.inbound.get(&peer) == Some(&wire) => {
-                member.inbound.remove(&peer);
-                member.events.push(Event::Link { peer, lane: Lane::Inbound, up: false });
-            }
-            Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) => {
-                if member.outbound.get(&peer) == Some(&wire) {
-                    member.outbound.remove(&peer);
-                    member.events.push(Event::Link { peer, lane: Lane::Outbound, up: false });
-                }
-                redial = Some(peer);
-            }
-            _ => {}
-        }
+        self.unseat(wire, &line.party);
         self.binding_closed(world, ConnectionId(wire.0));
         redial
+    }
+
+    /// A connection counts no longer: what hung on it ends with it.
+    pub(super) fn unseat(&mut self, wire: WireId, party: &Party) {
+        let Some(member) = &mut self.member else { return };
+        let gone = Event::Gone { connection: wire.0 };
+        match *party {
+            Party::Inbound(peer) => {
+                if member.inbound.get(&peer) == Some(&wire) {
+                    member.inbound.remove(&peer);
+                    member.events.push(Event::Link { peer, lane: Lane::Inbound, up: false });
+                }
+                member.events.push(gone);
+            }
+            Party::Outbound(peer) if member.outbound.get(&peer) == Some(&wire) => {
+                member.outbound.remove(&peer);
+                member.events.push(Event::Link { peer, lane: Lane::Outbound, up: false });
+            }
+            Party::Client => member.events.push(gone),
+            _ => {}
+        }
     }
 }
 

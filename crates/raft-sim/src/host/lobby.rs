@@ -80,6 +80,7 @@ impl Process {
                 commit_index: Index(0),
                 applied_index: Index(0),
                 version: String::new(),
+                vitals: Box::default(),
             }),
             (_, Standing::Removed { at }) => Refusal::not_applied(Reason::Removed { at }).into(),
             _ => Refusal::not_applied(Reason::NotReady).into(),

@@ -59,6 +59,11 @@ impl Member {
         &self.reader
     }
 
+    /// What the log can still take: slots that are there, and those that the disk has room for.
+    pub(super) fn free_log_bytes(&self) -> u64 {
+        self.spares.free_bytes().saturating_add(crate::disk::FREE_BYTES)
+    }
+
     pub(super) fn next_deadline(&self, now: Time) -> Option<Time> {
         let backlog = self.backlog.then_some(now + 1);
         let own = [self.replica.next_deadline(), self.binding.next_deadline(), backlog];
@@ -159,6 +164,7 @@ impl Process {
         }
         self.dials.clear();
         self.inbox.clear();
+        self.flush_wal(world);
         if let (Fate::Removed(at), Some(member)) = (fate, self.member.take()) {
             world.checkers.left(self.index, member.me.id);
             self.machine = Some(member.replica.into_machine());
@@ -175,7 +181,8 @@ impl Process {
         let (index, now) = (self.index, world.now());
         let Some(member) = self.member.as_mut() else { return };
         let mut events = std::mem::take(&mut member.events);
-        if member.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
+        let timer = member.replica.next_deadline().is_some_and(|deadline| deadline <= now);
+        if timer {
             events.push(Event::Timer);
         }
         if world.is_traced() {
@@ -186,8 +193,8 @@ impl Process {
         let mut effects = Vec::new();
         member.replica.step(now, events, &mut effects);
         member.backlog = member.replica.has_backlog();
-        let hot = member.replica.next_deadline().is_some_and(|deadline| deadline <= now);
-        if hot {
+        let due = member.replica.next_deadline().is_some_and(|deadline| deadline <= now);
+        if due && timer {
             world.checkers.fail("timers", format!("{} wants its timer at once", self.address));
         }
         world.checkers.applied(index, self.sight.take());
@@ -217,7 +224,7 @@ impl Process {
 
     pub(super) fn look_at_space(&mut self) {
         if let Some(member) = &mut self.member {
-            let free_log_bytes = member.spares.free_bytes();
+            let free_log_bytes = member.free_log_bytes();
             member.events.push(Event::Space { free_log_bytes });
         }
     }

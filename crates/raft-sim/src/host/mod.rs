@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use raft_core::{Index, Lane, NodeId, Ticket, Time};
 use raft_log::{DataDir, Holder, MemberIdentity, NodeState, OpenError, ShownMark};
+use raft_node::binding::Boot;
 use raft_node::hello::{Hello, Party as Identity};
 use raft_node::replica::{Chunk, Machine};
 use raft_node::wire::Frame;
@@ -70,6 +71,8 @@ pub struct Process {
 struct Line {
     end: End,
     party: Party,
+    /// The start that a member said it is.
+    boot: Boot,
     stalled: bool,
     /// Entries that wait in the full socket.
     unsent: Option<Index>,
@@ -357,7 +360,8 @@ impl Process {
     }
 
     fn add_line(&mut self, wire: WireId, end: End, party: Party) {
-        self.lines.insert(wire, Line { end, party, stalled: false, unsent: None });
+        let boot = Boot { incarnation: 0, epoch: 0, nonce: 0 };
+        self.lines.insert(wire, Line { end, party, boot, stalled: false, unsent: None });
     }
 
     fn bytes(&mut self, world: &mut World, wire: WireId, bytes: &[u8]) {

@@ -109,6 +109,17 @@ impl Process {
         }
     }
 
+    /// What was queued is written before a member's life ends in good order.
+    pub(super) fn flush_wal(&mut self, world: &mut World) {
+        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let mut rest = std::mem::take(&mut wal.batch);
+        rest.append(&mut wal.queue);
+        match wal.writer.write(&rest) {
+            Ok(_) => world.checkers.persisted(self.index, &rest),
+            Err(_) => world.checkers.may_have_lost(self.index, truncation(&rest)),
+        }
+    }
+
     /// The process ends while the log may be writing: some, all or nothing of that happens.
     pub(super) fn stop_mid_write(&mut self, world: &mut World, platter: &Platter) {
         let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
