@@ -94,12 +94,12 @@ fn measure(
     let mut progress = Progress::new(&tally);
     let begin = Instant::now();
     let mut interrupted = progress.wait_until(begin + load.warm_up, stop, "warm-up");
-    let before = Look::all(ask, &members)?;
+    let before = Look::all(&members)?;
     tally.measure_from_now();
     let until = Instant::now() + load.duration;
     interrupted = interrupted || progress.wait_until(until, stop, "measuring");
     tally.end_now();
-    let after = Look::all(ask, &members)?;
+    let after = Look::all(&members)?;
     progress.clear();
     generator.finish();
     let summary = tally.summary();

@@ -45,10 +45,10 @@ const COUNTERS: [Counter; 7] = [
 
 impl Look {
     /// Looks at all servers that answer.
-    pub(super) fn all(ask: &Ask, members: &[Address]) -> Result<Vec<Self>, Problem> {
+    pub(super) fn all(members: &[Address]) -> Result<Vec<Self>, Problem> {
         let mut asked = Vec::new();
         for member in members {
-            let one = Ask { endpoints: vec![member.clone()], timeout: Some(TIMEOUT), ..ask.clone() };
+            let one = Ask { endpoints: vec![member.clone()], timeout: Some(TIMEOUT) };
             let client = one.quiet_client()?;
             asked.push((member, client.status(), client));
         }
@@ -75,9 +75,8 @@ fn leads(view: &MembersView, address: &str) -> bool {
 impl Cost {
     fn between(before: &NodeStatus, after: &Look, leads: bool) -> Option<Self> {
         let entries = after.status.commit_index.0.checked_sub(before.commit_index.0)?;
-        let difference = |(_, _, read): &Counter| {
-            read(&after.status.vitals).checked_sub(read(&before.vitals))
-        };
+        let difference =
+            |(_, _, read): &Counter| read(&after.status.vitals).checked_sub(read(&before.vitals));
         Some(Self {
             address: after.address.clone(),
             leads,

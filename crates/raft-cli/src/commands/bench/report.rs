@@ -20,8 +20,7 @@ pub(super) struct Report {
     pub(super) costs: Vec<Cost>,
 }
 
-const QUANTILES: [(&str, f64); 4] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 impl Report {
     pub(super) fn write(&self, output: &Output) -> Result<(), Problem> {
