@@ -150,7 +150,7 @@ impl Table {
     pub(crate) fn aligned(&self) -> String {
         let numeric = |column: usize| {
             let mut cells = self.rows.iter().filter_map(|row| row.get(column));
-            let number = |cell: &String| cell == "-" || cell.parse::<u64>().is_ok();
+            let number = |cell: &String| cell == "-" || cell.parse::<f64>().is_ok();
             !self.rows.is_empty() && cells.all(number)
         };
         let columns: Vec<(usize, bool)> = (self.headings.iter().enumerate())

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStringExt;
 
 use crate::args::{ClientArgs, MemberVerb, ServerArgs, Verb, address, addresses};
-use crate::commands::{Ask, Command, DevOptions, Message, ServerOptions, Target};
+use crate::commands::{Ask, BenchOptions, Command, DevOptions, Message, ServerOptions, Target};
 use crate::environment;
 use crate::errors::Problem;
 use crate::select::MODERN;
@@ -39,6 +39,12 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             nodes: args.nodes.into(),
             dir: args.dir,
             election_timeout: args.election_timeout,
+        }),
+        Verb::Bench(args) => Command::Bench(BenchOptions {
+            ask: ask(&args.client)?,
+            local: args.local,
+            dir: args.dir,
+            load: args.load,
         }),
     })
 }

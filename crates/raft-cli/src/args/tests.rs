@@ -230,3 +230,16 @@ fn times() {
         assert!(duration(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_measurement_says_what_it_puts_on_the_cluster() {
+    let Ok(Command::Bench(options)) = verb(&["bench", "--clients", "256", "--rate", "5000"]) else {
+        panic!("a measurement");
+    };
+    assert_eq!((options.ask, options.local), (ask(":9990"), false));
+    let load = options.load;
+    assert_eq!((load.clients, load.connections, load.rate), (256, None, Some(5000)));
+    assert_eq!((load.in_flight, load.value_size), (1, 256));
+    let line = ["raft", "bench", "--dir", "x"];
+    assert!(Cli::try_parse_from(line).is_err(), "--dir is for --local");
+}

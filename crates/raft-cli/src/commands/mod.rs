@@ -2,6 +2,7 @@
 
 mod append;
 mod ask;
+mod bench;
 mod dev;
 mod member;
 mod server;
@@ -12,6 +13,7 @@ use raft_node::Address;
 
 pub(crate) use append::Message;
 pub(crate) use ask::{Ask, Target};
+pub(crate) use bench::BenchOptions;
 pub(crate) use dev::DevOptions;
 pub(crate) use server::ServerOptions;
 
@@ -29,6 +31,7 @@ pub(crate) enum Command {
     Transfer { ask: Ask, to: Option<Target> },
     Status { ask: Ask },
     Dev(DevOptions),
+    Bench(BenchOptions),
 }
 
 impl Command {
@@ -42,6 +45,7 @@ impl Command {
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Status { ask } => status::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
+            Self::Bench(options) => bench::run(&options, output),
         }
     }
 }
