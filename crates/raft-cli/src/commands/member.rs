@@ -31,7 +31,7 @@ pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
 
 pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), Problem> {
     let members = ask.members_first(output)?;
-    let client = ask.change_client(output)?;
+    let client = ask.client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
     let reply = client.add_member(address).wait().map_err(|error| {
         let problem = ask.problem(&error, "added");
@@ -46,7 +46,7 @@ pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), P
 pub(crate) fn remove(ask: &Ask, member: &Target, output: &Output) -> Result<(), Problem> {
     let members = ask.members_first(output)?;
     let address = member.resolve(&members)?;
-    let client = ask.change_client(output)?;
+    let client = ask.client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
     let reply = client.remove_member(&address).wait();
     changed(&reply.map_err(|error| ask.problem(&error, "removed"))?, output)
