@@ -12,6 +12,10 @@ pub(super) fn why(rows: &[Row], cluster: Option<u128>) -> String {
     if cluster.is_none() {
         return unfounded(rows);
     }
+    if rows.iter().all(|row| row.voter.is_none()) {
+        return "no leader is known: whoever answers was removed from the cluster; ask a member"
+            .into();
+    }
     let halves = [("old ", is_old as fn(Vote) -> bool), ("new ", is_new)];
     let joint = rows.iter().any(|row| row.voter.is_some_and(is_old));
     if !joint {
