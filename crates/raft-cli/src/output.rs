@@ -128,13 +128,7 @@ impl Output {
     pub(crate) fn problem(&self, problem: &Problem) {
         let mut stderr = anstream::stderr();
         if self.format.is_json() {
-            let error = json!({
-                "what": problem.what,
-                "hint": problem.hint,
-                "outcome": problem.exit.outcome(),
-                "exit": problem.exit.code(),
-            });
-            let _ = writeln!(stderr, "{}", versioned(json!({ "error": error })));
+            let _ = writeln!(stderr, "{}", versioned(problem.object()));
             return;
         }
         let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {}", problem.what);
@@ -173,7 +167,8 @@ impl Table {
                 let painter = self.painters.iter().find(|(name, _)| name == heading);
                 Column {
                     width: width.max(heading.len()),
-                    right: !self.rows.is_empty() && cells().all(|cell| is_quantity(cell)),
+                    right: cells().all(|cell| cell == "-" || is_quantity(cell))
+                        && cells().any(|cell| is_quantity(cell)),
                     painter: painter.map(|(_, painter)| *painter),
                 }
             })
@@ -208,10 +203,9 @@ impl Column {
     }
 }
 
-/// A number, with or without a unit; a dash stands for one that is not there.
+/// A number, with or without a unit.
 fn is_quantity(cell: &str) -> bool {
-    let number = cell.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
-    cell == "-" || number.parse::<f64>().is_ok()
+    cell.trim_end_matches(char::is_alphabetic).trim_end().parse::<f64>().is_ok()
 }
 
 /// Bytes for programs: as text, with what is not UTF-8 replaced, and exactly, in base64.
@@ -260,6 +254,24 @@ mod tests {
                 "n13  ü:1        123456",
             ]
         );
+    }
+
+    #[test]
+    fn quantities_stand_to_the_right_and_colours_take_no_room() {
+        let mut table = Table::new(&["who", "size", "what"]);
+        table.paint("who", |_| AnsiColor::Red.on_default());
+        table.row(vec!["a".into(), "12 MiB".into(), "-".into()]);
+        table.row(vec!["bcd".into(), "-".into(), "0.1.0".into()]);
+        table.row(vec!["e".into(), "85 µs".into(), "-".into()]);
+        let red = |text: &str| format!("\u{1b}[31m{text}\u{1b}[0m");
+        let lines = [
+            format!("{HEADING}who    size  what{HEADING:#}"),
+            format!("{}    12 MiB  -", red("a")),
+            format!("{}       -  0.1.0", red("bcd")),
+            format!("{}     85 µs  -", red("e")),
+        ];
+        assert_eq!(table.aligned(), lines.join("\n") + "\n");
+        assert_eq!(table.plain(), "a\t12 MiB\t-\nbcd\t-\t0.1.0\ne\t85 µs\t-\n");
     }
 
     #[test]

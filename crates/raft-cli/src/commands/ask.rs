@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView, Served};
 
 use crate::args::address;
-use crate::errors::Problem;
+use crate::errors::{Problem, READ};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::select::join;
@@ -49,14 +49,7 @@ impl Ask {
     /// The members, before a change: if nobody leads, one hears it after the short timeout, and
     /// nothing was sent.
     pub(crate) fn members_first(&self, output: &Output) -> Result<MembersView, Problem> {
-        self.client(output)?.members().wait().map_err(|error| {
-            let mut problem = self.problem(&error, "changed");
-            if problem.exit == Exit::Unknown {
-                problem.exit = Exit::NothingSent;
-                problem.hint = Some("nothing was changed: send it again".into());
-            }
-            problem
-        })
+        self.client(output)?.members().wait().map_err(|error| self.problem(&error, READ))
     }
 
     /// A failed request, told with what it would have done.

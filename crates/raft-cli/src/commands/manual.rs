@@ -39,16 +39,21 @@ pub(crate) fn man(dir: Option<&Path>, output: &Output) -> Result<(), Problem> {
         let main = pages.first().map(|(_, page)| page.as_slice()).unwrap_or_default();
         return output.text(&String::from_utf8_lossy(main));
     };
+    let count = write_all(&pages, dir)?;
+    let text = format!("{count} pages in {}", dir.display());
+    output.line(&text, json!({ "pages": count, "dir": dir.display().to_string() }))
+}
+
+fn write_all(pages: &[(String, Vec<u8>)], dir: &Path) -> Result<usize, Problem> {
     let cannot = |error: io::Error| {
         Problem::new(Exit::Io, format!("cannot write the manual to {}: {error}", dir.display()))
             .hint("name a directory that you may write to: raft man DIR")
     };
     fs::create_dir_all(dir).map_err(cannot)?;
-    for (name, page) in &pages {
+    for (name, page) in pages {
         fs::write(dir.join(name), page).map_err(cannot)?;
     }
-    let text = format!("{} pages in {}", pages.len(), dir.display());
-    output.line(&text, json!({ "pages": pages.len(), "dir": dir.display().to_string() }))
+    Ok(pages.len())
 }
 
 /// File names and pages, the main one first.
@@ -138,12 +143,12 @@ mod tests {
     fn pages_go_into_a_directory_that_is_made() {
         let dir = tempfile::tempdir().expect("a directory");
         let place = dir.path().join("share/man1");
-        let output = Output::default();
-        man(Some(&place), &output).expect("written");
+        let pages = pages().expect("made");
+        assert_eq!(write_all(&pages, &place), Ok(pages.len()));
         assert!(place.join("raft-status.1").exists());
         let file = dir.path().join("file");
         fs::write(&file, "").expect("written");
-        let problem = man(Some(&file), &output).expect_err("that is a file");
+        let problem = write_all(&pages, &file).expect_err("that is a file");
         assert_eq!(problem.exit, Exit::Io);
         assert!(problem.what.contains(&file.display().to_string()), "{}", problem.what);
     }

@@ -4,14 +4,14 @@ use raft_node::{Address, Changed, MemberRow, MembersView, Reason, Served};
 use serde_json::{Map, Value, json};
 
 use super::ask::{self, Ask, Target, addresses_of};
-use crate::errors::Problem;
+use crate::errors::{Problem, READ};
 use crate::exit::Exit;
 use crate::output::{Output, Table};
 
 const GOES_ON: &str = "interrupted: the change goes on at the cluster, `raft member list` shows it";
 
 pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
-    let view = ask.client(output)?.members().wait().map_err(|error| ask.problem(&error, "read"))?;
+    let view = ask.client(output)?.members().wait().map_err(|error| ask.problem(&error, READ))?;
     let mut table = Table::new(&["id", "address", "role", "match", "connected"]);
     for row in &view.members {
         table.row(vec![

@@ -123,6 +123,7 @@ fn whatever_is_not_well_stands_below_the_table() {
         "disk nearly full: 12 MiB left".into(),
     ];
     let mut far = member(2);
+    far.vitals.sync_p99_us = 85;
     (slow.commit_index, slow.durable_index) = (Index(20_018), Index(20_018));
     far.members[2].voter = false;
     let mut learner = member(3);
@@ -144,7 +145,7 @@ fn whatever_is_not_well_stands_below_the_table() {
         "\
 id  address  role      term  last  commit  applied    lag  sync p99  disk used    free  version  health
 n1  :9990    leader       2    17   20018       17      0    1.2 ms     64 MiB  12 GiB  0.1.0    slow disk
-n2  :9991    follower     2    17      17       17  20001    1.2 ms     64 MiB  12 GiB  0.1.0    behind
+n2  :9991    follower     2    17      17       17  20001     85 µs     64 MiB  12 GiB  0.1.0    behind
 n3  :9992    learner      2    17      17       17      1    1.2 ms     64 MiB  12 GiB  0.1.0    ok
 n4  :9993    follower     2    17      17       17      -    1.2 ms     64 MiB  12 GiB  0.1.0    another cluster
 n5  :9994    removed      2    17      17       17      -    1.2 ms     64 MiB  12 GiB  0.1.0    removed

@@ -103,7 +103,8 @@ fn role<'a>(row: &Row, status: &'a NodeStatus) -> &'a str {
 fn duration(micros: u64) -> String {
     match micros {
         0 => "-".into(),
-        1..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        1..1_000 => format!("{micros} µs"),
+        1_000..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
         10_000..10_000_000 => format!("{} ms", micros / 1000),
         _ => format!("{} s", micros / 1_000_000),
     }
