@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use raft_node::Address;
 
 use crate::output::Format;
@@ -78,7 +78,7 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// How long a client waits for an answer [default: 5s, for a change of members 60s]
+    /// How long a client waits for an answer [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
@@ -116,11 +116,29 @@ pub(crate) enum Verb {
     /// Hand leadership over to another member
     Transfer(TransferArgs),
     /// Show how each member is; exit 3 if one is not well
-    Status(ClientArgs),
+    Status(StatusArgs),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
     /// Measure how fast a cluster appends messages
     Bench(BenchArgs),
+    /// Write what completes this command line in your shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual: one page, or all pages into a directory
+    Man {
+        /// For `raft.1`, `raft-append.1` and so on; made if it is not there
+        dir: Option<PathBuf>,
+    },
+}
+
+/// A shell that can complete command lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, PartialEq, Args)]
@@ -144,9 +162,19 @@ pub(crate) struct ClientArgs {
     /// The servers to ask, any of them
     #[arg(long, value_name = "ADDRESSES", env = "RAFT_ENDPOINTS", default_value = ":9990")]
     pub(crate) endpoints: String,
-    /// How long to wait for an answer [default: 5s, for a change of members 60s]
+    /// How long to wait for an answer [default: 5s]
     #[arg(long, value_name = "TIME", env = "RAFT_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct StatusArgs {
+    /// Look again every so many seconds, until q or Ctrl-C [default: 2]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = interval)]
+    pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, PartialEq, Args)]
@@ -256,6 +284,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match parsed.and_then(|signed| Duration::try_from(signed).ok()) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("not a time above zero: write it like 5s, 300ms or 1m30s".into()),
+    }
+}
+
+/// `2`, `0.5`, or a time with a unit.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    let interval = match seconds {
+        Some(seconds) => seconds.map_err(|error| error.to_string())?,
+        None => duration(text)?,
+    };
+    if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("from 0.1 seconds to a day".into())
     }
 }
 

@@ -62,7 +62,8 @@ impl Cluster {
         for host in 0..count {
             world.after(0, Happening::Start { host });
         }
-        let mut cluster = Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
+        let mut cluster =
+            Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
         cluster.hire();
         cluster.world.after(T / 4, Happening::Mischief);
         cluster.world.after(T, Happening::Inspect);

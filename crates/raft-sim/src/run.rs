@@ -115,7 +115,8 @@ fn write_through(cluster: &mut Cluster, host: usize) {
         cluster.run_until(cluster.world.now() + 10);
     }
     for (op, result) in cluster.clients[index].take_ended() {
-        let well = matches!(&result, Ok(success) if matches!(success.answer, Answer::Written { .. }));
+        let well =
+            matches!(&result, Ok(success) if matches!(success.answer, Answer::Written { .. }));
         if !well {
             let what = format!("healed, but {op:?} through {} -> {result:?}", address(host));
             cluster.world.checkers.fail("liveness", what);

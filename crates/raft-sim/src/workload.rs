@@ -34,7 +34,8 @@ impl Cluster {
 
     fn message(&mut self) -> Bytes {
         self.messages += 1;
-        let padding = if self.world.random.below(20) == 0 { self.world.random.below(3000) } else { 0 };
+        let padding =
+            if self.world.random.below(20) == 0 { self.world.random.below(3000) } else { 0 };
         let padding = " beer".repeat(padding as usize / 5);
         format!("message {}{padding}", self.messages).into()
     }

@@ -49,7 +49,9 @@ impl AppliedOnce {
             return Ok(());
         }
         if *count != self.commands.len() + 1 {
-            return Err(format!("host {host} applies {seen:?} and has not applied what others had"));
+            return Err(format!(
+                "host {host} applies {seen:?} and has not applied what others had"
+            ));
         }
         if self.commands.last().is_some_and(|last| last.at.index >= seen.at.index) {
             return Err(format!("host {host} applies {seen:?} out of order"));

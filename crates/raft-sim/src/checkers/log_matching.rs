@@ -19,8 +19,7 @@ pub(super) struct LogMatching {
 impl LogMatching {
     pub(super) fn check(&mut self, at: Index, before: Term, stamp: Stamp) -> Checked {
         let id = LogId { term: stamp.term, index: at };
-        let (known_before, checksum) =
-            *self.entries.entry(id).or_insert((before, stamp.checksum));
+        let (known_before, checksum) = *self.entries.entry(id).or_insert((before, stamp.checksum));
         if checksum != stamp.checksum {
             return Err(format!("two different entries are both {id}"));
         }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use raft_core::{Lane, NodeId};
 use raft_log::decode_entries;
+use raft_node::Request;
 use raft_node::binding::ConnectionId;
 use raft_node::replica::{Chunk, Event, Origin, metas};
 use raft_node::wire::{AppendHead, Frame, PeerContent, PeerMessage};
-use raft_node::Request;
 
 use super::{Party, Process};
 use crate::network::WireId;

@@ -24,8 +24,8 @@ use crate::network::{End, Place, WireId};
 use crate::witness::Sight;
 use crate::world::World;
 use dials::Purpose;
-pub use member::founding;
 use member::Member;
+pub use member::founding;
 
 /// A machine with a disk, on which a server runs most of the time.
 #[derive(Debug)]
