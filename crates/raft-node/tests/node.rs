@@ -4,7 +4,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use raft_core::{LogId, Message, NodeId, RequestVote, Term, VoteResponse};
+use raft_core::{Index, LogId, Message, NodeId, RequestVote, Term, VoteResponse};
+use raft_log::NodeState;
 use raft_node::hello::{Party, Role, Welcome};
 use raft_node::protocol::Standing;
 use raft_node::refused::HelloReason;
@@ -100,4 +101,32 @@ fn more_strangers_than_the_table_of_starts_holds_do_not_stop_a_member() {
     });
     let granted = VoteResponse { term: Term(8), refusal: None };
     assert_eq!(answer, Message::RequestVoteResponse(granted));
+}
+
+#[test]
+fn a_removed_server_obeys_only_an_admission_that_is_newer_than_its_removal() {
+    let place = Place::new(8);
+    place.set_state(|identity| NodeState::Removed(identity, Index(50)));
+    let running = place.start(Duration::from_millis(500));
+    let place = &running.place;
+    let dial = || {
+        let mut wire = place.dial();
+        wire.say(&place.hello(Role::Admission, place.other(1)));
+        assert!(matches!(wire.hear(), Some(Frame::Welcome(_))));
+        wire
+    };
+    // A leader that was cut off when the member was removed, and does not know of it.
+    let mut stale = dial();
+    stale.say(&place.admit(40, ":1"));
+    stale.say(&Frame::Ping { nonce: 1 });
+    assert_eq!(stale.hear(), Some(Frame::Pong { nonce: 1 }));
+    let status = running.node.status().expect("a status");
+    assert_eq!(status.standing, Standing::Removed { at: Index(50) });
+    // Added again, by another name of the same server.
+    let mut leader = dial();
+    leader.say(&place.admit(60, "another.name:1"));
+    leader.hear_the_end();
+    let status = running.node.status().expect("a status");
+    assert_eq!((status.standing, status.id), (Standing::Member, Some(NodeId(62))));
+    assert_eq!(running.node.shutdown(), Ok(()));
 }

@@ -156,6 +156,8 @@ impl Client {
         let thread = std::thread::Builder::new().name("raft-client".into()).spawn(move || {
             let driver = Driver::new(settings, notices, submissions);
             LocalSet::new().block_on(&runtime, driver.run());
+            // A name that is being looked up does not keep a client from ending.
+            runtime.shutdown_background();
         })?;
         Ok(Self { submit, thread: Some(thread) })
     }
