@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use raft_core::{Index, LogId, Message, NodeId, RequestVote, Term, VoteResponse};
 use raft_log::NodeState;
 use raft_node::hello::{Party, Role, Welcome};
-use raft_node::protocol::Standing;
+use raft_node::protocol::{Request, Standing};
 use raft_node::refused::HelloReason;
 use raft_node::wire::{Frame, PeerContent, PeerMessage};
 use support::{Place, Wire};
@@ -129,4 +130,35 @@ fn a_removed_server_obeys_only_an_admission_that_is_newer_than_its_removal() {
     let status = running.node.status().expect("a status");
     assert_eq!((status.standing, status.id), (Standing::Member, Some(NodeId(62))));
     assert_eq!(running.node.shutdown(), Ok(()));
+}
+
+#[test]
+fn a_reader_of_notices_that_stands_still_delays_nobody() {
+    let place = Place::new(10);
+    // Takes one, and no more until the test has ended.
+    let (done, wait) = mpsc::channel::<()>();
+    let sink = move |_| {
+        let _ended = wait.recv();
+    };
+    let node = place.start_with(Duration::from_millis(500), Box::new(sink));
+    let mut client = place.dial_as_client();
+    client.say(&Frame::Ping { nonce: 5 });
+    assert_eq!(client.hear(), Some(Frame::Pong { nonce: 5 }));
+    assert_eq!(node.shutdown(), Ok(()));
+    drop(done);
+}
+
+#[test]
+fn what_strangers_do_is_told_once_and_in_few_words() {
+    let running = Place::new(12).start(Duration::from_millis(500));
+    let place = &running.place;
+    for _ in 0..3 {
+        let mut stranger = place.dial();
+        stranger.say(&Frame::Request { id: 1, request: Request::Members });
+        stranger.hear_the_end();
+    }
+    running.node.shutdown().expect("a clean end");
+    let told: Vec<String> =
+        running.notices.iter().filter(|line| line.contains("cut off")).collect();
+    assert_eq!(told, ["somebody who dialled was cut off: a Request frame has no place there"]);
 }

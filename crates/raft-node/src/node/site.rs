@@ -113,7 +113,11 @@ impl Site {
 
     /// Tells about a refused connection, once: diallers try again and again.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
-        let text = refused.to_string();
+        self.tell_of_other(refused.to_string());
+    }
+
+    /// Tells what another end did, once: it may well do it again and again.
+    pub(super) fn tell_of_other(&mut self, text: String) {
         if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
             self.observed.event("notice", text.clone());
             self.notices.tell(Notice::Peer(text));

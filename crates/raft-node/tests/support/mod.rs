@@ -105,16 +105,25 @@ impl Place {
 
     pub fn start(self, election_timeout: Duration) -> Running {
         let (tell, notices) = mpsc::channel();
-        let node = node(self.dir.path())
+        let sink = Box::new(move |notice: Notice| {
+            // The test may have stopped listening.
+            let _told = tell.send(notice.to_string());
+        });
+        let node = self.start_with(election_timeout, sink);
+        Running { place: self, node, notices }
+    }
+
+    pub fn start_with(
+        &self,
+        election_timeout: Duration,
+        notices: Box<dyn FnMut(Notice) + Send>,
+    ) -> Node {
+        node(self.dir.path())
             .listen(format!(":{}", self.port).parse().expect("an address"))
             .election_timeout(election_timeout)
-            .notices(Box::new(move |notice: Notice| {
-                // The test may have stopped listening.
-                let _told = tell.send(notice.to_string());
-            }))
+            .notices(notices)
             .start(Echo)
-            .expect("a node");
-        Running { place: self, node, notices }
+            .expect("a node")
     }
 
     /// The other member in its start number `epoch`.
