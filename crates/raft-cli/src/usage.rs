@@ -185,22 +185,8 @@ mod tests {
     use crate::classic;
     use crate::exit::Exit;
 
-    fn hint(line: &[&str]) -> String {
-        let words = std::iter::once("raft").chain(line.iter().copied());
-        let problem = match Cli::try_parse_from(words) {
-            Err(error) => {
-                let args: Vec<OsString> = line.iter().map(OsString::from).collect();
-                problem(&error, &args)
-            }
-            Ok(cli) => classic::command(cli.classic).expect_err("refused"),
-        };
-        assert_eq!(problem.exit, Exit::Usage, "{line:?}");
-        assert!(!problem.what.contains('\n'), "{line:?}: {}", problem.what);
-        format!("{} -> {}", problem.what, problem.hint.unwrap_or_default())
-    }
-
-    /// What is typed, and what is said about it.
-    const MISTYPED: &[(&[&str], &str)] = &[
+    /// What is typed, and what is said.
+    const MISTAKES: &[(&[&str], &str)] = &[
         (&["statsu"], "unrecognized subcommand 'statsu' -> did you mean status?"),
         (&["member", "ad", ":1"], "unrecognized subcommand 'ad' -> did you mean add?"),
         (
@@ -215,7 +201,7 @@ mod tests {
         (
             &["append", "-m", "x"],
             "unexpected argument '-m' found -> behind a verb the message stands alone: raft \
-             append 'I like beer.'",
+                 append 'I like beer.'",
         ),
         (
             &["server", "-c", ":1"],
@@ -233,19 +219,19 @@ mod tests {
         (
             &["append", "two", "words"],
             "unexpected argument 'words' found -> a value with spaces needs quotes: -m 'I like \
-             beer.', -c ':9990, :9991'",
+                 beer.', -c ':9990, :9991'",
         ),
         (&["append"], "missing: <TEXT> -> raft append -h shows what it takes"),
         (
             &["append", "x", "--file", "y"],
             "the argument '[TEXT]' cannot be used with '--file <FILE>' -> raft append -h shows \
-             what it takes",
+                 what it takes",
         ),
         (&["-x"], "unexpected argument '-x' found -> raft -h shows what it takes"),
         (
             &["-o", "jsn", "status"],
             "invalid value 'jsn' for '--output <FORMAT>' -> did you mean json? one of table, \
-             json, jsonl, plain",
+                 json, jsonl, plain",
         ),
         (
             &["completions", "tcsh"],
@@ -254,17 +240,17 @@ mod tests {
         (
             &["append", "x", "--timeout", "5"],
             "invalid value '5' for '--timeout <TIME>': not a time above zero: write it like \
-             5s, 300ms or 1m30s -> raft append -h shows what it takes",
+                 5s, 300ms or 1m30s -> raft append -h shows what it takes",
         ),
         (
             &["-c"],
             "a value is required for '-c <ADDRESSES>' but none was supplied -> raft -h shows \
-             what it takes",
+                 what it takes",
         ),
         (
             &["-C", "addsever", "-m", ":1", "-S", ":2"],
             "-C 'addsever' is not known -> did you mean addserver? -C takes clientcommand, \
-             addserver or removeserver",
+                 addserver or removeserver",
         ),
         (
             &["-C", "beer", "-m", ":1", "-S", ":2"],
@@ -272,9 +258,23 @@ mod tests {
         ),
     ];
 
+    fn hint(line: &[&str]) -> String {
+        let words = std::iter::once("raft").chain(line.iter().copied());
+        let problem = match Cli::try_parse_from(words) {
+            Err(error) => {
+                let args: Vec<OsString> = line.iter().map(OsString::from).collect();
+                problem(&error, &args)
+            }
+            Ok(cli) => classic::command(cli.classic).expect_err("refused"),
+        };
+        assert_eq!(problem.exit, Exit::Usage, "{line:?}");
+        assert!(!problem.what.contains('\n'), "{line:?}: {}", problem.what);
+        format!("{} -> {}", problem.what, problem.hint.unwrap_or_default())
+    }
+
     #[test]
     fn what_is_mistyped_is_recognised() {
-        for (line, expected) in MISTYPED {
+        for (line, expected) in MISTAKES {
             assert_eq!(hint(line), *expected, "{line:?}");
         }
     }
