@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -158,15 +158,8 @@ impl Ready {
 
     /// Waits until it is set, for at most so long; whether it is.
     pub(super) fn wait(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        let mut is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            is = self.changed.wait_timeout(is, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        let is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(is, patience, |is| !*is);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
