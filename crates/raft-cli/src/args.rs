@@ -29,6 +29,7 @@ Examples:
   raft -c ':9990,:9991,:9992' -p :9993              run a server that waits to be added
   raft -C addserver -m :9993 -S :9990               add it
   raft -C removeserver -m :9993 -S :9990            remove it
+  raft log verify ~/.goraft/HOST_9990               is that log intact?
 
 Exit codes:
   0 done   1 refused, certainly not applied   2 usage   3 not found or unhealthy
@@ -117,6 +118,9 @@ pub(crate) enum Verb {
     Transfer(TransferArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(ClientArgs),
+    /// Look at the log in a data directory, also while its server runs
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
 }
@@ -185,6 +189,35 @@ pub(crate) struct TransferArgs {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum LogVerb {
+    /// Show whose log it is, its slots, and how far it goes
+    Stat(LogArgs),
+    /// Show slots, blocks and entries
+    Dump {
+        #[command(flatten)]
+        log: LogArgs,
+        /// Only entries from this index on
+        #[arg(long, value_name = "INDEX", default_value_t = 1)]
+        from: u64,
+        /// Only entries up to this index
+        #[arg(long, value_name = "INDEX", default_value_t = u64::MAX, hide_default_value = true)]
+        to: u64,
+        /// Slots and blocks without their entries
+        #[arg(long)]
+        blocks: bool,
+    },
+    /// Read all of it and tell whether it is intact; exit 7 if it is damaged
+    Verify(LogArgs),
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct LogArgs {
+    /// The data directory; nothing in it is changed
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, PartialEq, Args)]

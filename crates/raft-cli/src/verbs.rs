@@ -2,8 +2,10 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use crate::args::{ClientArgs, MemberVerb, ServerArgs, Verb, address, addresses};
-use crate::commands::{Ask, Command, DevOptions, Message, ServerOptions, Target};
+use crate::args::{ClientArgs, LogArgs, LogVerb, MemberVerb, ServerArgs, Verb, address, addresses};
+use crate::commands::{
+    Ask, Command, DevOptions, LogJob, LogOptions, Message, ServerOptions, Target,
+};
 use crate::environment;
 use crate::errors::Problem;
 use crate::select::MODERN;
@@ -35,6 +37,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             Command::Transfer { ask: ask(&args.client)?, to }
         }
         Verb::Status(client) => Command::Status { ask: ask(&client)? },
+        Verb::Log(verb) => Command::Log(log(verb)?),
         Verb::Dev(args) => Command::Dev(DevOptions {
             nodes: args.nodes.into(),
             dir: args.dir,
@@ -54,6 +57,20 @@ fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
         tuning: environment::complete(args.tuning)?,
         until_stdin_closes: args.until_stdin_closes,
     })
+}
+
+fn log(verb: LogVerb) -> Result<LogOptions, Problem> {
+    let (dir, job) = match verb {
+        LogVerb::Stat(LogArgs { dir }) => (dir, LogJob::Stat),
+        LogVerb::Verify(LogArgs { dir }) => (dir, LogJob::Verify),
+        LogVerb::Dump { log: LogArgs { dir }, from, to, blocks } => {
+            if from > to {
+                return Err(Problem::usage(format!("--from {from} is behind --to {to}")));
+            }
+            (dir, LogJob::Dump { from, to, blocks })
+        }
+    };
+    Ok(LogOptions { dir, job })
 }
 
 fn append(client: &ClientArgs, word: &[u8]) -> Result<Command, Problem> {

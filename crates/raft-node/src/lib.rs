@@ -22,7 +22,7 @@ pub mod vitals;
 pub mod wire;
 
 pub use bytes::Bytes;
-pub use raft_core::{Index, LogId, NodeId, RequestId, Term};
+pub use raft_core::{Index, LogId, Membership, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{

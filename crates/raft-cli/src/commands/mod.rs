@@ -3,6 +3,7 @@
 mod append;
 mod ask;
 mod dev;
+mod log;
 mod member;
 mod server;
 mod status;
@@ -13,6 +14,7 @@ use raft_node::Address;
 pub(crate) use append::Message;
 pub(crate) use ask::{Ask, Target};
 pub(crate) use dev::DevOptions;
+pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use server::ServerOptions;
 
 use crate::errors::Problem;
@@ -28,6 +30,7 @@ pub(crate) enum Command {
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
     Status { ask: Ask },
+    Log(LogOptions),
     Dev(DevOptions),
 }
 
@@ -41,6 +44,7 @@ impl Command {
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Status { ask } => status::run(&ask, output),
+            Self::Log(options) => log::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
         }
     }
