@@ -221,10 +221,13 @@ pub(crate) struct LogArgs {
 }
 
 #[derive(Debug, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DevArgs {
-    /// How many servers
+    #[command(subcommand)]
+    pub(crate) verb: Option<DevVerb>,
+    /// How many servers, 1 to 7
     #[arg(short, long, value_name = "N", default_value_t = 3,
-          value_parser = clap::value_parser!(u8).range(1..=9))]
+          value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) nodes: u8,
     /// Keep the data here, and go on with what is there [default: a fresh temporary directory]
     #[arg(long, value_name = "DIR")]
@@ -232,6 +235,39 @@ pub(crate) struct DevArgs {
     /// How long without a leader before an election
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
     pub(crate) election_timeout: Duration,
+}
+
+/// What another terminal may ask of a local cluster.
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum DevVerb {
+    /// Show the servers of the running local cluster
+    Ls(DevWhich),
+    /// Kill a server (kill -9): its address, its id (n2), or `leader`
+    Kill(DevServer),
+    /// Start a server again; one that runs is stopped first
+    Restart(DevServer),
+    /// Start one more server and add it to the cluster
+    Add(DevWhich),
+    /// Show what a server wrote
+    Logs(DevServer),
+}
+
+/// Which local cluster.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct DevWhich {
+    /// The directory of the cluster [default: the one that was started last]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Which of its servers.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct DevServer {
+    /// Its address, its id (n2), or `leader`
+    #[arg(value_name = "ID")]
+    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) which: DevWhich,
 }
 
 /// `5s`, `300ms`, `1m30s`.

@@ -39,6 +39,26 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    const ALL: [Self; 11] = [
+        Self::Refused,
+        Self::Usage,
+        Self::NotFound,
+        Self::NothingSent,
+        Self::Unknown,
+        Self::Damaged,
+        Self::Io,
+        Self::Locked,
+        Self::Identity,
+        Self::TooNew,
+        Self::Interrupted,
+    ];
+
+    /// The one with this number.
+    pub(crate) fn of_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| u64::from(exit.code()) == code)
+    }
+
     /// What a failed request of a client means.
     pub(crate) const fn of_request(error: &ClientError) -> Self {
         match (error.outcome, &error.reason) {
@@ -116,7 +136,10 @@ mod tests {
         ];
         for (exit, number) in numbers {
             assert_eq!(exit.code(), number, "{exit:?}");
+            assert_eq!(Exit::of_code(number.into()), Some(exit));
         }
+        assert_eq!(numbers.len(), Exit::ALL.len());
+        assert_eq!(Exit::of_code(6), None);
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use crate::args::{ClientArgs, LogArgs, LogVerb, MemberVerb, ServerArgs, Verb, address, addresses};
+use crate::args::{
+    ClientArgs, DevArgs, DevVerb, LogArgs, LogVerb, MemberVerb, ServerArgs, Verb, address,
+    addresses,
+};
 use crate::commands::{
-    Ask, Command, DevOptions, LogJob, LogOptions, Message, ServerOptions, Target,
+    Ask, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message, ServerOptions,
+    Target, Who,
 };
 use crate::environment;
 use crate::errors::Problem;
@@ -38,6 +42,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         }
         Verb::Status(client) => Command::Status { ask: ask(&client)? },
         Verb::Log(verb) => Command::Log(log(verb)?),
+        Verb::Dev(DevArgs { verb: Some(verb), .. }) => Command::DevRemote(remote(verb)?),
         Verb::Dev(args) => Command::Dev(DevOptions {
             nodes: args.nodes.into(),
             dir: args.dir,
@@ -57,6 +62,17 @@ fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
         tuning: environment::complete(args.tuning)?,
         until_stdin_closes: args.until_stdin_closes,
     })
+}
+
+fn remote(verb: DevVerb) -> Result<DevRemote, Problem> {
+    let (which, job) = match verb {
+        DevVerb::Ls(which) => (which, DevJob::Ls),
+        DevVerb::Add(which) => (which, DevJob::Add),
+        DevVerb::Kill(server) => (server.which, DevJob::Kill(Who::parse(&server.server)?)),
+        DevVerb::Restart(server) => (server.which, DevJob::Restart(Who::parse(&server.server)?)),
+        DevVerb::Logs(server) => (server.which, DevJob::Logs(Who::parse(&server.server)?)),
+    };
+    Ok(DevRemote { dir: which.dir, job })
 }
 
 fn log(verb: LogVerb) -> Result<LogOptions, Problem> {

@@ -1,7 +1,7 @@
 //! What the program can do, one file each. Both faces of the command line end here.
 
 mod append;
-mod ask;
+pub(crate) mod ask;
 mod dev;
 mod log;
 mod member;
@@ -13,7 +13,7 @@ use raft_node::Address;
 
 pub(crate) use append::Message;
 pub(crate) use ask::{Ask, Target};
-pub(crate) use dev::DevOptions;
+pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use server::ServerOptions;
 
@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Status { ask: Ask },
     Log(LogOptions),
     Dev(DevOptions),
+    DevRemote(DevRemote),
 }
 
 impl Command {
@@ -46,6 +47,7 @@ impl Command {
             Self::Status { ask } => status::run(&ask, output),
             Self::Log(options) => log::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
+            Self::DevRemote(remote) => dev::ask(&remote, output),
         }
     }
 }

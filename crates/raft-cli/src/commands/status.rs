@@ -75,7 +75,7 @@ impl Row {
     }
 }
 
-fn state(status: &NodeStatus) -> &str {
+pub(super) fn state(status: &NodeStatus) -> &str {
     match status.standing {
         Standing::New => "waiting",
         Standing::Removed { .. } => "removed",
