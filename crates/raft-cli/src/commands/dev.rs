@@ -71,7 +71,7 @@ enum Event {
     /// A change of members that was asked for came to its end.
     Added {
         address: Address,
-        result: Result<(), Problem>,
+        result: Result<u64, Problem>,
         answer: Option<Answer>,
     },
     /// Another terminal asks.

@@ -1,12 +1,13 @@
 //! The cluster: its servers, and what happens to them.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
-use raft_node::{Address, MembersView};
+use raft_node::{Address, Changed, MembersView};
 use serde_json::{Value, json};
 
 use super::children::{Child, Ended, fact};
@@ -37,6 +38,8 @@ pub(super) struct Cluster {
     output: Output,
     events: Sender<Event>,
     servers: Vec<Server>,
+    /// Known ids of members, by address: also while they are down.
+    ids: BTreeMap<String, u64>,
     story: Story,
     /// What servers said before the cluster was ready: worth showing if it never is.
     early: Option<Vec<(Address, String)>>,
@@ -49,8 +52,9 @@ impl Cluster {
         output: Output,
         events: Sender<Event>,
     ) -> Self {
-        let (servers, story, early) = (Vec::new(), Story::default(), Some(Vec::new()));
-        Self { places, election_timeout, output, events, servers, story, early }
+        let (servers, ids, story) = (Vec::new(), BTreeMap::new(), Story::default());
+        let early = Some(Vec::new());
+        Self { places, election_timeout, output, events, servers, ids, story, early }
     }
 
     /// Starts a server in each place. Those started so far are held even if one fails.
@@ -68,6 +72,9 @@ impl Cluster {
             match events.recv() {
                 Ok(Event::Ready(view)) => {
                     let view = view.inspect_err(|_| self.tell_early())?;
+                    for row in &view.members {
+                        self.ids.insert(row.address.clone(), row.id.0);
+                    }
                     introduce(&self.places, &self.servers, &view, &self.output)?;
                     self.tell_early_changes();
                     if keys {
@@ -216,6 +223,7 @@ impl Cluster {
     fn servers_for_all(&self) -> Value {
         let row = |server: &Server| {
             json!({
+                "id": self.ids.get(&server.address.to_string()),
                 "address": server.address.to_string(),
                 "process": server.child.as_ref().map(|child| child.pid),
                 "data": self.places.data_of(&server.address).display().to_string(),
@@ -297,14 +305,17 @@ impl Cluster {
         })
     }
 
-    fn added(&self, address: &Address, result: Result<(), Problem>, answer: Option<Answer>) {
+    fn added(&mut self, address: &Address, result: Result<u64, Problem>, answer: Option<Answer>) {
         match (&result, &answer) {
-            (Ok(()), _) => self.now(&format!("{address} is a member")),
+            (Ok(id), _) => {
+                self.ids.insert(address.to_string(), *id);
+                self.now(&format!("{address} is a member, n{id}"));
+            }
             (Err(problem), None) => self.output.problem(problem),
             (Err(problem), Some(_)) => self.now(&format!("{address}: {}", problem.what)),
         }
         if let Some(answer) = answer {
-            drop(answer.send(result.map(|()| json!({ "server": address.to_string() }))));
+            drop(answer.send(result.map(|id| json!({ "server": address.to_string(), "id": id }))));
         }
     }
 
@@ -347,11 +358,17 @@ fn members_when_ready(all: &[Address]) -> Result<MembersView, Problem> {
 }
 
 /// Waits until the new server answers, and has it added.
-fn join_cluster(endpoints: Vec<Address>, new: &Address) -> Result<(), Problem> {
+fn join_cluster(endpoints: Vec<Address>, new: &Address) -> Result<u64, Problem> {
     let itself = Ask { endpoints: vec![new.clone()], timeout: Some(READY_MAX) };
     let answered = itself.quiet_client()?.status().wait();
     answered.map_err(|error| itself.problem(&error, "read"))?;
     let ask = Ask { endpoints, timeout: Some(ADD_MAX) };
     let added = ask.quiet_client()?.add_member(new).wait();
-    added.map(drop).map_err(|error| ask.problem(&error, "added"))
+    match added.map_err(|error| ask.problem(&error, "added"))?.0 {
+        Changed::Added { id, .. } | Changed::AlreadyMember { id, .. } => Ok(id.0),
+        Changed::Undone { .. } | Changed::Removed { .. } => {
+            let what = format!("{new} was taken out again: it made no progress");
+            Err(Problem::new(Exit::Refused, what))
+        }
+    }
 }

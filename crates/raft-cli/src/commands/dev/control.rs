@@ -208,16 +208,14 @@ fn resolve(who: &Who, events: &Sender<Event>) -> Result<String, Problem> {
             let address = address.to_string();
             addresses_in(&servers).into_iter().find(|known| *known == address)
         }
-        Who::Id(id) => {
-            let all = with_statuses(servers.clone());
-            let row = rows_in(&all).find(|row| row.get("id").and_then(Value::as_u64) == Some(*id));
-            row.and_then(|row| Some(row.get("address")?.as_str()?.to_owned()))
-        }
+        Who::Id(id) => rows_in(&servers)
+            .find(|row| row.get("id").and_then(Value::as_u64) == Some(*id))
+            .and_then(|row| Some(row.get("address")?.as_str()?.to_owned())),
     };
     found.ok_or_else(|| {
         let what = match who {
             Who::Leader => "no server leads at the moment".to_owned(),
-            Who::Id(id) => format!("no running server has the id n{id}"),
+            Who::Id(id) => format!("no server has the id n{id}"),
             Who::Address(address) => format!("{address} is no server of this local cluster"),
         };
         let known = addresses_in(&servers).join(", ");
@@ -265,7 +263,6 @@ fn state(status: &NodeStatus) -> &str {
 
 fn told(status: &NodeStatus) -> Value {
     json!({
-        "id": status.id.map(|id| id.0),
         "role": state(status),
         "term": status.term.0,
         "last_index": status.last_log_id.index.0,

@@ -18,11 +18,12 @@ static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 pub(super) struct Keys(());
 
 impl Keys {
-    /// Calls `on_key` for each key, if standard input is a terminal that listens to this process.
-    /// In the background the system would stop the process for it.
+    /// Calls `on_key` for each key, if standard input is a terminal. In its background the
+    /// system would stop the process for that.
     pub(super) fn watch(on_key: impl Fn(u8) + Send + 'static) -> Option<Self> {
         let stdin = io::stdin();
-        if !stdin.is_terminal() || tcgetpgrp(&stdin).ok()? != getpgrp() {
+        let in_background = tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp());
+        if !stdin.is_terminal() || in_background {
             return None;
         }
         let saved = tcgetattr(&stdin).ok()?;
