@@ -182,7 +182,8 @@ pub(crate) fn bytes(name: &str, bytes: &[u8], object: &mut Map<String, Value>) {
     object.insert(format!("{name}_base64"), BASE64_STANDARD.encode(bytes).into());
 }
 
-fn versioned(mut object: Value) -> Value {
+/// An object with the version of its shape.
+pub(crate) fn versioned(mut object: Value) -> Value {
     if let Value::Object(fields) = &mut object {
         fields.insert("v".into(), 1.into());
     }

@@ -172,6 +172,9 @@ fn introduce(
          {raft} print --endpoints '{ask}'\n  \
          {raft} status --endpoints '{ask}'\n"
     );
+    if let Some(page) = places.pages().next() {
+        text += &format!("  {page}    (the cluster, live, in a browser)\n");
+    }
     let leader = cluster.iter().find(|child| is_leader(view, &child.address));
     if let Some(child) = leader.filter(|_| cluster.len() > 2) {
         text += &format!("  kill -9 {}    (the leader; then append again)\n", child.pid);

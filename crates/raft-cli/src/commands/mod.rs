@@ -10,10 +10,12 @@ mod transfer;
 
 use raft_node::Address;
 
-pub(crate) use append::Message;
+pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
 pub(crate) use dev::DevOptions;
+pub(crate) use member::members_object;
 pub(crate) use server::ServerOptions;
+pub(crate) use status::member_object;
 
 use crate::errors::Problem;
 use crate::output::Output;

@@ -102,6 +102,11 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
+/// What `status` says about one member that answered, for programs.
+pub(crate) fn member_object(address: &str, status: NodeStatus) -> Value {
+    object(&Row { address: address.to_owned(), answer: Ok(status) })
+}
+
 fn object(row: &Row) -> Value {
     match &row.answer {
         Err(error) => json!({ "address": row.address, "well": false, "error": error }),

@@ -1,5 +1,6 @@
 //! Where the servers of a local cluster are: their ports and their directories.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -18,11 +19,16 @@ use crate::select::join;
 
 const FIRST_PORT: u16 = 9990;
 
+/// A server has its page so many ports above its own.
+const HTTP_ABOVE: u16 = 10_000;
+
 /// One directory, and in it one for each server, named by its port.
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) dir: PathBuf,
     pub(super) addresses: Vec<Address>,
+    /// Where each server has its page, if that port is free.
+    http: BTreeMap<Address, Address>,
     temporary: bool,
 }
 
@@ -51,11 +57,12 @@ impl Places {
         if ports.len() != nodes {
             output.note(&format!("{} holds {} servers: these go on", dir.display(), ports.len()));
         }
-        Ok(Self {
-            dir,
-            addresses: ports.into_iter().map(local).collect(),
-            temporary: said.is_none(),
-        })
+        let addresses: Vec<Address> = ports.into_iter().map(local).collect();
+        let http = addresses.iter().filter_map(|address| {
+            let port = address.port().checked_add(HTTP_ABOVE).filter(|port| is_free(*port))?;
+            Some((address.clone(), local(port)))
+        });
+        Ok(Self { dir, http: http.collect(), addresses, temporary: said.is_none() })
     }
 
     pub(super) const fn is_temporary(&self) -> bool {
@@ -68,7 +75,7 @@ impl Places {
 
     /// What this program is called with to run this server.
     pub(super) fn arguments(&self, address: &Address, election_timeout: Duration) -> Vec<OsString> {
-        vec![
+        let mut arguments: Vec<OsString> = vec![
             "server".into(),
             "--cluster".into(),
             join(&self.addresses).into(),
@@ -78,7 +85,16 @@ impl Places {
             format!("{}ms", election_timeout.as_millis()).into(),
             "--data-dir".into(),
             self.data_of(address).into(),
-        ]
+        ];
+        if let Some(http) = self.http.get(address) {
+            arguments.extend(["--http".into(), http.to_string().into()]);
+        }
+        arguments
+    }
+
+    /// Where a person finds the live page: at any of the servers.
+    pub(super) fn pages(&self) -> impl Iterator<Item = String> {
+        self.http.values().map(|http| format!("http://localhost:{}/", http.port()))
     }
 
     /// Removes a temporary directory.
