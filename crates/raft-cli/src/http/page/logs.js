@@ -4,8 +4,9 @@
 import { make, setTerm, setText } from "./dom.js";
 
 const NAME_WIDTH = 128;
+const NAME_WIDTH_NARROW = 84;
 const ENTRY_WIDTH = 104;
-const ENTRY_WIDTH_NARROW = 78;
+const ENTRY_WIDTH_NARROW = 68;
 
 /** What entries without words of a client say. */
 const WORDS = { noop: "no-op", membership: "members", session: "session" };
@@ -23,7 +24,7 @@ export class Logs {
   show(state) {
     const narrow = this.frame.clientWidth < 560;
     const width = narrow ? ENTRY_WIDTH_NARROW : ENTRY_WIDTH;
-    const room = this.frame.clientWidth - (narrow ? 92 : NAME_WIDTH);
+    const room = this.frame.clientWidth - (narrow ? NAME_WIDTH_NARROW : NAME_WIDTH);
     const count = Math.max(1, Math.floor(room / width));
     const last = Math.max(1, state.highest("last_index"));
     const first = Math.max(1, last - count + 1);

@@ -4,7 +4,7 @@ import { make, setText, shape } from "./dom.js";
 import { HISTORY_S } from "./state.js";
 
 const HEIGHT = 170;
-const LEFT = 44;
+const LEFT = 54;
 const BOTTOM = 22;
 const TOP = 8;
 

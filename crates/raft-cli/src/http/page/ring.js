@@ -8,6 +8,9 @@ const CENTRE = { x: 220, y: 200 };
 const RADIUS = 132;
 const DISC = 31;
 
+/** How far a member reaches, with its words. */
+const OUTER = 72;
+
 /** How close an edge may come to the words in the middle. */
 const MIDDLE = 70;
 
@@ -53,13 +56,18 @@ export class Ring {
     this.edges.clear();
     this.edgeLayer.replaceChildren();
     this.nodeLayer.replaceChildren();
+    let [top, bottom] = [CENTRE.y - RADIUS, CENTRE.y + RADIUS];
     addresses.forEach((address, place) => {
       const angle = (place / addresses.length) * 2 * Math.PI - Math.PI / 2;
       const x = CENTRE.x + RADIUS * Math.cos(angle);
       const y = CENTRE.y + RADIUS * Math.sin(angle);
       this.nodes.set(address, newNode(address, x, y));
+      top = Math.min(top, y - OUTER);
+      bottom = Math.max(bottom, y + OUTER);
       this.nodeLayer.append(this.nodes.get(address).group);
     });
+    // As much as is used, so that it stands in the middle of its card.
+    setAttribute(this.svg, "viewBox", `0 ${top} ${2 * CENTRE.x} ${bottom - top}`);
   }
 
   showNode(member) {

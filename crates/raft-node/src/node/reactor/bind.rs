@@ -1,9 +1,7 @@
 //! Connections between members: judged, bound to one start of the peer, and taken.
 
-use std::collections::BTreeMap;
-
-use raft_core::{Lane, Membership, NodeId, Time};
-use raft_log::{PeerBoot, Write};
+use raft_core::{Lane, NodeId, Time};
+use raft_log::{PEERS_MAX, PeerBoot, Write};
 
 use super::{Party, Reactor};
 use crate::binding::{Boot, ConnectionId, Output};
@@ -68,6 +66,7 @@ impl Reactor<'_> {
             (Role::Client, _) => self.welcome(id, Party::Client, welcome),
             (Role::Peer, Some(peer)) => {
                 self.set_party(id, Party::Unbound(peer, Lane::Inbound));
+                self.set_boot(id, hello.from.boot());
                 self.welcomes.insert(id, welcome);
                 let connection = (ConnectionId(id), Lane::Inbound);
                 let mut outputs = Vec::new();
@@ -89,6 +88,12 @@ impl Reactor<'_> {
         }
     }
 
+    fn set_boot(&mut self, id: u64, boot: Boot) {
+        if let Some(peerage) = self.connections.get_mut(&id) {
+            peerage.boot = boot;
+        }
+    }
+
     fn welcome(&mut self, id: u64, party: Party, welcome: Welcome) {
         self.set_party(id, party);
         if let Some(peerage) = self.connections.get(&id) {
@@ -100,6 +105,7 @@ impl Reactor<'_> {
     fn refuse(&mut self, id: u64, refused: Box<HelloRefused>) {
         self.site.tell_refused(&refused);
         self.set_party(id, Party::Leaving);
+        self.expect_to_leave(id);
         self.push(id, Frame::Refused(refused).encode());
     }
 
@@ -114,6 +120,7 @@ impl Reactor<'_> {
         if let Some(peerage) = self.connections.get(&id) {
             peerage.connection.trust();
         }
+        self.set_boot(id, welcome.from.boot());
         let connection = (ConnectionId(id), Lane::Outbound);
         let mut outputs = Vec::new();
         let now = self.now();
@@ -189,21 +196,32 @@ impl Reactor<'_> {
         self.events.push(Event::Link { peer, lane, up: true });
     }
 
-    /// Another start of the same peer stands in the way.
+    /// Another start of the same peer stands in the way: this connection is not taken, or, if it
+    /// was, counts no longer.
     fn unbound(&mut self, id: u64, reason: HelloReason) {
-        let party = self.connections.get(&id).map(|peerage| peerage.party);
-        let Some(Party::Unbound(peer, lane)) = party else { return };
-        let boot = self.parts.binding.table().get(&peer).copied();
+        let Some((party, boot)) = self.connections.get(&id).map(|p| (p.party, p.boot)) else {
+            return;
+        };
+        let (peer, lane) = match party {
+            Party::Unbound(peer, lane) => (peer, lane),
+            Party::Inbound(peer) => (peer, Lane::Inbound),
+            Party::Outbound(peer) => (peer, Lane::Outbound),
+            Party::Stranger | Party::Client | Party::Passing | Party::Leaving => return,
+        };
         let refused = hello::Party {
             cluster: Some(self.me.cluster),
             id: Some(peer),
-            incarnation: boot.map_or(0, |boot| boot.incarnation),
+            incarnation: boot.incarnation,
+            epoch: boot.epoch,
+            nonce: boot.nonce,
             address: self.named(peer),
-            ..hello::Party::default()
         };
         let refused = Box::new(HelloRefused { reason, refuser: self.party(), refused });
         match lane {
-            Lane::Inbound => self.refuse(id, refused),
+            Lane::Inbound => {
+                self.unseat(id, party);
+                self.refuse(id, refused);
+            }
             Lane::Outbound => {
                 self.site.tell_refused(&refused);
                 self.drop_connection(id);
@@ -211,24 +229,24 @@ impl Reactor<'_> {
         }
     }
 
-    /// Whoever is no member any more is refused for that; its starts need not be kept.
-    pub(super) fn forget_bindings(&mut self, membership: &Membership) {
-        let mut outputs = Vec::new();
-        self.parts.binding.retain(|id| membership.members.contains_key(&id), &mut outputs);
-        self.bindings(outputs);
-    }
-
     /// The last start of every peer goes into the log: an older copy of a peer's directory is
-    /// known for what it is even after this member restarts.
-    fn keep_table(&self) {
-        let table: BTreeMap<NodeId, Boot> = self.parts.binding.table();
+    /// known for what it is even after this member restarts. Who was removed is refused for that
+    /// and forgotten; where still too many say that they belong here, members have the room.
+    fn keep_table(&mut self) {
+        let (at, settled) = self.parts.replica.final_membership();
+        let is_removed = |id| !settled.members.contains_key(&id) && at >= settled.added_at(id);
+        // The table is written below in any case.
+        self.parts.binding.retain(|id| !is_removed(id), &mut Vec::new());
         let boot = |(id, boot): (NodeId, Boot)| PeerBoot {
             id,
             incarnation: boot.incarnation,
             epoch: boot.epoch,
             nonce: boot.nonce,
         };
-        let peers = table.into_iter().map(boot).collect();
+        let mut peers: Vec<PeerBoot> = self.parts.binding.table().into_iter().map(boot).collect();
+        let members = &self.parts.replica.raft().membership().members;
+        peers.sort_by_key(|peer| !members.contains_key(&peer.id));
+        peers.truncate(PEERS_MAX);
         self.parts.wal.submit_peers(Write { peers: Some(peers), ..Write::default() });
     }
 
@@ -267,9 +285,9 @@ impl Reactor<'_> {
     }
 
     /// Removal is the cluster's word on this very member, and the only refusal that is obeyed.
-    fn obey(&mut self, refused: &HelloRefused) {
+    pub(super) fn obey(&mut self, refused: &HelloRefused) {
         if let Some(at) = refused.removes(&self.party()) {
-            self.end = Some(super::End::Removed(at));
+            self.end_with(super::End::Removed(at));
             return;
         }
         // A server that waits to be told who it is needs no words about it.

@@ -1,0 +1,20 @@
+//! The program, end to end: real processes, real disks, real sockets.
+//!
+//! Each test says in its name what a user may rely on. All of them wait for what they need (a
+//! line, an exit, an answer), at most [`support::PATIENCE`]; how fast something is, is not their
+//! business. A test that fails keeps its folder, with the data of every server and what every
+//! server wrote, and names it.
+
+#![allow(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
+
+mod classic;
+mod crash;
+mod dev;
+mod directory;
+mod early;
+mod input;
+mod member;
+mod membership;
+mod readme;
+mod sizes;
+mod support;
