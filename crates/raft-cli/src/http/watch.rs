@@ -130,11 +130,16 @@ async fn member(address: String, sights: mpsc::Sender<Sight>) {
             after = if now < uptime { 0 } else { last };
             uptime = now;
         }
-        let answer = answer.map(Box::new).map_err(|error| error.what);
+        let answer = answer.map(Box::new).map_err(|error| brief(&error.what));
         if sights.send(Sight::Member { address: address.clone(), answer }).await.is_err() {
             return;
         }
     }
+}
+
+/// The last part of what went wrong: only one server was asked, and it is named elsewhere.
+fn brief(what: &str) -> String {
+    what.rsplit(": ").next().unwrap_or(what).to_owned()
 }
 
 /// A client that tells at once when nobody is there, and goes on trying.

@@ -8,6 +8,9 @@ const NAME_WIDTH_NARROW = 84;
 const ENTRY_WIDTH = 104;
 const ENTRY_WIDTH_NARROW = 68;
 
+/** When more arrive at once, none of them is made much of. */
+const FRESH_MAX = 4;
+
 /** What entries without words of a client say. */
 const WORDS = { noop: "no-op", membership: "members", session: "session" };
 
@@ -23,9 +26,9 @@ export class Logs {
 
   show(state) {
     const narrow = this.frame.clientWidth < 560;
-    const width = narrow ? ENTRY_WIDTH_NARROW : ENTRY_WIDTH;
     const room = this.frame.clientWidth - (narrow ? NAME_WIDTH_NARROW : NAME_WIDTH);
-    const count = Math.max(1, Math.floor(room / width));
+    const count = Math.max(1, Math.floor(room / (narrow ? ENTRY_WIDTH_NARROW : ENTRY_WIDTH)));
+    const width = Math.floor(room / count);
     const last = Math.max(1, state.highest("last_index"));
     const first = Math.max(1, last - count + 1);
     const indexes = Array.from({ length: last - first + 1 }, (_, place) => first + place);
@@ -71,10 +74,11 @@ export class Logs {
     setText(row.marks, silent ? "no answer" : status ? `${status.last_index} entries` : "asking");
     keyed(row.line, row.cells, indexes, () => make("td", "", make("div", "entry"), make("div", "flag", make("span"))));
     const entries = new Map(member.tail.map((entry) => [entry[0], entry]));
+    const arrived = row.last === null ? 0 : (status?.last_index ?? 0) - row.last;
     for (const [index, cell] of row.cells) {
       cell.firstChild.style.width = `${width - 5}px`;
       fill(cell, index, entries.get(index), member);
-      const isFresh = row.last !== null && index > row.last && entries.has(index);
+      const isFresh = arrived > 0 && arrived <= FRESH_MAX && index > row.last && entries.has(index);
       if (isFresh) cell.firstChild.classList.add("fresh");
     }
     row.last = status?.last_index ?? row.last;

@@ -98,7 +98,7 @@ class Plot {
     for (let minute = 0; minute <= minutes; minute += 1) {
       const at = width - 2 - (minute / minutes) * (width - 2 - LEFT);
       const anchor = minute === 0 ? "end" : minute === minutes ? "start" : "middle";
-      const words = minute === 0 ? "now" : `${minute} min ago`;
+      const words = minute === 0 ? "now" : `−${minute} min`;
       yield shape("text", { x: at, y: HEIGHT - 4, "text-anchor": anchor }, words);
     }
   }
