@@ -9,7 +9,7 @@ const RADIUS = 132;
 const DISC = 31;
 
 /** How far a member reaches, with its words. */
-const OUTER = 72;
+const OUTER = 78;
 
 /** How close an edge may come to the words in the middle. */
 const MIDDLE = 70;
@@ -174,7 +174,7 @@ function grew(member, counter) {
 function newNode(address, x, y) {
   // Words stand on the outer side, where no edges are.
   const isAbove = y < CENTRE.y - RADIUS / 2;
-  const [first, second] = isAbove ? [-DISC - 24, -DISC - 8] : [DISC + 20, DISC + 36];
+  const [first, second] = isAbove ? [-DISC - 28, -DISC - 12] : [DISC + 24, DISC + 40];
   const name = shape("text", { class: "name" });
   const role = shape("text", { class: "role", y: second });
   const group = shape("g", { class: "node", transform: `translate(${x} ${y})`, "data-address": address },
