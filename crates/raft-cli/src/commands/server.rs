@@ -61,7 +61,7 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
         let known = options.cluster.as_deref().unwrap_or_default();
         http::open(door, selection.address(), known, output)?;
     }
-    node.wait().map_err(|failure| Problem::new(Exit::of_server(failure.class), failure.what))
+    node.wait().map_err(|failure| Problem::of_server(&failure))
 }
 
 fn start(
@@ -89,9 +89,7 @@ fn start(
     if let Some(timeout) = options.tuning.election_timeout {
         builder = builder.election_timeout(timeout);
     }
-    builder
-        .start(Store::default())
-        .map_err(|error| Problem::new(Exit::of_server(error.class), error.what))
+    builder.start(Store::default()).map_err(|failure| Problem::of_server(&failure))
 }
 
 fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {

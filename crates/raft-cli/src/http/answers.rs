@@ -3,7 +3,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use raft_node::{ClientError, Conclusion, Reason};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::errors::Problem;
 use crate::exit::Exit;
@@ -26,20 +26,17 @@ pub(super) fn unasked(status: StatusCode, what: &str) -> Response {
 }
 
 /// A request that failed, with what may be concluded.
-pub(super) fn failed(error: &ClientError, own: &str) -> Response {
-    let problem = Problem::of_request(error, "appended", own);
+/// `action` is what it would have done.
+pub(super) fn failed(error: &ClientError, action: &str, own: &str) -> Response {
+    let problem = Problem::of_request(error, action, own);
     let reason = error.reason.as_ref();
     refusal(status_of(error), &problem, reason.map(name))
 }
 
 fn refusal(status: StatusCode, problem: &Problem, reason: Option<String>) -> Response {
-    let error = json!({
-        "what": problem.what,
-        "hint": problem.hint,
-        "outcome": problem.exit.outcome(),
-        "reason": reason,
-    });
-    object(status, json!({ "error": error }))
+    let mut document = problem.object();
+    document["error"]["reason"] = reason.into();
+    object(status, document)
 }
 
 /// The outcome decides, never the other way round: what is unknown is no refusal.

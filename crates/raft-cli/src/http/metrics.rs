@@ -220,6 +220,7 @@ mod tests {
                 refused: 5,
                 ..Vitals::default()
             }),
+            members: Vec::new(),
         }
     }
 

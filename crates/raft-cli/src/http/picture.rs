@@ -99,9 +99,10 @@ impl Picture {
         self.view = Some(view);
     }
 
-    fn take_answer(&mut self, address: &str, recent: Recent, now: i64) {
+    fn take_answer(&mut self, address: &str, mut recent: Recent, now: i64) {
         let Some(member) = self.find(address) else { return };
         let started = now - i64::try_from(recent.status.vitals.uptime_ms).unwrap_or(0);
+        let known = std::mem::take(&mut recent.status.members);
         let again = member
             .status
             .as_ref()
@@ -116,6 +117,12 @@ impl Picture {
             self.event(address, now, "watch", &format!("{address} was started again"));
         } else if back {
             self.event(address, now, "watch", &format!("{address} answers again"));
+        }
+        // Where nobody leads, members name each other.
+        if self.view.is_none() {
+            for other in &known {
+                self.member(&other.address);
+            }
         }
         for event in recent.events {
             let at = started + i64::try_from(event.at_ms).unwrap_or(0);

@@ -22,6 +22,7 @@ use super::ready::{PATIENCE, Readiness, client, own};
 use super::watch::Watch;
 use super::{answers, guard, metrics, page};
 use crate::commands::{member_object, members_object, written_object};
+use crate::errors::READ;
 
 /// The largest message that a cluster takes.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -37,6 +38,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub(super) struct App {
+    address: Address,
     own: String,
     loopback: bool,
     /// Asks this server about itself.
@@ -51,6 +53,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(address: &Address, known: &[Address], loopback: bool) -> io::Result<Self> {
         Ok(Self {
+            address: address.clone(),
             own: address.to_string(),
             loopback,
             node: client(address.clone(), PATIENCE)?,
@@ -104,15 +107,15 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 async fn status(State(app): State<Arc<App>>) -> Response {
     match app.node.status().await {
-        Ok(status) => answers::object(StatusCode::OK, member_object(&app.own, status)),
-        Err(error) => answers::failed(&error, &app.own),
+        Ok(status) => answers::object(StatusCode::OK, member_object(&app.address, status)),
+        Err(error) => answers::failed(&error, READ, &app.own),
     }
 }
 
 async fn members(State(app): State<Arc<App>>) -> Response {
     match app.node.members().await {
         Ok(view) => answers::object(StatusCode::OK, members_object(&view)),
-        Err(error) => answers::failed(&error, &app.own),
+        Err(error) => answers::failed(&error, READ, &app.own),
     }
 }
 
@@ -131,7 +134,7 @@ async fn append(State(app): State<Arc<App>>, request: Request) -> Response {
     };
     match app.writer.write(message).await {
         Ok(written) => answers::object(StatusCode::OK, written_object(&written)),
-        Err(error) => answers::failed(&error, &app.own),
+        Err(error) => answers::failed(&error, "appended", &app.own),
     }
 }
 

@@ -28,7 +28,7 @@ fn programs_get_figures_and_health() {
         early.body
     );
     assert!(http::get(first, "/metrics").body.contains("\nraft_has_leader 0\n"));
-    assert_eq!(http::get(first, "/v1/status").json()["role"], "waiting");
+    assert_eq!(http::get(first, "/v1/status").json()["standing"], "new");
 
     (1..3).for_each(|place| cluster.start(place));
     (0..3).for_each(|place| cluster.wait_for_leader(place));
