@@ -174,7 +174,7 @@ fn introduce(
          {raft} print --endpoints '{ask}'\n  \
          {raft} status --endpoints '{ask}'\n"
     );
-    if let Some(page) = places.pages().next() {
+    if let Some(page) = followers.first().or(leader.first()).and_then(|at| places.page_of(at)) {
         text += &format!("  {page}    (the cluster, live, in a browser)\n");
     }
     let leader = cluster.iter().find(|child| is_leader(view, &child.address));

@@ -13,6 +13,7 @@ const SVG: &str = "image/svg+xml";
 const FILES: &[(&str, &str, &str)] = &[
     ("/", HTML, include_str!("page/index.html")),
     ("/page.css", CSS, include_str!("page/page.css")),
+    ("/figures.css", CSS, include_str!("page/figures.css")),
     ("/parts.css", CSS, include_str!("page/parts.css")),
     ("/icon.svg", SVG, include_str!("page/icon.svg")),
     ("/main.js", SCRIPT, include_str!("page/main.js")),

@@ -106,9 +106,10 @@ impl Places {
         arguments
     }
 
-    /// Where a person finds the live page: at any of the servers.
-    pub(super) fn pages(&self) -> impl Iterator<Item = String> {
-        self.http.values().map(|http| format!("http://localhost:{}/", http.port()))
+    /// Where a person finds the live page of this server.
+    pub(super) fn page_of(&self, address: &Address) -> Option<String> {
+        let http = self.http.get(address)?;
+        Some(format!("http://localhost:{}/", http.port()))
     }
 
     /// Removes a temporary directory.

@@ -3,8 +3,8 @@
 
 import { make, setTerm, setText } from "./dom.js";
 
-const NAME_WIDTH = 128;
-const NAME_WIDTH_NARROW = 84;
+/** Until there are names, in pixels like the others. */
+const NAME_WIDTH = 90;
 const ENTRY_WIDTH = 104;
 const ENTRY_WIDTH_NARROW = 68;
 
@@ -26,7 +26,8 @@ export class Logs {
 
   show(state) {
     const narrow = this.frame.clientWidth < 560;
-    const room = this.frame.clientWidth - (narrow ? NAME_WIDTH_NARROW : NAME_WIDTH);
+    const name = this.body.querySelector("th")?.offsetWidth || NAME_WIDTH;
+    const room = this.frame.clientWidth - name - 1;
     const count = Math.max(1, Math.floor(room / (narrow ? ENTRY_WIDTH_NARROW : ENTRY_WIDTH)));
     const width = Math.floor(room / count);
     const last = Math.max(1, state.highest("last_index"));
