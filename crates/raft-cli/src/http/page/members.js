@@ -52,7 +52,7 @@ function fill({ line, cells, problem }, member, state) {
   cells.role.dataset.role = role;
   setText(cells.role, wordOf(role));
   const id = member.id ?? status?.id;
-  setText(cells.name, [id && `n${id}`, member.own && "this server"].filter(Boolean).join(", "));
+  setText(cells.name, [id && `n${id}`, member.own && "here"].filter(Boolean).join(", "));
   if (isThere) setTerm(cells.role, status.term);
   setText(cells.term, isThere ? status.term : "–");
   setText(cells.last, isThere ? status.last_index : "–");

@@ -18,7 +18,10 @@ export function ratePlot(place) {
 }
 
 export function latencyPlot(place) {
-  const show = (value) => (value >= 1000 ? `${number(value / 1000)} ms` : `${Math.round(value)} µs`);
+  const show = (value) => {
+    if (value >= 1e6) return `${number(value / 1e6)} s`;
+    return value >= 1000 ? `${number(value / 1000)} ms` : `${Math.round(value)} µs`;
+  };
   return new Plot(place, "How long appending took at the leader", [
     { name: "half of them", value: (sample) => sample.half, show },
     { name: "99 of 100", value: (sample) => sample.most, show },
