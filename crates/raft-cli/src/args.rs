@@ -96,6 +96,9 @@ pub(crate) struct Tuning {
     /// How long a server waits without a leader before an election [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
+    /// Serve the live page, metrics and health over HTTP at this address [env: RAFT_HTTP=]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) http: Option<Address>,
     /// Let a server listen beyond this machine, without encryption
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -15,13 +15,15 @@ use std::path::PathBuf;
 
 use raft_node::Address;
 
-pub(crate) use append::Message;
+pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
 pub(crate) use bench::BenchOptions;
 pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
+pub(crate) use member::members_object;
 pub(crate) use server::ServerOptions;
 pub(crate) use status::StatusOptions;
+pub(crate) use status::member_object;
 
 use crate::args::Shell;
 use crate::errors::Problem;

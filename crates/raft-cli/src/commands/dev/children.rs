@@ -63,6 +63,7 @@ impl Child {
             .arg("--until-stdin-closes")
             .env_remove("RAFT_OUTPUT")
             .env_remove("RAFT_INSECURE")
+            .env_remove("RAFT_HTTP")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

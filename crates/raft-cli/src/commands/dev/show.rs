@@ -44,6 +44,9 @@ pub(super) fn introduce(
          {raft} print --endpoints '{ask}'\n  \
          {raft} status --endpoints '{ask}'\n"
     );
+    if let Some(page) = followers.first().or(leader.first()).and_then(|at| places.page_of(at)) {
+        text += &format!("  {page}    (the cluster, live, in a browser)\n");
+    }
     if followers.len() > 1 {
         text += &format!("  {raft} dev kill leader    (then append again)\n");
     }
