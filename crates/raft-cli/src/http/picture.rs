@@ -248,3 +248,94 @@ fn entry(entry: &TailEntry) -> Value {
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
     json!([entry.index.0, entry.term.0, entry.kind, text, entry.size])
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_node::{Index, LogId, NodeId, RecentEvent, Term, Vitals};
+
+    use super::*;
+
+    fn recent(uptime_ms: u64, events: &[&str], tail: &[u64]) -> Sight {
+        let event = |text: &&str| RecentEvent {
+            number: 1,
+            at_ms: uptime_ms,
+            kind: "role".into(),
+            text: (*text).into(),
+        };
+        let entry = |index: &u64| TailEntry {
+            index: Index(*index),
+            term: Term(1),
+            kind: "command".into(),
+            // Half of a letter at the end.
+            text: "I like caf\u{e9}".as_bytes()[..11].to_vec().into(),
+            size: 36,
+        };
+        let status = NodeStatus {
+            id: Some(NodeId(1)),
+            address: ":9990".into(),
+            cluster: Some(7),
+            standing: Standing::Member,
+            role: "leader".into(),
+            term: Term(1),
+            leader: None,
+            last_log_id: LogId::default(),
+            durable_index: Index(0),
+            commit_index: Index(0),
+            applied_index: Index(0),
+            version: "0.1.0".into(),
+            vitals: Box::new(Vitals { uptime_ms, ..Vitals::default() }),
+            members: Vec::new(),
+        };
+        let events = events.iter().map(event).collect();
+        let tail = tail.iter().map(entry).collect();
+        let answer = Ok(Box::new(Recent { status, after: 0, events, tail }));
+        Sight::Member { address: ":9990".into(), answer }
+    }
+
+    fn silence() -> Sight {
+        Sight::Member { address: ":9990".into(), answer: Err("nobody listens there".into()) }
+    }
+
+    fn news(picture: &mut Picture) -> Value {
+        serde_json::from_str(&picture.news(9_000)).expect("JSON")
+    }
+
+    fn texts(document: &Value) -> Vec<&str> {
+        let events = document["events"].as_array().expect("a list");
+        events.iter().filter_map(|event| event["text"].as_str()).collect()
+    }
+
+    #[test]
+    fn news_are_told_once() {
+        let mut picture = Picture::new(":9990".into(), &[":9990".into(), ":9991".into()]);
+        picture.take(recent(1_000, &["it leads"], &[1, 2]), 9_000);
+        let first = news(&mut picture);
+        assert_eq!(texts(&first), ["it leads"]);
+        assert_eq!(first["members"][0]["tail"][0], json!([1, 1, "command", "I like caf", 36]));
+        picture.take(recent(1_200, &[], &[1, 2]), 9_200);
+        let second = news(&mut picture);
+        assert_eq!(texts(&second), Vec::<&str>::new());
+        assert_eq!(second["members"][0].get("tail"), None);
+        // Who comes later gets all of it.
+        let whole: Value = serde_json::from_str(&picture.whole(9_200)).expect("JSON");
+        assert_eq!(texts(&whole), ["it leads"]);
+        assert_eq!(whole["members"][0]["tail"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn silence_and_new_starts_are_events() {
+        let mut picture = Picture::new(":9990".into(), &[]);
+        picture.take(recent(5_000, &[], &[]), 5_000);
+        picture.take(silence(), 6_000);
+        picture.take(silence(), 7_000);
+        picture.take(recent(7_500, &[], &[]), 7_500);
+        picture.take(silence(), 8_000);
+        picture.take(recent(10, &["it follows"], &[]), 9_000);
+        let all = news(&mut picture);
+        let silent = ":9990 does not answer: nobody listens there";
+        let expected =
+            [silent, ":9990 answers again", silent, ":9990 was started again", "it follows"];
+        assert_eq!(texts(&all), expected);
+        assert_eq!(all["events"][4]["time"], 9_000);
+    }
+}
