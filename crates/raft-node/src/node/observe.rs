@@ -129,9 +129,11 @@ fn histogram() -> Histogram<u64> {
 
 impl Observed {
     pub(super) fn new() -> Arc<Self> {
+        // Until the helper has looked, nothing is known to be lacking.
+        let counters = Counters { disk_free: AtomicU64::new(u64::MAX), ..Counters::default() };
         Arc::new(Self {
             born: Instant::now(),
-            counters: Counters::default(),
+            counters,
             meter: Arc::default(),
             syncs: Latencies::new(),
             requests: Latencies::new(),
@@ -205,7 +207,7 @@ impl Observed {
             request_p99_us,
             sync_buckets: self.sync_buckets.iter().map(read).collect(),
             disk_used: read(&counters.disk_used),
-            disk_free: read(&counters.disk_free),
+            disk_free: Some(read(&counters.disk_free)).filter(|free| *free < u64::MAX).unwrap_or(0),
             free_log_bytes: 0,
             problems: Vec::new(),
         }
