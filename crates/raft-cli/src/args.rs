@@ -239,5 +239,4 @@ pub(crate) fn addresses(text: &str) -> Result<Vec<Address>, String> {
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

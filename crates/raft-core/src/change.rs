@@ -1,6 +1,6 @@
-//! Membership changes (thesis, chapter 4). One at a
-//! time. A learner comes or goes in one entry; a voter through a joint configuration, so that at
-//! no moment two majorities exist that do not overlap.
+//! Membership changes (thesis, chapter 4). One at a time. A learner comes or goes in one entry; a
+//! voter through a joint configuration, so that at no moment two majorities exist that do not
+//! overlap.
 //!
 //! The whole plan is in the configuration: its job says what it works towards. A new leader needs
 //! nothing else to go on, and going on twice does no harm, because each stage acts only on a
@@ -158,7 +158,7 @@ impl Raft {
         });
     }
 
-    // ---- the job ------------------------------------------------------------------------------------
+    // ---- the job -------------------------------------------------------------------------------
 
     /// Whether the next stage may be entered: the present one is committed, and so is an entry of
     /// the own term.

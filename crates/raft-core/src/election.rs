@@ -345,7 +345,7 @@ impl Raft {
         }
     }
 
-    // ---- connections -----------------------------------------------------------------------------
+    // ---- connections ---------------------------------------------------------------------------
 
     /// What was asked or waits to be answered on a connection dies with it (rule R13).
     pub(crate) fn on_link(&mut self, peer: NodeId, lane: Lane, up: bool) {

@@ -18,7 +18,7 @@ const ANNOUNCE_AFTER_MS: u64 = 10;
 const ENTRY_HEADER_BYTES: u32 = 32;
 
 impl Raft {
-    // ---- into the log -----------------------------------------------------------------------------
+    // ---- into the log --------------------------------------------------------------------------
 
     pub(crate) fn on_propose(&mut self, sizes: &[u32]) {
         let Role::Leader(leader) = &self.role else {
@@ -75,12 +75,12 @@ impl Raft {
         }
     }
 
-    // ---- out to the peers -------------------------------------------------------------------------
+    // ---- out to the peers ----------------------------------------------------------------------
 
     /// Sends every peer what it lacks; a newcomer only once the entry that added it is committed,
-    /// because until then its id may become another's. R4: a leader's own sends wait for no disk, its term having
-    /// been durable before it asked for votes; its followers write while it writes (thesis
-    /// 10.2.1).
+    /// because until then its id may become another's. R4: a leader's own sends wait for no disk,
+    /// its term having been durable before it asked for votes; its followers write while it writes
+    /// (thesis 10.2.1).
     pub(crate) fn replicate(&mut self) {
         self.with_feed(|leader, fed, feed| {
             for (&peer, progress) in &mut leader.progress {
@@ -155,7 +155,7 @@ impl Raft {
         });
     }
 
-    // ---- and back -----------------------------------------------------------------------------------
+    // ---- and back ------------------------------------------------------------------------------
 
     pub(crate) fn on_append_response(&mut self, from: NodeId, response: AppendEntriesResponse) {
         let (now, commit_index, last_index) = (self.now, self.commit_index, self.log.last_index());
@@ -208,12 +208,13 @@ impl Raft {
         }
     }
 
-    // ---- commit ---------------------------------------------------------------------------------------
+    // ---- commit --------------------------------------------------------------------------------
 
     /// "If there exists an N such that N > commitIndex, a majority of matchIndex >= N, and
-    /// the term of entry N is currentTerm: set commitIndex = N" (paper, figure 2; the last condition is
-    /// section 5.4.2 and figure 8). R5: a leader counts its own disk like any other, so N may
-    /// exceed what is durable here; a leader outside the configuration is not counted at all.
+    /// the term of entry N is currentTerm: set commitIndex = N" (paper, figure 2; the last
+    /// condition is section 5.4.2 and figure 8). R5: a leader counts its own disk like any other,
+    /// so N may exceed what is durable here; a leader outside the configuration is not counted at
+    /// all.
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         let durable_index = self.tickets.durable_index();
@@ -261,7 +262,7 @@ impl Raft {
         self.history.trim(self.apply_through);
     }
 
-    // ---- time -----------------------------------------------------------------------------------------
+    // ---- time ----------------------------------------------------------------------------------
 
     pub(crate) fn on_timer(&mut self) {
         if self.successor_by.is_some_and(|by| by <= self.now) {

@@ -1,5 +1,5 @@
 //! What a node tells about itself beyond its part in consensus: counters, latencies, disk, and
-//! what happened lately. Plain data; the node room fills it in.
+//! what happened lately. Plain data, which `node/` fills in.
 
 use bytes::Bytes;
 use raft_core::{Index, Term};

@@ -6,6 +6,19 @@
 //!
 //! Applying is cheap on purpose, because it runs on the thread that also does consensus: a `print`
 //! takes a shared [`View`] of the messages, and another thread turns it into text.
+//!
+//! ```
+//! use raft_node::{Apply, Bytes, Command, LogId};
+//! use raft_store::Store;
+//!
+//! let mut store = Store::default();
+//! let mut say = |index, text: &'static str| {
+//!     let bytes = Bytes::from(text);
+//!     store.apply(Command { at: LogId::new(index, 1), bytes: &bytes, lines_wanted: true })
+//! };
+//! say(3, "I like beer.");
+//! assert_eq!(say(5, "count").response, "2");
+//! ```
 
 mod messages;
 

@@ -1,5 +1,6 @@
 //! Asking a cluster: what all client commands share.
 
+use std::collections::BTreeSet;
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -71,11 +72,12 @@ impl Ask {
     }
 
     fn client_with(&self, timeout: Duration, output: &Output) -> Result<Client, Problem> {
-        let (notes, begun) = (*output, Instant::now());
-        // What passes by itself in a moment needs no words.
+        let (notes, begun, mut told) = (*output, Instant::now(), BTreeSet::new());
+        // What passes by itself in a moment needs no words, and nothing needs them twice.
         let notice = move |notice: ClientNotice| {
-            if begun.elapsed() > PATIENCE_BEFORE_WORDS {
-                notes.note(&notice.to_string());
+            let text = notice.to_string();
+            if begun.elapsed() > PATIENCE_BEFORE_WORDS && told.insert(text.clone()) {
+                notes.note(&text);
             }
         };
         self.client_from(timeout, Some(Box::new(notice)))

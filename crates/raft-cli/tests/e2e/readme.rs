@@ -60,7 +60,13 @@ fn commands(block: &Block) -> Vec<(String, String)> {
 fn normalized(out: &str) -> String {
     let line = |line: &str| match appended_at(line) {
         Some(_) => "appended at index N, term N\n".to_owned(),
-        None => format!("{line}\n"),
+        // A member's number comes from the index of the entry that added it.
+        None => match line.rsplit_once("member ") {
+            Some((text, id)) if id.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("{text}member N\n")
+            }
+            _ => format!("{line}\n"),
+        },
     };
     out.lines().map(line).collect()
 }

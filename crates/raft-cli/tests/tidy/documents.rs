@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use crate::source;
 use crate::tree::{Finding, Tree, has_extension};
 
+const README: &str = "README.md";
+const EXAMPLE: &str = "crates/raft-node/examples/counter.rs";
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 const PAPER_TO_CODE: &str = "docs/paper-to-code.md";
 
@@ -86,6 +88,67 @@ pub(crate) fn the_paper_leads_to_code(tree: &Tree) -> Vec<Finding> {
         findings.push(finding(1, "no row names a file".to_owned(), "restore the table"));
     }
     findings
+}
+
+/// A rule that code quotes by its number is one that the same document explains.
+///
+/// The rules are rows that begin with `| R1 |`; the code quotes them in comments and messages.
+pub(crate) fn quoted_rules_are_explained(tree: &Tree) -> Vec<Finding> {
+    let rows = tree.text(PAPER_TO_CODE).unwrap_or_default().lines();
+    let known: BTreeSet<_> =
+        rows.filter_map(|row| row.strip_prefix("| ")?.split(' ').next().filter(is_rule)).collect();
+    let mut findings = Vec::new();
+    for (path, text) in tree.files_but_tidy().filter(|(path, _)| path.starts_with("crates/")) {
+        for (number, line) in text.lines().enumerate() {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for rule in words.filter(is_rule).filter(|rule| !known.contains(rule)) {
+                findings.push(Finding {
+                    path: path.to_owned(),
+                    line: number + 1,
+                    what: format!("rule {rule} is explained nowhere"),
+                    why: "a number that a reader cannot look up explains nothing",
+                    remedy: format!("give it a row in {PAPER_TO_CODE}, or quote the right one"),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a word is the number of a rule, such as R7.
+fn is_rule(word: &&str) -> bool {
+    word.strip_prefix('R').is_some_and(|number| {
+        matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// The README shows the example program as it is compiled, from its imports on.
+pub(crate) fn the_readme_shows_the_example(tree: &Tree) -> Vec<Finding> {
+    let finding = |line: usize, what: &str| Finding {
+        path: README.to_owned(),
+        line,
+        what: what.to_owned(),
+        why: "the first code that a reader copies has to compile",
+        remedy: format!("copy {EXAMPLE}, from its first `use` on, into the block"),
+    };
+    let code = |text: &str| {
+        let lines = text.lines().skip_while(|line| !line.starts_with("use "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let Some(example) = tree.text(EXAMPLE).map(code) else {
+        return vec![finding(1, &format!("{EXAMPLE} is missing"))];
+    };
+    let mut lines = tree.text(README).unwrap_or_default().lines().enumerate();
+    let Some((fence, _)) = lines.find(|(_, line)| *line == "```rust") else {
+        return vec![finding(1, "no block of Rust")];
+    };
+    let shown: Vec<_> =
+        lines.map(|(_, line)| line.to_owned()).take_while(|line| line != "```").collect();
+    if shown == example {
+        return Vec::new();
+    }
+    let same = shown.iter().zip(&example).take_while(|(shown, is)| shown == is).count();
+    vec![finding(fence + 2 + same, &format!("the block is not {EXAMPLE}"))]
 }
 
 /// The code map of ARCHITECTURE.md has a line for every file, and no line for a file that is gone.

@@ -82,6 +82,16 @@ fn the_paper_leads_to_code() {
 }
 
 #[test]
+fn quoted_rules_are_explained() {
+    holds(documents::quoted_rules_are_explained);
+}
+
+#[test]
+fn the_readme_shows_the_example() {
+    holds(documents::the_readme_shows_the_example);
+}
+
+#[test]
 fn the_code_map_is_complete() {
     holds(documents::the_code_map_is_complete);
 }

@@ -188,6 +188,29 @@ fn a_paper_that_leads_astray() {
 }
 
 #[test]
+fn a_rule_that_nobody_explains() {
+    let rule = documents::quoted_rules_are_explained;
+    let table = ("docs/paper-to-code.md", "| rule | says |\n|---|---|\n| R7 | only above |\n");
+    red(rule, &[table, (CORE, "fn f() {}\n// Not here (R8): it waits.")], &format!("{CORE}:2"));
+    red(rule, &[(CLI_TEST, "const A: &str = \"R7\";")], &format!("{CLI_TEST}:1"));
+    green(rule, &[table, (CORE, "// R7: struct R, fn r8(), R2D2, R100, XR9.")]);
+}
+
+#[test]
+fn an_example_that_nobody_compiles() {
+    let rule = documents::the_readme_shows_the_example;
+    let example = "crates/raft-node/examples/counter.rs";
+    let code = (example, "//! Counts.\n\nuse a::B;\n\nfn main() {}\n");
+    let readme = |text: &'static str| ("README.md", text);
+    let good = readme("# R\n```rust\nuse a::B;\n\nfn main() {}\n```\n");
+    green(rule, &[code, good]);
+    red(rule, &[good], "README.md:1");
+    red(rule, &[code, readme("# R\n```console\n$ r\n```\n")], "README.md:1");
+    red(rule, &[code, readme("```rust\nuse a::B;\n\nfn main() { b }\n```\n")], "README.md:4");
+    red(rule, &[code, readme("```rust\nuse a::B;\n```\n")], "README.md:3");
+}
+
+#[test]
 fn a_map_with_holes() {
     let rule = documents::the_code_map_is_complete;
     let map = "# Map\n### raft-core\n- `lib.rs`: the crate\n";

@@ -5,7 +5,12 @@
 //! `CHAOS_SEED=17 cargo test -p raft-core --test chaos` replays one run,
 //! `CHAOS_RUNS=5000` makes more of them.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a red run prints the command that replays it, a green one how much happened"
+)]
+
 #[path = "../../src/rng.rs"]
 mod rng;
 mod rules;

@@ -12,7 +12,7 @@ use rand::RngExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::address::Address;
 use crate::hello::{Hello, HelloRefused, Welcome};
@@ -105,7 +105,7 @@ impl Dialler {
         Self { address, task: tokio::task::spawn_local(task).abort_handle(), again, later }
     }
 
-    /// The connection is gone: dial at once.
+    /// The connection is gone: dial at once, unless it did not last.
     pub(super) fn redial(&self) {
         self.again.notify_one();
     }
@@ -144,10 +144,15 @@ async fn keep_dialling(
             Ok((talk, welcome)) => {
                 let dialled = Box::new(Dialled { talk, hello, welcome });
                 let _sent = incoming.send(Incoming::Dialled { peer, dialled });
+                let since = Instant::now();
                 again.notified().await;
-                if !later.replace(false) {
+                let wanted_at_once = !later.replace(false);
+                // Whoever says welcome and hangs up, again and again, is not dialled without end.
+                if since.elapsed() >= PAUSE_MAX {
                     pause = PAUSE_MIN;
-                    continue;
+                    if wanted_at_once {
+                        continue;
+                    }
                 }
                 Ok(())
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(super) struct Places {
     pub(super) dir: PathBuf,
     pub(super) addresses: Vec<Address>,
     temporary: bool,
+    /// Hold the ports against other local clusters that begin meanwhile: datagram sockets of the
+    /// same numbers, which are in nobody's way.
+    _claims: Vec<UdpSocket>,
 }
 
 impl Places {
@@ -47,7 +50,12 @@ impl Places {
         let dir = dir.map_err(|error| failed(said.unwrap_or(&env::temp_dir()), error))?;
         let dir = dir.canonicalize().map_err(|error| failed(&dir, error))?;
         let kept = ports_in(&dir).map_err(|error| failed(&dir, error))?;
-        let ports = if kept.is_empty() { free_ports(nodes)? } else { kept };
+        let (ports, claims): (Vec<u16>, Vec<UdpSocket>) = if kept.is_empty() {
+            free_ports(nodes)?.into_iter().unzip()
+        } else {
+            let claims = kept.iter().filter_map(|port| claim(*port)).collect();
+            (kept, claims)
+        };
         if ports.len() != nodes {
             output.note(&format!("{} holds {} servers: these go on", dir.display(), ports.len()));
         }
@@ -55,6 +63,7 @@ impl Places {
             dir,
             addresses: ports.into_iter().map(local).collect(),
             temporary: said.is_none(),
+            _claims: claims,
         })
     }
 
@@ -117,14 +126,19 @@ fn ports_in(dir: &Path) -> io::Result<Vec<u16>> {
     Ok(ports)
 }
 
-/// The first free ports from 9990 on.
-fn free_ports(count: usize) -> Result<Vec<u16>, Problem> {
-    let ports: Vec<u16> =
-        (FIRST_PORT..=u16::MAX).filter(|port| is_free(*port)).take(count).collect();
+/// The first free ports from 9990 on, claimed.
+fn free_ports(count: usize) -> Result<Vec<(u16, UdpSocket)>, Problem> {
+    let free = |port: u16| Some((port, claim(port)?)).filter(|_| is_free(port));
+    let ports: Vec<_> = (FIRST_PORT..=u16::MAX).filter_map(free).take(count).collect();
     if ports.len() < count {
         return Err(Problem::new(Exit::Io, format!("no {count} free ports from {FIRST_PORT} on")));
     }
     Ok(ports)
+}
+
+/// `None` if another local cluster has claimed this port.
+fn claim(port: u16) -> Option<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()
 }
 
 /// Free on both loopback addresses; a machine without one of the families does not mind it.

@@ -68,6 +68,7 @@ impl Reactor<'_> {
             (Role::Client, _) => self.welcome(id, Party::Client, welcome),
             (Role::Peer, Some(peer)) => {
                 self.set_party(id, Party::Unbound(peer, Lane::Inbound));
+                self.set_boot(id, hello.from.boot());
                 self.welcomes.insert(id, welcome);
                 let connection = (ConnectionId(id), Lane::Inbound);
                 let mut outputs = Vec::new();
@@ -86,6 +87,12 @@ impl Reactor<'_> {
     fn set_party(&mut self, id: u64, party: Party) {
         if let Some(peerage) = self.connections.get_mut(&id) {
             peerage.party = party;
+        }
+    }
+
+    fn set_boot(&mut self, id: u64, boot: Boot) {
+        if let Some(peerage) = self.connections.get_mut(&id) {
+            peerage.boot = boot;
         }
     }
 
@@ -114,6 +121,7 @@ impl Reactor<'_> {
         if let Some(peerage) = self.connections.get(&id) {
             peerage.connection.trust();
         }
+        self.set_boot(id, welcome.from.boot());
         let connection = (ConnectionId(id), Lane::Outbound);
         let mut outputs = Vec::new();
         let now = self.now();
@@ -189,21 +197,32 @@ impl Reactor<'_> {
         self.events.push(Event::Link { peer, lane, up: true });
     }
 
-    /// Another start of the same peer stands in the way.
+    /// Another start of the same peer stands in the way: this connection is not taken, or, if it
+    /// was, counts no longer.
     fn unbound(&mut self, id: u64, reason: HelloReason) {
-        let party = self.connections.get(&id).map(|peerage| peerage.party);
-        let Some(Party::Unbound(peer, lane)) = party else { return };
-        let boot = self.parts.binding.table().get(&peer).copied();
+        let Some((party, boot)) = self.connections.get(&id).map(|p| (p.party, p.boot)) else {
+            return;
+        };
+        let (peer, lane) = match party {
+            Party::Unbound(peer, lane) => (peer, lane),
+            Party::Inbound(peer) => (peer, Lane::Inbound),
+            Party::Outbound(peer) => (peer, Lane::Outbound),
+            Party::Stranger | Party::Client | Party::Passing | Party::Leaving => return,
+        };
         let refused = hello::Party {
             cluster: Some(self.me.cluster),
             id: Some(peer),
-            incarnation: boot.map_or(0, |boot| boot.incarnation),
+            incarnation: boot.incarnation,
+            epoch: boot.epoch,
+            nonce: boot.nonce,
             address: self.named(peer),
-            ..hello::Party::default()
         };
         let refused = Box::new(HelloRefused { reason, refuser: self.party(), refused });
         match lane {
-            Lane::Inbound => self.refuse(id, refused),
+            Lane::Inbound => {
+                self.unseat(id, party);
+                self.refuse(id, refused);
+            }
             Lane::Outbound => {
                 self.site.tell_refused(&refused);
                 self.drop_connection(id);
@@ -267,7 +286,7 @@ impl Reactor<'_> {
     }
 
     /// Removal is the cluster's word on this very member, and the only refusal that is obeyed.
-    fn obey(&mut self, refused: &HelloRefused) {
+    pub(super) fn obey(&mut self, refused: &HelloRefused) {
         if let Some(at) = refused.removes(&self.party()) {
             self.end = Some(super::End::Removed(at));
             return;

@@ -9,6 +9,7 @@ use raft_log::decode_entries;
 use tokio::net::TcpStream;
 
 use super::{Party, Peerage, Reactor};
+use crate::binding::Boot;
 use crate::node::connection::{Connection, Talk};
 use crate::node::notice::Notice;
 use crate::node::observe::count;
@@ -31,7 +32,8 @@ impl Reactor<'_> {
             self.site.sender.clone(),
             Arc::clone(&self.site.observed.meter),
         );
-        self.connections.insert(id, Peerage { connection, party, load: 0, paused: false });
+        let boot = Boot { incarnation: 0, epoch: 0, nonce: 0 };
+        self.connections.insert(id, Peerage { connection, party, boot, load: 0, paused: false });
         id
     }
 
@@ -66,6 +68,11 @@ impl Reactor<'_> {
             }
             (Party::Outbound(from), Frame::ForwardReply { id: request, reply }) => {
                 self.events.push(Event::ForwardReply { from, request, reply });
+            }
+            // A word before the connection is closed for cause.
+            (Party::Outbound(_), Frame::Refused(refused)) => {
+                self.obey(&refused);
+                self.drop_connection(id);
             }
             (_, Frame::Ping { nonce }) => self.push(id, Frame::Pong { nonce }.encode()),
             (_, Frame::Pong { nonce }) => self.binding_pong(id, nonce),
@@ -145,6 +152,16 @@ impl Reactor<'_> {
         connection.flush();
         connection.close();
         self.welcomes.remove(&id);
+        if let Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) = party {
+            redial = Some(peer);
+        }
+        self.unseat(id, party);
+        self.binding_closed(id);
+        redial
+    }
+
+    /// A connection counts no longer: what hung on it ends with it.
+    pub(super) fn unseat(&mut self, id: u64, party: Party) {
         match party {
             Party::Inbound(peer) => {
                 if self.inbound.get(&peer) == Some(&id) {
@@ -153,23 +170,17 @@ impl Reactor<'_> {
                 }
                 self.events.push(Event::Gone { connection: id });
             }
-            Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) => {
+            Party::Outbound(peer) => {
                 if self.outbound.get(&peer) == Some(&id) {
                     self.outbound.remove(&peer);
                     let text = format!("lost the connection to {}", self.named(peer));
                     self.site.observed.event("link", text);
                     self.events.push(Event::Link { peer, lane: Lane::Outbound, up: false });
                 }
-                redial = Some(peer);
             }
             Party::Client => self.events.push(Event::Gone { connection: id }),
-            Party::Unbound(_, Lane::Inbound)
-            | Party::Stranger
-            | Party::Passing
-            | Party::Leaving => {}
+            Party::Unbound(..) | Party::Stranger | Party::Passing | Party::Leaving => {}
         }
-        self.binding_closed(id);
-        redial
     }
 }
 

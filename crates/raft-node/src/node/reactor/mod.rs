@@ -19,7 +19,7 @@ use raft_log::MemberIdentity;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Boot};
 use crate::hello::Welcome;
 use crate::node::connection::{Connection, Flushed};
 use crate::node::dial::Dialler;
@@ -83,6 +83,8 @@ enum Party {
 struct Peerage {
     connection: Rc<Connection>,
     party: Party,
+    /// The start that a member said it is.
+    boot: Boot,
     /// Requests under way for it.
     load: usize,
     /// It is not read until its load falls.

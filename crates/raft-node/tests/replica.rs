@@ -1,0 +1,382 @@
+//! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raft_core::{
+    AppendEntries, AppendEntriesResponse, AppendResult, Config, Index, Lane, LogId, Member,
+    Membership, Message, NodeId, Recovered, Term, Ticket, Time, VoteResponse,
+};
+use raft_log::{Entry, Kind, Write, decode_entries, encode_entry};
+use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
+use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
+use raft_node::{Applied, Apply, Command, Show};
+
+const N1: NodeId = NodeId(1);
+const N2: NodeId = NodeId(2);
+const N3: NodeId = NodeId(3);
+
+/// Answers every command with how many there were, and shows it.
+struct Counter(u64);
+
+impl Apply for Counter {
+    fn apply(&mut self, command: Command<'_>) -> Applied {
+        self.0 += 1;
+        let text = Bytes::from(self.0.to_string());
+        let lines = if command.lines_wanted { vec![Show::Text(text.clone())] } else { vec![] };
+        Applied { response: text, lines }
+    }
+}
+
+fn founders() -> Membership {
+    let member = |n: u64| Member { address: format!(":999{n}"), incarnation: u128::from(n) };
+    Membership::founding([N1, N2, N3].map(|id| (id, member(id.0))).into())
+}
+
+/// The replica of n1, and what it was last asked to do.
+struct Bench {
+    replica: Replica,
+    now: u64,
+    effects: Vec<Effect>,
+    writes: Vec<(Ticket, Write)>,
+    requests: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Limits::default(), Index(0))
+    }
+
+    fn with(limits: Limits, shown: Index) -> Self {
+        let recovered = Recovered {
+            memberships: vec![(Index(0), Arc::new(founders()))],
+            ..Recovered::default()
+        };
+        let machine = Machine::new(Box::new(Counter(0)), shown, founders());
+        let replica = Replica::new(Config::new(N1), recovered, machine, limits, 1, Time(0));
+        Self { replica, now: 0, effects: vec![], writes: vec![], requests: 0 }
+    }
+
+    fn step(&mut self, events: Vec<Event>) {
+        self.effects.clear();
+        self.replica.step(Time(self.now), events, &mut self.effects);
+        let mut writes = 0;
+        for effect in &self.effects {
+            if let Effect::Write { ticket, write } = effect {
+                self.writes.push((*ticket, write.clone()));
+                writes += 1;
+            }
+        }
+        assert!(writes <= 1, "one persist operation for a call");
+    }
+
+    fn persisted(&mut self) {
+        if let Some((ticket, _)) = self.writes.last() {
+            let ticket = *ticket;
+            self.step(vec![Event::Persisted(ticket)]);
+        }
+    }
+
+    fn hear(&mut self, from: NodeId, message: Message, chunk: Chunk) {
+        self.step(vec![heard(from, message, chunk)]);
+    }
+
+    /// n1 leads term 1, with its no-op committed and applied.
+    fn leading() -> Self {
+        let mut bench = Self::new();
+        bench.lead();
+        bench
+    }
+
+    fn lead(&mut self) {
+        let link = |peer, lane| Event::Link { peer, lane, up: true };
+        self.step([N2, N3].map(|peer| link(peer, Lane::Outbound)).into());
+        self.now = self.replica.next_deadline().expect("a deadline").0;
+        self.step(vec![Event::Timer]);
+        let grant = VoteResponse { term: Term(1), refusal: None };
+        self.hear(N2, Message::PreVoteResponse(grant), Chunk::default());
+        self.persisted();
+        self.hear(N2, Message::RequestVoteResponse(grant), Chunk::default());
+        assert!(self.replica.raft().is_leader());
+        self.persisted();
+        self.matched(N2, 1);
+        assert_eq!(self.replica.applied_index(), Index(1));
+    }
+
+    fn matched(&mut self, from: NodeId, index: u64) {
+        let response = AppendEntriesResponse {
+            term: self.replica.raft().status().term,
+            result: AppendResult::Match(Index(index)),
+            last_index: Index(index),
+            commit_index: Index(0),
+        };
+        self.hear(from, Message::AppendEntriesResponse(response), Chunk::default());
+    }
+
+    /// n2 leads term 2 from now on and has sent these entries.
+    fn follow(&mut self, prev: LogId, entries: &[(Kind, &[u8])], commit: u64) {
+        self.step(vec![self.append(prev, entries, commit)]);
+    }
+
+    fn append(&self, prev: LogId, entries: &[(Kind, &[u8])], commit: u64) -> Event {
+        let mut bytes = Vec::new();
+        for (index, (kind, payload)) in (prev.index.0 + 1..).zip(entries) {
+            bytes.extend_from_slice(&encode_entry(Index(index), Term(2), *kind, &[payload]));
+        }
+        let bytes = Bytes::from(bytes);
+        let entries: Vec<Entry> = decode_entries(&bytes).expect("they were encoded here");
+        let append = AppendEntries {
+            term: Term(2),
+            prev_log_id: prev,
+            entries: metas(&entries).expect("no configurations"),
+            commit_index: Index(commit),
+        };
+        heard(N2, Message::AppendEntries(append), Chunk { entries, bytes: vec![bytes] })
+    }
+
+    fn ask(&mut self, request: Request) -> Origin {
+        let (event, origin) = self.asked(request);
+        self.step(vec![event]);
+        origin
+    }
+
+    fn asked(&mut self, request: Request) -> (Event, Origin) {
+        self.requests += 1;
+        let origin =
+            Origin { connection: 7, request: self.requests, forwarded: false, since_us: 0 };
+        (Event::Request { origin, request }, origin)
+    }
+
+    fn session(&mut self) -> u64 {
+        let origin = self.ask(Request::Register { one_shot: false });
+        self.persisted();
+        let last = self.replica.raft().last_log_id().index.0;
+        self.matched(N2, last);
+        match self.answer(origin) {
+            Some(Answer::Registered { session }) => session,
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    fn answer(&self, to: Origin) -> Option<Answer> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Reply { origin, reply } if *origin == to => Some(reply.answer.clone()),
+            _ => None,
+        })
+    }
+
+    fn refusal(&self, to: Origin) -> Refusal {
+        match self.answer(to) {
+            Some(Answer::Refused(refusal)) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn shown(&self) -> usize {
+        self.effects.iter().filter(|effect| matches!(effect, Effect::Show { .. })).count()
+    }
+}
+
+fn heard(from: NodeId, message: Message, chunk: Chunk) -> Event {
+    Event::Message { from, message, chunk, free_log_bytes: u64::MAX }
+}
+
+fn write(session: u64, sequence: u64, command: &'static [u8]) -> Request {
+    let command = Bytes::from_static(command);
+    Request::Write { session, sequence, lowest_unacknowledged: 1, command }
+}
+
+#[test]
+fn a_write_is_answered_when_it_is_committed_and_applied_and_not_before() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let origin = bench.ask(write(session, 1, b"a"));
+    assert_eq!(bench.answer(origin), None);
+    bench.persisted();
+    assert_eq!(bench.answer(origin), None, "on one disk of three");
+    bench.matched(N2, 3);
+    let expected = Answer::Written { at: LogId::new(3, 1), response: Bytes::from_static(b"1") };
+    assert_eq!(bench.answer(origin), Some(expected));
+}
+
+#[test]
+fn writes_of_one_call_are_one_batch_and_one_operation() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let events = (1..=20).map(|sequence| bench.asked(write(session, sequence, b"a")).0).collect();
+    bench.step(events);
+    let (_, last) = bench.writes.last().expect("a write");
+    assert_eq!((last.first, last.count), (Index(3), 20));
+    let appends = bench.effects.iter().filter(|e| matches!(e, Effect::Send { to: N2, .. })).count();
+    assert_eq!(appends, 1);
+}
+
+#[test]
+fn a_repetition_gets_the_first_answer_without_another_entry() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let first = bench.ask(write(session, 1, b"a"));
+    bench.persisted();
+    bench.matched(N2, 3);
+    let answer = bench.answer(first);
+    let again = bench.ask(write(session, 1, b"a"));
+    assert_eq!(bench.answer(again), answer);
+    assert_eq!(bench.replica.raft().last_log_id(), LogId::new(3, 1));
+}
+
+#[test]
+fn a_repetition_that_overtakes_is_applied_once() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let (one, first) = bench.asked(write(session, 1, b"a"));
+    let (two, second) = bench.asked(write(session, 1, b"a"));
+    bench.step(vec![one, two]);
+    bench.persisted();
+    bench.matched(N2, 4);
+    assert!(bench.answer(first).is_some());
+    assert_eq!(bench.answer(first), bench.answer(second), "both are in the log, one was applied");
+}
+
+#[test]
+fn what_was_appended_under_a_lost_leadership_is_unknown() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let origin = bench.ask(write(session, 1, b"a"));
+    bench.follow(LogId::new(2, 1), &[], 0);
+    assert_eq!(bench.refusal(origin), Refusal::unknown(Reason::LeaderLost));
+    bench.ask(write(session, 2, b"b"));
+    assert!(bench.effects.iter().any(|e| matches!(e, Effect::Forward { to: N2, .. })));
+}
+
+#[test]
+fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
+    let lose: [fn(&mut Bench); 2] = [
+        |bench| bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: false }]),
+        |bench| {
+            let append = AppendEntries {
+                term: Term(3),
+                prev_log_id: LogId::default(),
+                entries: vec![],
+                commit_index: Index(0),
+            };
+            bench.hear(N3, Message::AppendEntries(append), Chunk::default());
+        },
+    ];
+    for lose in lose {
+        let mut bench = Bench::new();
+        bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: true }]);
+        bench.follow(LogId::default(), &[], 0);
+        let origin = bench.ask(write(1, 1, b"a"));
+        assert!(bench.effects.iter().any(|e| matches!(e, Effect::Forward { to: N2, .. })));
+        lose(&mut bench);
+        assert_eq!(bench.refusal(origin), Refusal::unknown(Reason::LeaderLost));
+    }
+}
+
+#[test]
+fn a_forwarded_request_is_not_forwarded_again() {
+    let mut bench = Bench::new();
+    bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: true }]);
+    bench.follow(LogId::default(), &[], 0);
+    let origin = Origin { connection: 9, request: 1, forwarded: true, since_us: 0 };
+    bench.step(vec![Event::Request { origin, request: write(1, 1, b"a") }]);
+    let leader = Some(":9992".to_owned());
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::NotLeader { leader }));
+}
+
+#[test]
+fn refusals_before_the_log_are_definite() {
+    let small = Limits { command_bytes_max: 2, uncommitted_bytes_max: 100, ..Limits::default() };
+    let mut bench = Bench::with(small, Index(0));
+    bench.lead();
+    let session = bench.session();
+    let large = bench.ask(write(session, 1, b"abc"));
+    let too_large = Reason::TooLarge { limit: 2, size: 3 };
+    assert_eq!(bench.refusal(large), Refusal::not_applied(too_large));
+    bench.ask(write(session, 2, b"a"));
+    bench.ask(write(session, 3, b"a"));
+    let busy = bench.ask(write(session, 4, b"a"));
+    let refusal = bench.refusal(busy);
+    assert_eq!(refusal.outcome, Outcome::NotApplied);
+    assert!(matches!(refusal.reason, Reason::Busy { .. }));
+    assert_eq!(bench.replica.raft().last_log_id().index, Index(4), "nothing else was appended");
+}
+
+#[test]
+fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    bench.step(vec![Event::Space { free_log_bytes: 10 }]);
+    let origin = bench.ask(write(session, 1, b"a"));
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+    bench.step(vec![Event::Space { free_log_bytes: u64::MAX }]);
+    let full: BTreeMap<NodeId, u64> = [(N2, 10), (N3, 10)].into();
+    for (from, free_log_bytes) in full {
+        let response = AppendEntriesResponse {
+            term: Term(1),
+            result: AppendResult::Match(Index(2)),
+            last_index: Index(2),
+            commit_index: Index(0),
+        };
+        let message = Message::AppendEntriesResponse(response);
+        bench.step(vec![Event::Message { from, message, chunk: Chunk::default(), free_log_bytes }]);
+    }
+    let origin = bench.ask(write(session, 2, b"a"));
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+}
+
+#[test]
+fn replaced_entries_are_one_operation_that_says_where_the_old_ones_end() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    bench.ask(write(session, 1, b"lost"));
+    bench.ask(write(session, 2, b"lost too"));
+    let prev = LogId::new(2, 1);
+    let first = bench.append(prev, &[(Kind::NOOP, b"")], 0);
+    let second = bench.append(LogId::new(3, 2), &[(Kind::NOOP, b""), (Kind::NOOP, b"")], 0);
+    bench.step(vec![first, second]);
+    let (_, last) = bench.writes.last().expect("a write");
+    assert_eq!(last.truncate_from, Some(Index(3)));
+    assert_eq!((last.first, last.count), (Index(3), 3));
+    assert_eq!(last.hard_state.map(|state| state.term), Some(Term(2)));
+}
+
+#[test]
+fn lines_at_or_below_the_shown_mark_are_not_shown_again() {
+    let command = |text: &[u8]| [&[0; 24][..], text].concat();
+    let payload = command(b"a");
+    let register: (Kind, &[u8]) = (Kind::SESSION, &[0]);
+    let mut commands = vec![register];
+    let mut one = payload.clone();
+    one[..8].copy_from_slice(&1u64.to_le_bytes());
+    one[8..16].copy_from_slice(&1u64.to_le_bytes());
+    let mut two = one.clone();
+    two[8..16].copy_from_slice(&2u64.to_le_bytes());
+    commands.extend([(Kind::COMMAND, &one[..]), (Kind::COMMAND, &two[..])]);
+    for (shown, expected) in [(0, 2), (2, 1), (3, 0)] {
+        let mut bench = Bench::with(Limits::default(), Index(shown));
+        bench.follow(LogId::default(), &commands, 3);
+        bench.persisted();
+        assert_eq!(bench.replica.applied_index(), Index(3));
+        assert_eq!(bench.shown(), expected, "mark {shown}");
+    }
+}
+
+#[test]
+fn an_entry_of_an_unknown_kind_stops_the_replica_and_is_not_skipped() {
+    let mut bench = Bench::new();
+    bench.follow(LogId::default(), &[(Kind::NOOP, b""), (Kind(200), b"?"), (Kind::NOOP, b"")], 3);
+    bench.persisted();
+    assert_eq!(bench.replica.applied_index(), Index(1));
+    let halts = bench.effects.iter().any(|effect| matches!(effect, Effect::Halt { .. }));
+    assert!(halts, "{:?}", bench.effects);
+}
+
+#[test]
+fn one_that_is_about_to_stop_takes_nothing_new() {
+    let mut bench = Bench::leading();
+    bench.step(vec![Event::HandOver]);
+    let origin = bench.ask(Request::Register { one_shot: true });
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::ShuttingDown));
+}
