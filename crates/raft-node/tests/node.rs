@@ -4,10 +4,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use raft_node::hello::Welcome;
+use raft_core::{LogId, Message, NodeId, RequestVote, Term, VoteResponse};
+use raft_node::hello::{Party, Role, Welcome};
 use raft_node::protocol::Standing;
 use raft_node::refused::HelloReason;
-use raft_node::wire::Frame;
+use raft_node::wire::{Frame, PeerContent, PeerMessage};
 use support::{Place, Wire};
 
 #[test]
@@ -52,4 +53,51 @@ fn whoever_hangs_up_at_once_is_not_dialled_without_end() {
     }
     // 50, 100, 200, 400 and 800 ms, each shorter by a quarter at most.
     assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn whoever_does_not_say_who_it_is_or_does_not_leave_is_hung_up_on() {
+    let running = Place::new(4).start(Duration::from_millis(200));
+    let place = &running.place;
+    let mut silent = place.dial();
+    let mut founder = place.dial();
+    let from = Party { incarnation: 7, address: ":7".into(), ..Party::default() };
+    founder.say(&place.hello(Role::Founder, from));
+    assert!(matches!(founder.hear(), Some(Frame::Welcome(_))));
+    assert!(matches!(founder.hear(), Some(Frame::Founding(_))));
+    founder.hear_the_end();
+    silent.hear_the_end();
+    // A client may be as silent as it likes once it has said hello.
+    let mut client = place.dial_as_client();
+    let mut stranger = place.dial();
+    stranger.hear_the_end();
+    client.say(&Frame::Ping { nonce: 3 });
+    assert_eq!(client.hear(), Some(Frame::Pong { nonce: 3 }));
+}
+
+#[test]
+fn more_strangers_than_the_table_of_starts_holds_do_not_stop_a_member() {
+    let running = Place::new(6).start(Duration::from_secs(2));
+    let place = &running.place;
+    for id in 1000..1120 {
+        // Unknown ids are answered: their votes may be needed.
+        let from = Party { id: Some(NodeId(id)), incarnation: u128::from(id), ..place.other(1) };
+        let mut wire = place.dial();
+        wire.say(&place.hello(Role::Peer, from));
+        assert!(matches!(wire.hear(), Some(Frame::Welcome(_))), "{id}");
+    }
+    // Its disk still does what it is asked: a vote is answered once it is on it.
+    let mut wire = place.dial_as(1);
+    let last_log_id = LogId::new(7, 7);
+    let vote = Message::RequestVote(RequestVote { term: Term(8), last_log_id, transfer: true });
+    let content = PeerContent::Whole(vote);
+    wire.say(&Frame::Message(PeerMessage { free_log_bytes: 0, content }));
+    let answer = wire.hear_until(|frame| match frame {
+        Frame::Message(PeerMessage { content: PeerContent::Whole(answer), .. }) => {
+            Some(answer.clone())
+        }
+        _ => None,
+    });
+    let granted = VoteResponse { term: Term(8), refusal: None };
+    assert_eq!(answer, Message::RequestVoteResponse(granted));
 }

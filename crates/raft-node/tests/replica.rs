@@ -1,14 +1,14 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Config, Index, Lane, LogId, Member,
     Membership, Message, NodeId, Recovered, Term, Ticket, Time, VoteResponse,
 };
-use raft_log::{Entry, Kind, Write, decode_entries, encode_entry};
+use raft_log::{Entry, Kind, Write, decode_entries, encode_entry, encoded_len};
 use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
 use raft_node::{Applied, Apply, Command, Show};
@@ -17,15 +17,17 @@ const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
 
-/// Answers every command with how many there were, and shows it.
-struct Counter(u64);
+/// Answers every command with how many there were, and shows it; remembers whether that was
+/// wanted, and does not care.
+#[derive(Default)]
+struct Counter(u64, Arc<Mutex<Vec<bool>>>);
 
 impl Apply for Counter {
     fn apply(&mut self, command: Command<'_>) -> Applied {
         self.0 += 1;
+        self.1.lock().expect("nobody panics").push(command.lines_wanted);
         let text = Bytes::from(self.0.to_string());
-        let lines = if command.lines_wanted { vec![Show::Text(text.clone())] } else { vec![] };
-        Applied { response: text, lines }
+        Applied { response: text.clone(), lines: vec![Show::Text(text)] }
     }
 }
 
@@ -41,6 +43,7 @@ struct Bench {
     effects: Vec<Effect>,
     writes: Vec<(Ticket, Write)>,
     requests: u64,
+    wanted: Arc<Mutex<Vec<bool>>>,
 }
 
 impl Bench {
@@ -53,9 +56,11 @@ impl Bench {
             memberships: vec![(Index(0), Arc::new(founders()))],
             ..Recovered::default()
         };
-        let machine = Machine::new(Box::new(Counter(0)), shown, founders());
+        let counter = Counter::default();
+        let wanted = Arc::clone(&counter.1);
+        let machine = Machine::new(Box::new(counter), shown, founders());
         let replica = Replica::new(Config::new(N1), recovered, machine, limits, 1, Time(0));
-        Self { replica, now: 0, effects: vec![], writes: vec![], requests: 0 }
+        Self { replica, now: 0, effects: vec![], writes: vec![], requests: 0, wanted }
     }
 
     fn step(&mut self, events: Vec<Event>) {
@@ -327,6 +332,42 @@ fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
 }
 
 #[test]
+fn what_was_admitted_has_a_claim_on_the_room_that_is_left() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let size = encoded_len(24 + 1) as u64;
+    let free_log_bytes = Limits::default().reserved_log_bytes + size;
+    bench.step(vec![Event::Space { free_log_bytes }]);
+    let (one, first) = bench.asked(write(session, 1, b"a"));
+    let (two, second) = bench.asked(write(session, 2, b"a"));
+    bench.step(vec![one, two]);
+    assert_eq!(bench.answer(first), None);
+    assert_eq!(bench.refusal(second), Refusal::not_applied(Reason::DiskFull));
+}
+
+#[test]
+fn the_reserve_serves_the_end_of_a_session_and_not_its_beginning() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    bench.step(vec![Event::Space { free_log_bytes: Limits::default().reserved_log_bytes }]);
+    let begin = bench.ask(Request::Register { one_shot: true });
+    assert_eq!(bench.refusal(begin), Refusal::not_applied(Reason::DiskFull));
+    let end = bench.ask(Request::EndSession { session });
+    bench.persisted();
+    bench.matched(N2, 3);
+    assert_eq!(bench.answer(end), Some(Answer::SessionEnded));
+}
+
+#[test]
+fn a_leader_that_is_known_and_not_reached_is_named() {
+    let mut bench = Bench::new();
+    bench.follow(LogId::default(), &[], 0);
+    let origin = bench.ask(write(1, 1, b"a"));
+    let leader = Some(":9992".to_owned());
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::NotLeader { leader }));
+}
+
+#[test]
 fn replaced_entries_are_one_operation_that_says_where_the_old_ones_end() {
     let mut bench = Bench::leading();
     let session = bench.session();
@@ -360,6 +401,8 @@ fn lines_at_or_below_the_shown_mark_are_not_shown_again() {
         bench.persisted();
         assert_eq!(bench.replica.applied_index(), Index(3));
         assert_eq!(bench.shown(), expected, "mark {shown}");
+        let wanted = bench.wanted.lock().expect("nobody panics");
+        assert_eq!(wanted.iter().filter(|wanted| **wanted).count(), expected, "mark {shown}");
     }
 }
 

@@ -146,6 +146,8 @@ struct Outbox {
 struct Mark {
     start: u64,
     end: u64,
+    /// The entry before those between, and the last of them.
+    prev: Index,
     through: Index,
 }
 
@@ -202,13 +204,13 @@ impl Connection {
         }
     }
 
-    /// Queues a frame whose last bytes are entries up to `through`.
-    pub(super) fn push_entries(&self, frame: Encoded, through: Index) {
+    /// Queues a frame whose last bytes are the entries after `prev` up to `through`.
+    pub(super) fn push_entries(&self, frame: Encoded, prev: Index, through: Index) {
         let start = self.out.borrow().queued;
         self.push(frame);
         let mut out = self.out.borrow_mut();
         let end = out.queued;
-        out.marks.push_back(Mark { start, end, through });
+        out.marks.push_back(Mark { start, end, prev, through });
     }
 
     /// Bytes that wait to be written.
@@ -246,10 +248,17 @@ impl Connection {
         while let Some(mark) = out.marks.pop_front_if(|mark| mark.end <= written) {
             out.sent = (mark.through, 0);
         }
-        out.sent.1 = out.marks.front().map_or(0, |mark| written.saturating_sub(mark.start));
+        if let Some(mark) = out.marks.front().copied().filter(|mark| mark.start < written) {
+            out.sent = (mark.prev, written - mark.start);
+        }
         let news = (out.sent != out.told).then_some(out.sent);
         out.told = out.sent;
         news
+    }
+
+    /// Whether entries are on their way into the socket.
+    fn sends_entries(&self) -> bool {
+        !self.out.borrow().marks.is_empty()
     }
 
     /// Lets frames of any size through, once the other end is known.
@@ -262,6 +271,14 @@ impl Connection {
         for task in self.tasks.borrow_mut().drain(..) {
             task.abort();
         }
+    }
+}
+
+/// Lets whatever lies in the sockets' buffers be read: at the first turn the runtime asks the
+/// system which sockets have something, at the second their readers hand it over.
+pub(super) async fn hear_sockets() {
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -313,8 +330,88 @@ async fn flush(connection: Rc<Connection>, incoming: mpsc::UnboundedSender<Incom
             if connection.flush() != Flushed::Blocked {
                 break;
             }
+            // A large entry on a slow link takes its time: as long as it moves, the leader is
+            // told.
+            if connection.sends_entries() {
+                let _sent = incoming.send(Incoming::Wrote { connection: connection.id });
+            }
         }
         connection.flushing.set(false);
         let _sent = incoming.send(Incoming::Drained { connection: connection.id });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep_until};
+
+    use super::*;
+
+    /// A connection whose other end is the test's.
+    async fn pair() -> (Rc<Connection>, std::net::TcpStream, mpsc::UnboundedReceiver<Incoming>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (sender, incoming) = mpsc::unbounded_channel();
+        let talk = Talk::new(stream).unwrap();
+        (Connection::start(1, talk, sender, Arc::default()), other, incoming)
+    }
+
+    fn in_a_reactor(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, test);
+    }
+
+    #[test]
+    fn a_deadline_that_passed_comes_after_what_lies_in_the_sockets() {
+        in_a_reactor(async {
+            let (_connection, mut other, mut incoming) = pair().await;
+            hear_sockets().await;
+            // This thread stalls; meanwhile the leader speaks and the deadline passes.
+            let deadline = Instant::now() - Duration::from_millis(50);
+            for slice in (Frame::Ping { nonce: 7 }).encode().slices() {
+                other.write_all(slice).unwrap();
+            }
+            tokio::select! {
+                biased;
+                _ = incoming.recv() => panic!("nothing can have been read yet"),
+                () = sleep_until(deadline) => {}
+            }
+            hear_sockets().await;
+            assert!(matches!(incoming.try_recv(), Ok(Incoming::Frames { connection: 1, .. })));
+        });
+    }
+
+    #[test]
+    fn a_large_entry_that_moves_is_progress() {
+        in_a_reactor(async {
+            let (connection, mut other, mut incoming) = pair().await;
+            let size = 32 * 1024 * 1024;
+            let frame =
+                Encoded { head: Bytes::from_static(b"head"), trailer: vec![vec![0; size].into()] };
+            connection.push_entries(frame, Index(6), Index(7));
+            assert_eq!(connection.flush(), Flushed::Blocked);
+            let mut told = vec![connection.take_sent().unwrap()];
+            other.set_nonblocking(true).unwrap();
+            let mut bytes = vec![0; 64 * 1024];
+            // Read in small steps, so that the socket can only take the entry in many.
+            while connection.waiting() > 0 {
+                if let Err(error) = other.read(&mut bytes) {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                }
+                hear_sockets().await;
+                while let Ok(Incoming::Wrote { .. } | Incoming::Drained { .. }) =
+                    incoming.try_recv()
+                {
+                    told.extend(connection.take_sent());
+                }
+            }
+            assert_eq!(told.pop(), Some((Index(7), 0)));
+            assert!(told.len() > 2, "{told:?}");
+            assert!(told.is_sorted() && told.iter().all(|(prev, _)| *prev == Index(6)), "{told:?}");
+        });
     }
 }

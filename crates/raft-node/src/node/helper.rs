@@ -9,6 +9,7 @@ use raft_core::Index;
 use raft_log::{Disk, LogReader, ReadError, SpareMaker};
 
 use crate::node::incoming::Incoming;
+use crate::node::{Failure, FailureClass};
 
 /// Work for the helper.
 #[derive(Debug)]
@@ -58,6 +59,26 @@ impl Drop for Helper {
     }
 }
 
+/// Tells the reactor of a thread that ends by a panic: what was asked of it is never answered.
+struct Watch<'a>(&'a tokio::sync::mpsc::UnboundedSender<Incoming>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The reactor may have ended.
+            let _sent = self.0.send(Incoming::ReadFailed { failure: Failure::invariant() });
+        }
+    }
+}
+
+fn failure(error: &ReadError) -> Failure {
+    let class = match error {
+        ReadError::Io { .. } => FailureClass::Disk,
+        ReadError::Missing { .. } | ReadError::Corrupt { .. } => FailureClass::Damaged,
+    };
+    Failure { class, what: error.to_string() }
+}
+
 fn run(
     work: &mpsc::Receiver<Job>,
     reader: &LogReader,
@@ -65,6 +86,7 @@ fn run(
     disk: &dyn Disk,
     answers: &tokio::sync::mpsc::UnboundedSender<Incoming>,
 ) {
+    let _watch = Watch(answers);
     while let Ok(job) = work.recv() {
         let answer = match job {
             Job::Read { request, first, last, bytes_max } => {
@@ -72,7 +94,7 @@ fn run(
                     Ok(read) => Incoming::LogRead { request, chunk: Some(read.into()) },
                     // Cut off since it was asked for; whoever wants it asks for what is there.
                     Err(ReadError::Missing { .. }) => Incoming::LogRead { request, chunk: None },
-                    Err(error) => Incoming::ReadFailed { error },
+                    Err(error) => Incoming::ReadFailed { failure: failure(&error) },
                 }
             }
             Job::Disk => Incoming::Disk {

@@ -3,11 +3,11 @@
 use std::io;
 
 use raft_core::NodeId;
-use raft_log::ReadError;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::hello::{Hello, HelloRefused, Welcome};
+use crate::node::Failure;
 use crate::node::connection::Talk;
 use crate::protocol::{Reason, Reply, Request};
 use crate::replica::Chunk;
@@ -22,6 +22,8 @@ pub(super) enum Incoming {
     Frames { connection: u64, frames: Vec<Frame> },
     /// A connection ended.
     Closed { connection: u64, error: io::Error },
+    /// A connection that is full has taken some more bytes of entries.
+    Wrote { connection: u64 },
     /// A connection that was full takes bytes again.
     Drained { connection: u64 },
     /// A dial to a peer went through, up to its welcome.
@@ -35,7 +37,7 @@ pub(super) enum Incoming {
     /// Entries were read back.
     LogRead { request: u64, chunk: Option<Chunk> },
     /// Entries could not be read back.
-    ReadFailed { error: ReadError },
+    ReadFailed { failure: Failure },
     /// The helper looked after spare slots.
     Spare { result: Result<(), String> },
     /// How many bytes the data directory takes, and its file system has left.

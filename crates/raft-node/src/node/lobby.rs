@@ -204,6 +204,7 @@ impl<'a> Lobby<'a> {
             }
             // A member's business, left over from an earlier life.
             Incoming::Refused { .. }
+            | Incoming::Wrote { .. }
             | Incoming::Drained { .. }
             | Incoming::Met { .. }
             | Incoming::LogRead { .. }

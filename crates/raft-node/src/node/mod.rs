@@ -61,6 +61,18 @@ pub enum FailureClass {
     TooNew,
 }
 
+impl Failure {
+    /// A thread of this node panicked.
+    fn invariant() -> Self {
+        Self {
+            class: FailureClass::Damaged,
+            what: "an invariant of this server was broken; it stopped in order to do no harm, and \
+                   the message above says which"
+                .into(),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
@@ -134,14 +146,7 @@ impl Node {
     /// Why it had to end.
     pub fn wait(mut self) -> Result<(), Failure> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| {
-            Err(Failure {
-                class: FailureClass::Damaged,
-                what: "an invariant of this server was broken; it stopped in order to do no harm, \
-                       and the message above says which"
-                    .into(),
-            })
-        })
+        thread.join().unwrap_or_else(|_| Err(Failure::invariant()))
     }
 }
 

@@ -11,6 +11,7 @@ use raft_log::{Counters, LogWriter, Write, WriteError};
 use tokio::sync::Notify;
 
 use crate::node::observe::Observed;
+use crate::node::{Failure, FailureClass};
 
 /// After so long without a write the last one is attested: from then on, damage to it is told
 /// from a torn write.
@@ -39,7 +40,7 @@ struct Queue {
     writes: Vec<Write>,
     ticket: Ticket,
     stop: bool,
-    failed: Option<String>,
+    failed: Option<Failure>,
     no_space: Option<String>,
 }
 
@@ -92,7 +93,7 @@ impl Wal {
 
     /// The error that ended the thread. After a failed write or sync nothing is known of what the
     /// disk holds (rule R11): the process must end.
-    pub(super) fn failed(&self) -> Option<String> {
+    pub(super) fn failed(&self) -> Option<Failure> {
         self.shared.lock().failed.clone()
     }
 
@@ -114,7 +115,20 @@ impl Drop for Wal {
     }
 }
 
+/// Tells the reactor of a thread that ends by a panic: what it was given is never written.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().failed = Some(Failure::invariant());
+            self.0.wake.notify_one();
+        }
+    }
+}
+
 fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
+    let _watch = Watch(shared);
     let mut attested = true;
     let mut writes = Vec::new();
     loop {
@@ -145,7 +159,8 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
             write_all(&mut writer, &writes, shared)
         };
         if let Err(error) = result {
-            shared.lock().failed = Some(error.to_string());
+            let what = error.to_string();
+            shared.lock().failed = Some(Failure { class: FailureClass::Disk, what });
             shared.wake.notify_one();
             return;
         }
@@ -184,5 +199,42 @@ fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Resul
             }
             other => return other.map(|_| ()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Index, NodeId, Term};
+    use raft_log::{DataDir, Holder, Kind, MemberIdentity, NodeState, RealDisk, encode_entry};
+
+    use super::*;
+
+    #[test]
+    fn a_writer_that_panics_is_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let mut data = DataDir::open(disk, Holder { pid: 0, address: String::new() }).unwrap();
+        let identity = MemberIdentity {
+            incarnation: data.identity().incarnation(),
+            cluster: 1,
+            id: NodeId(1),
+            address: ":1".into(),
+            founders: Vec::new(),
+        };
+        data.set_identity(NodeState::Member(identity)).unwrap();
+        let log = data.open_log(raft_log::Options::default()).unwrap();
+        let wake = Arc::new(Notify::new());
+        let wal = Wal::start(log.writer, Arc::clone(&wake), Observed::new()).unwrap();
+        // An entry that cannot follow the empty log.
+        let entry = encode_entry(Index(5), Term(1), Kind::NOOP, &[]);
+        let write = Write { first: Index(5), count: 1, entries: vec![entry], ..Write::default() };
+        wal.submit(Ticket(1), write);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let woken = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), wake.notified()).await
+        });
+        assert!(woken.is_ok(), "the reactor is not told");
+        assert_eq!(wal.failed(), Some(Failure::invariant()));
+        assert_eq!(wal.durable(), Ticket(0));
     }
 }

@@ -63,6 +63,10 @@ impl Queued {
     fn size(&self) -> usize {
         encoded_len(self.header.len() + self.command.len())
     }
+
+    fn ends_session(&self) -> bool {
+        self.kind == Kind::SESSION && self.header.first() == Some(&2)
+    }
 }
 
 pub(super) fn reply(origin: Origin, answer: Answer) -> Effect {
@@ -140,18 +144,16 @@ impl Replica {
     /// Passes a request on to the leader, once.
     fn forward(&mut self, origin: Origin, request: Request, fx: &mut Vec<Effect>) {
         let leader = self.raft.leader().filter(|id| *id != self.clients.id);
+        let named = leader.and_then(|id| self.address_of(id)).map(str::to_owned);
         let refusal = match leader {
-            Some(_) if origin.forwarded => {
-                let leader = leader.and_then(|id| self.address_of(id)).map(str::to_owned);
-                Reason::NotLeader { leader }
-            }
-            Some(to) if self.clients.linked.contains(&to) => {
+            Some(to) if !origin.forwarded && self.clients.linked.contains(&to) => {
                 let number = self.clients.number();
                 self.clients.forwards.insert(number, Forwarded { origin, to });
                 fx.push(Effect::Forward { to, request: number, body: request });
                 return;
             }
-            _ => Reason::NoLeader,
+            Some(_) => Reason::NotLeader { leader: named },
+            None => Reason::NoLeader,
         };
         fx.push(refuse(origin, Outcome::NotApplied, refusal));
     }
@@ -174,12 +176,13 @@ impl Replica {
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
         }
-        // Ending a session frees memory: it has the use of the reserve.
-        let reserve = if queued.kind == Kind::SESSION { 0 } else { self.limits.reserved_log_bytes };
-        if !self.has_room(queued.size() as u64 + reserve) {
+        // Ending a session frees memory: it has the use of the reserve. What was admitted before
+        // has a claim on the room that is left.
+        let uncommitted = self.clients.pending_bytes;
+        let reserve = if queued.ends_session() { 0 } else { self.limits.reserved_log_bytes };
+        if !self.has_room(queued.size() as u64 + uncommitted + reserve) {
             return Some(Reason::DiskFull);
         }
-        let uncommitted = self.clients.pending_bytes;
         let held = self.buffer.bytes();
         let max = self.limits.uncommitted_bytes_max;
         if uncommitted > max || held > 3 * max {

@@ -355,7 +355,8 @@ impl Replica {
             return;
         }
         let Some(request) = self.reads.for_peers.remove(&request) else { return };
-        let Ok(entries) = metas(&chunk.entries) else { return };
+        // What cannot be understood is not there, as far as the core is concerned.
+        let entries = metas(&chunk.entries).unwrap_or_default();
         let context = Context { read: chunk, ..Context::default() };
         self.core(now, Input::LogRead { request, entries }, &context, fx);
     }

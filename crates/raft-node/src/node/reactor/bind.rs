@@ -1,9 +1,7 @@
 //! Connections between members: judged, bound to one start of the peer, and taken.
 
-use std::collections::BTreeMap;
-
-use raft_core::{Lane, Membership, NodeId, Time};
-use raft_log::{PeerBoot, Write};
+use raft_core::{Lane, NodeId, Time};
+use raft_log::{PEERS_MAX, PeerBoot, Write};
 
 use super::{Party, Reactor};
 use crate::binding::{Boot, ConnectionId, Output};
@@ -107,6 +105,7 @@ impl Reactor<'_> {
     fn refuse(&mut self, id: u64, refused: Box<HelloRefused>) {
         self.site.tell_refused(&refused);
         self.set_party(id, Party::Leaving);
+        self.expect_to_leave(id);
         self.push(id, Frame::Refused(refused).encode());
     }
 
@@ -230,24 +229,24 @@ impl Reactor<'_> {
         }
     }
 
-    /// Whoever is no member any more is refused for that; its starts need not be kept.
-    pub(super) fn forget_bindings(&mut self, membership: &Membership) {
-        let mut outputs = Vec::new();
-        self.parts.binding.retain(|id| membership.members.contains_key(&id), &mut outputs);
-        self.bindings(outputs);
-    }
-
     /// The last start of every peer goes into the log: an older copy of a peer's directory is
-    /// known for what it is even after this member restarts.
-    fn keep_table(&self) {
-        let table: BTreeMap<NodeId, Boot> = self.parts.binding.table();
+    /// known for what it is even after this member restarts. Who was removed is refused for that
+    /// and forgotten; where still too many say that they belong here, members have the room.
+    fn keep_table(&mut self) {
+        let (at, settled) = self.parts.replica.final_membership();
+        let is_removed = |id| !settled.members.contains_key(&id) && at >= settled.added_at(id);
+        // The table is written below in any case.
+        self.parts.binding.retain(|id| !is_removed(id), &mut Vec::new());
         let boot = |(id, boot): (NodeId, Boot)| PeerBoot {
             id,
             incarnation: boot.incarnation,
             epoch: boot.epoch,
             nonce: boot.nonce,
         };
-        let peers = table.into_iter().map(boot).collect();
+        let mut peers: Vec<PeerBoot> = self.parts.binding.table().into_iter().map(boot).collect();
+        let members = &self.parts.replica.raft().membership().members;
+        peers.sort_by_key(|peer| !members.contains_key(&peer.id));
+        peers.truncate(PEERS_MAX);
         self.parts.wal.submit_peers(Write { peers: Some(peers), ..Write::default() });
     }
 
@@ -288,7 +287,7 @@ impl Reactor<'_> {
     /// Removal is the cluster's word on this very member, and the only refusal that is obeyed.
     pub(super) fn obey(&mut self, refused: &HelloRefused) {
         if let Some(at) = refused.removes(&self.party()) {
-            self.end = Some(super::End::Removed(at));
+            self.end_with(super::End::Removed(at));
             return;
         }
         // A server that waits to be told who it is needs no words about it.

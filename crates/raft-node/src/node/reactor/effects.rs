@@ -6,15 +6,18 @@ use raft_core::{Index, Membership, Message, NodeId};
 
 use super::{End, Reactor};
 use crate::hello::{Believed, Hello, Role};
-use crate::node::FailureClass;
 use crate::node::dial::{self, Dialler};
 use crate::node::helper::Job;
 use crate::node::incoming::Incoming;
 use crate::node::notice::Notice;
 use crate::node::observe::{add, count};
-use crate::protocol::{Answer, NodeStatus, Reply, Request};
-use crate::replica::{Effect, Origin};
+use crate::node::{Failure, FailureClass};
+use crate::protocol::{Answer, NodeStatus, Reason, Refusal, Reply, Request};
+use crate::replica::{Effect, Event, Origin};
 use crate::wire::{Encoded, Frame, encode_message};
+
+/// Bytes that may wait for a leader to take them before no more requests are passed on to it.
+const FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Less room than this is worth a word: a few slots of the largest size.
 const DISK_FREE_LOW: u64 = 256 * 1024 * 1024;
@@ -39,7 +42,7 @@ impl Reactor<'_> {
                 self.site.observed.event("membership", membership.to_string());
                 self.membership_changed(&membership);
             }
-            Effect::Removed { at } => self.end = Some(End::Removed(at)),
+            Effect::Removed { at } => self.end_with(End::Removed(at)),
             Effect::Alarm { peer, what } => {
                 self.site.notices.tell(Notice::Peer(format!(
                     "{} said what no correct member says ({what}); its connections were closed",
@@ -47,7 +50,7 @@ impl Reactor<'_> {
                 )));
                 self.drop_peer(peer);
             }
-            Effect::Halt { why } => self.fail(FailureClass::TooNew, why),
+            Effect::Halt { why } => self.fail(Failure { class: FailureClass::TooNew, what: why }),
         }
     }
 
@@ -58,22 +61,15 @@ impl Reactor<'_> {
         let Some(id) = lane.get(&to) else { return };
         let Some(peerage) = self.connections.get(id) else { return };
         let free = self.free_log_bytes();
-        let through = match message {
-            Message::AppendEntries(append) if !append.entries.is_empty() => {
-                Some(Index(append.prev_log_id.index.0 + append.entries.len() as u64))
-            }
-            _ => None,
-        };
-        if let Message::AppendEntries(append) = message
-            && !append.entries.is_empty()
-        {
-            count(&self.site.observed.counters.appends_sent);
-            add(&self.site.observed.counters.entries_sent, append.entries.len() as u64);
-        }
         let frame = encode_message(message, &entries, free);
-        match through {
-            Some(through) => peerage.connection.push_entries(frame, through),
-            None => peerage.connection.push(frame),
+        match message {
+            Message::AppendEntries(append) if !append.entries.is_empty() => {
+                let (prev, many) = (append.prev_log_id.index, append.entries.len() as u64);
+                count(&self.site.observed.counters.appends_sent);
+                add(&self.site.observed.counters.entries_sent, many);
+                peerage.connection.push_entries(frame, prev, Index(prev.0 + many));
+            }
+            _ => peerage.connection.push(frame),
         }
         self.touched.insert(*id);
     }
@@ -147,10 +143,19 @@ impl Reactor<'_> {
         problems
     }
 
+    /// Passes a request on. A leader that does not take what waits for it gets no more: nobody
+    /// else bounds what many clients send to one follower.
     fn forward(&mut self, to: NodeId, id: u64, request: Request) {
-        if let Some(connection) = self.outbound.get(&to).copied() {
+        let Some(connection) = self.outbound.get(&to).copied() else { return };
+        let waiting = self.connections.get(&connection).map_or(0, |p| p.connection.waiting());
+        if waiting < FORWARD_BYTES_MAX {
             self.push(connection, Frame::Forward { id, request }.encode());
+            return;
         }
+        let what = "the leader takes requests more slowly than they come".into();
+        let answer = Refusal::not_applied(Reason::Busy { what }).into();
+        let reply = Reply { answer, forwarded_to: None };
+        self.events.push(Event::ForwardReply { from: to, request: id, reply });
     }
 
     fn meet(&self, request: u64, address: String) {
@@ -207,7 +212,6 @@ impl Reactor<'_> {
             self.diallers.insert(*id, dialler);
         }
         self.drop_diallers();
-        self.forget_bindings(membership);
     }
 
     /// A removed member is still fed for a while: its dialler goes when its connection does.

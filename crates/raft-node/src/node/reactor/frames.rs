@@ -20,7 +20,8 @@ impl Reactor<'_> {
     pub(super) fn accepted(&mut self, stream: TcpStream) {
         // A socket that is broken already needs no answer.
         if let Ok(talk) = Talk::new(stream) {
-            self.take_over(talk, Party::Stranger);
+            let id = self.take_over(talk, Party::Stranger);
+            self.expect_to_leave(id);
         }
     }
 
@@ -33,7 +34,8 @@ impl Reactor<'_> {
             Arc::clone(&self.site.observed.meter),
         );
         let boot = Boot { incarnation: 0, epoch: 0, nonce: 0 };
-        self.connections.insert(id, Peerage { connection, party, boot, load: 0, paused: false });
+        let peerage = Peerage { connection, party, boot, load: 0, paused: false, blocked: false };
+        self.connections.insert(id, peerage);
         id
     }
 
@@ -121,13 +123,6 @@ impl Reactor<'_> {
             self.site.notices.tell(Notice::Peer(format!("{who} was cut off: {error}")));
         }
         self.drop_connection(id);
-    }
-
-    pub(super) fn drained(&mut self, id: u64) {
-        if let Some(Party::Outbound(peer)) = self.connections.get(&id).map(|p| p.party) {
-            self.events.push(Event::Writable { peer, writable: true });
-        }
-        self.touched.insert(id);
     }
 
     /// Ends a connection and what hangs on it; if we dialled it, it is dialled again.

@@ -7,8 +7,9 @@
 mod bind;
 mod effects;
 mod frames;
+mod sockets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::binding::{Binding, Boot};
 use crate::hello::Welcome;
-use crate::node::connection::{Connection, Flushed};
+use crate::node::Failure;
+use crate::node::connection::{Connection, hear_sockets};
 use crate::node::dial::Dialler;
 use crate::node::helper::{Helper, Job};
 use crate::node::incoming::{Incoming, Local};
@@ -30,15 +32,8 @@ use crate::node::observe::count;
 use crate::node::output::Output;
 use crate::node::site::Site;
 use crate::node::wal::Wal;
-use crate::node::{Failure, FailureClass};
 use crate::protocol::Reply;
 use crate::replica::{Effect, Event, Machine, Origin, Replica};
-
-/// Requests of one client that may be under way; beyond, its socket is not read.
-const CLIENT_REQUESTS_MAX: usize = 1024;
-
-/// Reply bytes that may wait for one client; beyond, its socket is not read.
-const CLIENT_REPLY_BYTES_MAX: usize = 256 * 1024;
 
 /// How a member's life in the cluster ends.
 #[derive(Debug)]
@@ -89,6 +84,8 @@ struct Peerage {
     load: usize,
     /// It is not read until its load falls.
     paused: bool,
+    /// Its socket is full.
+    blocked: bool,
 }
 
 /// What the reactor is given to begin with.
@@ -118,6 +115,8 @@ pub(super) struct Reactor<'a> {
     /// Welcomes of connections that are not bound yet.
     welcomes: BTreeMap<u64, Welcome>,
     next_local: u64,
+    /// Until when those who dialled in must have said who they are.
+    guests: VecDeque<(Time, u64)>,
     /// When the requests answered in this cycle had arrived.
     answered: Vec<u64>,
     events: Vec<Event>,
@@ -148,6 +147,7 @@ impl<'a> Reactor<'a> {
             local: BTreeMap::new(),
             welcomes: BTreeMap::new(),
             next_local: 0,
+            guests: VecDeque::new(),
             answered: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
@@ -179,12 +179,16 @@ impl<'a> Reactor<'a> {
 
     /// Sleeps until there is something to do.
     async fn wait(&mut self) {
-        if self.parts.replica.has_backlog() {
+        if self.has_work() {
             tokio::task::yield_now().await;
             return;
         }
-        let deadline =
-            [self.parts.replica.next_deadline(), self.parts.binding.next_deadline(), self.stop_by];
+        let deadline = [
+            self.parts.replica.next_deadline(),
+            self.parts.binding.next_deadline(),
+            self.guests.front().map(|(deadline, _)| *deadline),
+            self.stop_by,
+        ];
         let deadline = deadline.into_iter().flatten().min();
         let at = self.instant(deadline);
         let wake = Arc::clone(&self.parts.wal_wake);
@@ -194,9 +198,16 @@ impl<'a> Reactor<'a> {
             () = wake.notified() => {}
             () = sleep_until(at), if deadline.is_some() => {
                 // The sockets first: see the head of this file.
-                tokio::task::yield_now().await;
+                hear_sockets().await;
             }
         }
+    }
+
+    /// Whether the last cycle left something for the next one. What sockets took can wait.
+    fn has_work(&self) -> bool {
+        self.parts.replica.has_backlog()
+            || !self.touched.is_empty()
+            || self.events.iter().any(|event| !matches!(event, Event::Sent { .. }))
     }
 
     fn now(&self) -> Time {
@@ -223,6 +234,7 @@ impl<'a> Reactor<'a> {
         if self.parts.binding.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.binding_timer(now);
         }
+        self.turn_out_guests(now);
         self.flush();
         self.measure();
         self.look_at_stop(now);
@@ -243,8 +255,8 @@ impl<'a> Reactor<'a> {
         if let Some(what) = self.parts.wal.take_no_space() {
             self.site.notices.tell(Notice::NoSpace { what });
         }
-        if let Some(error) = self.parts.wal.failed() {
-            self.fail(FailureClass::Disk, error);
+        if let Some(failure) = self.parts.wal.failed() {
+            self.fail(failure);
         }
     }
 
@@ -259,8 +271,15 @@ impl<'a> Reactor<'a> {
         self.parts.spares.free_bytes().saturating_add(disk_free)
     }
 
-    fn fail(&mut self, class: FailureClass, what: String) {
-        self.end = Some(End::Failed(Failure { class, what }));
+    fn fail(&mut self, failure: Failure) {
+        self.end_with(End::Failed(failure));
+    }
+
+    /// A failure is the last word: no life goes on after it.
+    fn end_with(&mut self, end: End) {
+        if !matches!(self.end, Some(End::Failed(_))) {
+            self.end = Some(end);
+        }
     }
 
     /// How long the requests that were answered in this cycle took.
@@ -269,39 +288,6 @@ impl<'a> Reactor<'a> {
             let now = self.site.observed.now_us();
             let took = self.answered.drain(..).map(|since| now.saturating_sub(since));
             self.site.observed.requests.record(took);
-        }
-    }
-
-    /// Writes to every touched socket once.
-    fn flush(&mut self) {
-        for id in std::mem::take(&mut self.touched) {
-            let Some(peerage) = self.connections.get_mut(&id) else { continue };
-            let flushed = peerage.connection.flush();
-            if let Party::Outbound(peer) = peerage.party {
-                if let Some((through, bytes)) = peerage.connection.take_sent() {
-                    self.events.push(Event::Sent { peer, through, bytes });
-                }
-                if flushed == Flushed::Blocked {
-                    self.events.push(Event::Writable { peer, writable: false });
-                }
-            }
-            if peerage.party == Party::Leaving && flushed != Flushed::Blocked {
-                self.drop_connection(id);
-            } else {
-                self.resume_if_light(id);
-            }
-        }
-    }
-
-    /// Reads on from a connection whose replies have been taken.
-    fn resume_if_light(&mut self, id: u64) {
-        let Some(peerage) = self.connections.get_mut(&id) else { return };
-        if peerage.paused
-            && peerage.load < CLIENT_REQUESTS_MAX
-            && peerage.connection.waiting() < CLIENT_REPLY_BYTES_MAX
-        {
-            peerage.paused = false;
-            peerage.connection.resume();
         }
     }
 
@@ -329,6 +315,7 @@ impl<'a> Reactor<'a> {
             Incoming::Accepted { stream } => self.accepted(stream),
             Incoming::Frames { connection, frames } => self.frames(connection, frames),
             Incoming::Closed { connection, error } => self.closed(connection, &error),
+            Incoming::Wrote { connection } => self.tell_sent(connection),
             Incoming::Drained { connection } => self.drained(connection),
             Incoming::Dialled { peer, dialled } => self.dialled(peer, *dialled),
             Incoming::Refused { peer } => self.events.push(Event::Refused { peer }),
@@ -337,7 +324,7 @@ impl<'a> Reactor<'a> {
             Incoming::LogRead { request, chunk } => {
                 self.events.push(Event::LogRead { request, chunk });
             }
-            Incoming::ReadFailed { error } => self.fail(FailureClass::Damaged, error.to_string()),
+            Incoming::ReadFailed { failure } => self.fail(failure),
             Incoming::Disk { used, free } => {
                 let counters = &self.site.observed.counters;
                 counters.disk_used.store(used, Ordering::Relaxed);
