@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use raft_node::Address;
 
 use crate::output::Format;
@@ -78,7 +78,7 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// How long a client waits for an answer [default: 5s, for a change of members 60s]
+    /// How long a client waits for an answer [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
@@ -116,9 +116,29 @@ pub(crate) enum Verb {
     /// Hand leadership over to another member
     Transfer(TransferArgs),
     /// Show how each member is; exit 3 if one is not well
-    Status(ClientArgs),
+    Status(StatusArgs),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
+    /// Measure how fast a cluster appends messages
+    Bench(BenchArgs),
+    /// Write what completes this command line in your shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual: one page, or all pages into a directory
+    Man {
+        /// For `raft.1`, `raft-append.1` and so on; made if it is not there
+        dir: Option<PathBuf>,
+    },
+}
+
+/// A shell that can complete command lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, PartialEq, Args)]
@@ -142,9 +162,19 @@ pub(crate) struct ClientArgs {
     /// The servers to ask, any of them
     #[arg(long, value_name = "ADDRESSES", env = "RAFT_ENDPOINTS", default_value = ":9990")]
     pub(crate) endpoints: String,
-    /// How long to wait for an answer [default: 5s, for a change of members 60s]
+    /// How long to wait for an answer [default: 5s]
     #[arg(long, value_name = "TIME", env = "RAFT_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct StatusArgs {
+    /// Look again every so many seconds, until q or Ctrl-C [default: 2]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = interval)]
+    pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, PartialEq, Args)]
@@ -201,12 +231,73 @@ pub(crate) struct DevArgs {
     pub(crate) election_timeout: Duration,
 }
 
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct BenchArgs {
+    /// Three servers of its own, in a fresh temporary directory, instead of --endpoints
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// With --local: where their data is [default: a fresh temporary directory]
+    #[arg(long, value_name = "DIR", requires = "local")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) load: Load,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What a measurement puts on a cluster.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub(crate) struct Load {
+    /// Clients that ask at the same time, each waiting for its answers
+    #[arg(long, value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) clients: u32,
+    /// Connections that the clients share, each one session [default: at most 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) connections: Option<u32>,
+    /// Requests that each client has under way
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) in_flight: u32,
+    /// Requests a second, at fixed times whether the cluster keeps up or not; latency counts from
+    /// those times [default: as fast as answers come]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// How long to measure
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How long to run before
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+    /// Bytes of each message; the servers keep all of them
+    #[arg(long, value_name = "BYTES", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=16 << 20))]
+    pub(crate) value_size: u32,
+    /// Ask all members in turn instead of the leader: followers forward
+    #[arg(long)]
+    pub(crate) spread: bool,
+}
+
 /// `5s`, `300ms`, `1m30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     match parsed.and_then(|signed| Duration::try_from(signed).ok()) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("not a time above zero: write it like 5s, 300ms or 1m30s".into()),
+    }
+}
+
+/// `2`, `0.5`, or a time with a unit.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    let interval = match seconds {
+        Some(seconds) => seconds.map_err(|error| error.to_string())?,
+        None => duration(text)?,
+    };
+    if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("from 0.1 seconds to a day".into())
     }
 }
 

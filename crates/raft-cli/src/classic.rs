@@ -11,6 +11,7 @@ use crate::commands::{Ask, Command, Message, ServerOptions, Target};
 use crate::environment;
 use crate::errors::Problem;
 use crate::select::{CLASSIC, join};
+use crate::usage::{CLASSIC_COMMANDS, classic_command};
 
 /// What the flags ask for; `None` if there are none at all.
 pub(crate) fn command(classic: Classic) -> Result<Option<Command>, Problem> {
@@ -58,9 +59,11 @@ fn server(classic: Classic) -> Result<Command, Problem> {
 
 fn client(classic: Classic) -> Result<Command, Problem> {
     let command = classic.command.unwrap_or_default();
-    if !matches!(command.as_str(), "clientcommand" | "addserver" | "removeserver") {
+    if !CLASSIC_COMMANDS.contains(&command.as_str()) {
+        let meant = classic_command(&command).map(|name| format!("did you mean {name}? "));
+        let takes = "-C takes clientcommand, addserver or removeserver";
         return Err(Problem::usage(format!("-C '{command}' is not known"))
-            .hint("-C takes clientcommand, addserver or removeserver"));
+            .hint(meant.unwrap_or_default() + takes));
     }
     let example = if command == "clientcommand" { "'I like beer.'" } else { ":9993" };
     let Some(message) = classic.message else {

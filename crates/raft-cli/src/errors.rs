@@ -1,6 +1,7 @@
 //! What a person is told when something does not work: what, why, what next.
 
-use raft_node::{ClientError, Conclusion, Reason};
+use raft_node::{ClientError, Conclusion, Failure, FailureClass, Reason};
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 
@@ -30,52 +31,99 @@ impl Problem {
     }
 
     /// A request that failed. `action` is what it would have done, as in "it may have been
-    /// `appended`"; `endpoints` are the servers that were asked.
+    /// `appended`", or [`READ`]; `endpoints` are the servers that were asked.
     pub(crate) fn of_request(error: &ClientError, action: &str, endpoints: &str) -> Self {
-        let mut problem = Self::new(Exit::of_request(error), error.to_string());
-        problem.hint = match error.outcome {
-            Conclusion::Unknown => {
-                Some(format!("it may have been {action}, now or later: look before you repeat it"))
+        let is_read = action == READ;
+        let (fact, advice) = match &error.reason {
+            Some(reason) => {
+                let text = reason.to_string();
+                let (fact, advice) = apart(&text);
+                (error.what.replace(&text, fact), advice.map(str::to_owned))
             }
-            Conclusion::NothingSent => Some(format!(
-                "are the servers running, and a majority of them? raft status --endpoints \
-                 '{endpoints}'"
-            )),
-            Conclusion::NotApplied => {
-                error.reason.as_ref().and_then(|reason| next_step(reason, endpoints))
-            }
+            None => (error.what.clone(), None),
         };
-        problem
+        // There is nothing that a question could have changed.
+        let what = if is_read { fact } else { format!("{}: {fact}", error.outcome) };
+        let hint = match (error.outcome, &error.reason) {
+            (Conclusion::Unknown, _) if !is_read => {
+                format!("it may have been {action}, now or later: look before you repeat it")
+            }
+            (_, None) => are_they_up(endpoints),
+            (_, Some(reason)) => next_step(reason, endpoints)
+                .or(advice)
+                .unwrap_or_else(|| "raft -h shows what it takes".into()),
+        };
+        Self::new(Exit::of_request(error, is_read), what).hint(hint)
+    }
+
+    /// A server that could not start, or had to end.
+    pub(crate) fn of_server(failure: &Failure) -> Self {
+        let (fact, advice) = apart(&failure.what);
+        let hint = advice.unwrap_or(match failure.class {
+            FailureClass::Usage => "raft server -h shows what it takes",
+            FailureClass::Address => "name an address of this machine that is free",
+            FailureClass::Damaged => {
+                "do not start it again: take the member out, and add it with an empty directory"
+            }
+            FailureClass::Disk => {
+                "see that the disk works, has room and may be written to, then start it again, once"
+            }
+            FailureClass::Locked => "stop the other process first",
+            FailureClass::Identity => "name another directory with --data-dir",
+            FailureClass::TooNew => "use the newer program",
+        });
+        Self::new(Exit::of_server(failure.class), fact).hint(hint)
+    }
+
+    /// For programs.
+    pub(crate) fn object(&self) -> Value {
+        json!({
+            "error": {
+                "what": self.what,
+                "hint": self.hint,
+                "outcome": self.exit.outcome(),
+                "exit": self.exit.code(),
+            },
+        })
     }
 }
 
-/// What helps against a refusal; nothing where the refusal itself says it all.
+/// The action of a question: it changes nothing.
+pub(crate) const READ: &str = "read";
+
+/// The texts of the library are one line each: what; why; what next.
+fn apart(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once("; ") {
+        Some((fact, advice)) => (fact, Some(advice)),
+        None => (text, None),
+    }
+}
+
+fn are_they_up(endpoints: &str) -> String {
+    format!(
+        "are the servers running, and a majority of them? raft status --endpoints '{endpoints}'"
+    )
+}
+
+/// A better hint than the refusal's own: for this program, and a command where there is one.
 fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
+    let status = format!("raft status --endpoints '{endpoints}'");
     let list = format!("raft member list --endpoints '{endpoints}'");
     let next = match reason {
-        Reason::NotMember { .. } => format!("the members are: {list}"),
-        Reason::LastMember => "to end a cluster of one, stop its server".into(),
-        Reason::AddressTaken { .. } => format!("each member needs its own address: {list}"),
-        Reason::DiskFull => "make room on the disks of the servers, then send it again".into(),
-        Reason::NoNewQuorum { silent } => {
-            format!("a majority after the change must be up; start {} first", silent.join(", "))
-        }
-        Reason::ChangeInProgress => {
-            format!("one change at a time; it shows in the list when it ended: {list}")
-        }
-        Reason::Removed { .. } => {
-            format!("to add it again: raft -C addserver -m '{endpoints}' -S 'ADDRESS OF A MEMBER'")
-        }
-        Reason::Unreachable { address, .. } => format!("start the server at {address} first"),
-        Reason::SessionLimit | Reason::Busy { .. } => "send it again later".into(),
-        Reason::NoLeader
-        | Reason::NotLeader { .. }
-        | Reason::LeaderLost
+        Reason::NoLeader | Reason::NotLeader { .. } | Reason::LeaderLost => are_they_up(endpoints),
+        Reason::NotReady => format!("start the other founders, or add it; who is there: {status}"),
+        Reason::Busy { .. }
         | Reason::LeaderTooYoung
         | Reason::HandingOver { .. }
-        | Reason::NotReady
-        | Reason::ShuttingDown => {
-            format!("send it again; how the servers are: raft status --endpoints '{endpoints}'")
+        | Reason::ShuttingDown
+        | Reason::SessionExpired { .. }
+        | Reason::SessionLimit => "send it again in a moment".into(),
+        Reason::NotMember { .. } => format!("the members are: {list}"),
+        Reason::ChangeInProgress => format!("the list shows when it has ended: {list}"),
+        Reason::Removed { .. } => {
+            let own = if endpoints.contains(',') { "ITS ADDRESS" } else { endpoints };
+            let add = format!("raft -C addserver -m '{own}' -S 'ADDRESS OF A MEMBER'");
+            format!("ask a member, or add it again: {add}")
         }
         _ => return None,
     };
@@ -83,50 +131,5 @@ fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use raft_node::Index;
-
-    use super::*;
-
-    fn problem(outcome: Conclusion, reason: Option<Reason>) -> Problem {
-        let error = ClientError { outcome, what: "it failed".into(), reason };
-        Problem::of_request(&error, "appended", ":9990")
-    }
-
-    #[test]
-    fn the_exit_code_follows_the_outcome_of_the_request() {
-        let address = || ":9993".to_owned();
-        let cases = [
-            (Conclusion::NotApplied, None, 1),
-            (Conclusion::NotApplied, Some(Reason::LastMember), 1),
-            (Conclusion::NotApplied, Some(Reason::DiskFull), 1),
-            (Conclusion::NotApplied, Some(Reason::Removed { at: Index(7) }), 1),
-            (Conclusion::NotApplied, Some(Reason::NotMember { address: address() }), 3),
-            (Conclusion::NothingSent, Some(Reason::NoLeader), 4),
-            (Conclusion::NothingSent, None, 4),
-            (Conclusion::Unknown, Some(Reason::LeaderLost), 5),
-            // Once unknown, a later refusal does not make it certain.
-            (Conclusion::Unknown, Some(Reason::DiskFull), 5),
-        ];
-        for (outcome, reason, code) in cases {
-            let problem = problem(outcome, reason.clone());
-            assert_eq!(problem.exit.code(), code, "{outcome:?} {reason:?}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_never_sold_as_a_refusal() {
-        let problem = problem(Conclusion::Unknown, Some(Reason::LastMember));
-        let hint = problem.hint.expect("there is one");
-        assert_eq!(hint, "it may have been appended, now or later: look before you repeat it");
-    }
-
-    #[test]
-    fn a_hint_names_a_command() {
-        let problem = problem(Conclusion::NotApplied, Some(Reason::LastMember));
-        assert_eq!(problem.hint.as_deref(), Some("to end a cluster of one, stop its server"));
-        let reason = Reason::NotMember { address: ":9993".into() };
-        let hint = next_step(&reason, ":9990,:9991").expect("there is one");
-        assert_eq!(hint, "the members are: raft member list --endpoints ':9990,:9991'");
-    }
-}
+#[path = "errors_tests.rs"]
+mod tests;

@@ -38,9 +38,13 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// What a failed request of a client means.
-    pub(crate) const fn of_request(error: &ClientError) -> Self {
+    /// What a failed request of a client means. A question that nobody could answer in time has
+    /// sent nothing that matters.
+    pub(crate) fn of_request(error: &ClientError, is_read: bool) -> Self {
         match (error.outcome, &error.reason) {
+            (_, reason) if is_read && reason.as_ref().is_none_or(Reason::retryable) => {
+                Self::NothingSent
+            }
             (Conclusion::NotApplied, Some(Reason::NotMember { .. })) => Self::NotFound,
             (Conclusion::NotApplied, _) => Self::Refused,
             (Conclusion::NothingSent, _) => Self::NothingSent,

@@ -16,12 +16,14 @@ mod output;
 mod select;
 mod signals;
 mod stamp;
+mod usage;
 mod verbs;
 
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Classic, Cli};
@@ -76,29 +78,13 @@ fn unparsed(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if output.format.is_json() {
-        let text = error.to_string();
-        let what = text.lines().next().unwrap_or_default();
-        output.problem(&Problem::usage(what.trim_start_matches("error: ")).hint("raft -h"));
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        && !output.format.is_json()
+    {
+        let _ = error.print();
         return Exit::Usage.into();
     }
-    let _ = error.print();
-    if let Some(hint) = quoting(error) {
-        output.note(&format!("hint: {hint}"));
-    }
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    output.problem(&usage::problem(error, &args));
     Exit::Usage.into()
-}
-
-/// The most likely mistake of all: spaces without quotes.
-fn quoting(error: &clap::Error) -> Option<&'static str> {
-    let kind = match error.kind() {
-        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
-        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
-        _ => return None,
-    };
-    let stray = error.get(kind)?.to_string();
-    let text = |arg: &str| ["-m", "-c", "-S", "append"].contains(&arg);
-    let takes_text = env::args_os().any(|arg| arg.to_str().is_some_and(text));
-    (takes_text && !stray.starts_with('-'))
-        .then_some("a value with spaces needs quotes: -m 'I like beer.', -c ':9990, :9991'")
 }

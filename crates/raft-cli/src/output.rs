@@ -55,7 +55,7 @@ impl Format {
 }
 
 /// Where results and facts go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Output {
     pub(crate) format: Format,
 }
@@ -65,7 +65,11 @@ pub(crate) struct Output {
 pub(crate) struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    /// The colours of some columns' cells, on a terminal.
+    painters: Vec<(&'static str, Painter)>,
 }
+
+type Painter = fn(&str) -> Style;
 
 const HEADING: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -90,9 +94,7 @@ impl Output {
         let mut text = String::new();
         match self.format {
             Format::Table => text = table.aligned(),
-            Format::Plain => {
-                table.rows.iter().for_each(|row| text.push_str(&(row.join("\t") + "\n")));
-            }
+            Format::Plain => text = table.plain(),
             Format::Jsonl => {
                 let lines = objects.into_iter().map(|object| versioned(object).to_string() + "\n");
                 text.extend(lines);
@@ -102,6 +104,12 @@ impl Output {
                 text = versioned(document.into()).to_string() + "\n";
             }
         }
+        self.text(&text)
+    }
+
+    /// Results that are written already, line feeds included.
+    #[expect(clippy::unused_self, reason = "whoever has it may write results")]
+    pub(crate) fn text(&self, text: &str) -> Result<(), Problem> {
         let mut stdout = anstream::stdout();
         written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
@@ -120,13 +128,7 @@ impl Output {
     pub(crate) fn problem(&self, problem: &Problem) {
         let mut stderr = anstream::stderr();
         if self.format.is_json() {
-            let error = json!({
-                "what": problem.what,
-                "hint": problem.hint,
-                "outcome": problem.exit.outcome(),
-                "exit": problem.exit.code(),
-            });
-            let _ = writeln!(stderr, "{}", versioned(json!({ "error": error })));
+            let _ = writeln!(stderr, "{}", versioned(problem.object()));
             return;
         }
         let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {}", problem.what);
@@ -138,42 +140,72 @@ impl Output {
 
 impl Table {
     pub(crate) fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
+        Self { headings: headings.to_vec(), rows: Vec::new(), painters: Vec::new() }
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
+    /// The cells of this column have colours on a terminal.
+    pub(crate) fn paint(&mut self, heading: &'static str, painter: Painter) {
+        self.painters.push((heading, painter));
+    }
+
+    /// Columns separated by tabs, without a heading.
+    pub(crate) fn plain(&self) -> String {
+        self.rows.iter().map(|row| row.join("\t") + "\n").collect()
+    }
+
     /// Two spaces between columns, no spaces at the end of a line; columns of numbers to the
     /// right.
     pub(crate) fn aligned(&self) -> String {
-        let numeric = |column: usize| {
-            let mut cells = self.rows.iter().filter_map(|row| row.get(column));
-            let number = |cell: &String| cell == "-" || cell.parse::<u64>().is_ok();
-            !self.rows.is_empty() && cells.all(number)
-        };
-        let columns: Vec<(usize, bool)> = (self.headings.iter().enumerate())
-            .map(|(column, heading)| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                let width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-                (width.max(heading.len()), numeric(column))
+        let columns: Vec<Column> = (self.headings.iter().enumerate())
+            .map(|(place, heading)| {
+                let cells = || self.rows.iter().filter_map(|row| row.get(place));
+                let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
+                let painter = self.painters.iter().find(|(name, _)| name == heading);
+                Column {
+                    width: width.max(heading.len()),
+                    right: cells().all(|cell| cell == "-" || is_quantity(cell))
+                        && cells().any(|cell| is_quantity(cell)),
+                    painter: painter.map(|(_, painter)| *painter),
+                }
             })
             .collect();
-        let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded = cells.zip(&columns).map(|(cell, &(width, right))| {
-                if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
-            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        let line = |cells: &mut dyn Iterator<Item = &str>, painted: bool| {
+            let cells = cells.zip(&columns).map(|(cell, column)| column.cell(cell, painted));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        let heading = line(&mut self.headings.iter().copied());
+        let heading = line(&mut self.headings.iter().copied(), false);
         let mut text = format!("{HEADING}{heading}{HEADING:#}\n");
         for row in &self.rows {
-            text.push_str(&line(&mut row.iter().map(String::as_str)));
+            text.push_str(&line(&mut row.iter().map(String::as_str), true));
             text.push('\n');
         }
         text
     }
+}
+
+/// How one column is written.
+struct Column {
+    width: usize,
+    right: bool,
+    painter: Option<Painter>,
+}
+
+impl Column {
+    fn cell(&self, text: &str, painted: bool) -> String {
+        let padding = " ".repeat(self.width.saturating_sub(text.chars().count()));
+        let style = self.painter.filter(|_| painted).map_or(Style::new(), |painter| painter(text));
+        let text = format!("{style}{text}{style:#}");
+        if self.right { padding + &text } else { text + &padding }
+    }
+}
+
+/// A number, with or without a unit.
+fn is_quantity(cell: &str) -> bool {
+    cell.trim_end_matches(char::is_alphabetic).trim_end().parse::<f64>().is_ok()
 }
 
 /// Bytes for programs: as text, with what is not UTF-8 replaced, and exactly, in base64.
@@ -182,7 +214,8 @@ pub(crate) fn bytes(name: &str, bytes: &[u8], object: &mut Map<String, Value>) {
     object.insert(format!("{name}_base64"), BASE64_STANDARD.encode(bytes).into());
 }
 
-fn versioned(mut object: Value) -> Value {
+/// Every document for programs says which version of its shape it has.
+pub(crate) fn versioned(mut object: Value) -> Value {
     if let Value::Object(fields) = &mut object {
         fields.insert("v".into(), 1.into());
     }
@@ -221,6 +254,24 @@ mod tests {
                 "n13  ü:1        123456",
             ]
         );
+    }
+
+    #[test]
+    fn quantities_stand_to_the_right_and_colours_take_no_room() {
+        let mut table = Table::new(&["who", "size", "what"]);
+        table.paint("who", |_| AnsiColor::Red.on_default());
+        table.row(vec!["a".into(), "12 MiB".into(), "-".into()]);
+        table.row(vec!["bcd".into(), "-".into(), "0.1.0".into()]);
+        table.row(vec!["e".into(), "85 µs".into(), "-".into()]);
+        let red = |text: &str| format!("\u{1b}[31m{text}\u{1b}[0m");
+        let lines = [
+            format!("{HEADING}who    size  what{HEADING:#}"),
+            format!("{}    12 MiB  -", red("a")),
+            format!("{}       -  0.1.0", red("bcd")),
+            format!("{}     85 µs  -", red("e")),
+        ];
+        assert_eq!(table.aligned(), lines.join("\n") + "\n");
+        assert_eq!(table.plain(), "a\t12 MiB\t-\nbcd\t-\t0.1.0\ne\t85 µs\t-\n");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::os::unix::ffi::OsStringExt;
 
 use crate::args::{ClientArgs, MemberVerb, ServerArgs, Verb, address, addresses};
-use crate::commands::{Ask, Command, DevOptions, Message, ServerOptions, Target};
+use crate::commands::{
+    Ask, BenchOptions, Command, DevOptions, Message, ServerOptions, StatusOptions, Target,
+};
 use crate::environment;
 use crate::errors::Problem;
 use crate::select::MODERN;
@@ -34,11 +36,21 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             let to = args.to.as_deref().map(Target::parse).transpose()?;
             Command::Transfer { ask: ask(&args.client)?, to }
         }
-        Verb::Status(client) => Command::Status { ask: ask(&client)? },
+        Verb::Status(args) => {
+            Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
+        }
+        Verb::Completions { shell } => Command::Completions(shell),
+        Verb::Man { dir } => Command::Man { dir },
         Verb::Dev(args) => Command::Dev(DevOptions {
             nodes: args.nodes.into(),
             dir: args.dir,
             election_timeout: args.election_timeout,
+        }),
+        Verb::Bench(args) => Command::Bench(BenchOptions {
+            ask: ask(&args.client)?,
+            local: args.local,
+            dir: args.dir,
+            load: args.load,
         }),
     })
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use raft_core::{Index, Term};
 
-use crate::entry::{self, Entry, Kind, decode_entries};
+use crate::entry::{self, Entry, Kind};
 
 /// An open piece is closed at this size.
 const OPEN_PIECE_BYTES_MAX: usize = 256 * 1024;
@@ -183,7 +183,7 @@ impl LogBuffer {
             let at = self.pieces.partition_point(|piece| piece.end() <= index);
             self.pieces.get(at)?.range(index, index)
         };
-        decode_entries(&bytes).ok()?.pop()
+        entry::decode_first(&bytes)
     }
 
     /// Closes the open piece: its bytes do not change any more.

@@ -39,6 +39,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all parts, one after another, from `offset` on.
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
+    /// Writes zeros from the beginning of the file on.
+    fn fill_with_zeros(&self, bytes: u64) -> io::Result<()> {
+        write_zeros(bytes, |part, offset| self.write_at(&[part], offset))
+    }
     /// Makes the contents durable, and what is needed to read them.
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the contents and all attributes durable.
@@ -59,6 +63,18 @@ pub struct RealDisk {
 
 #[derive(Debug)]
 struct RealFile(File);
+
+/// Zeros are written in steps of this, so that whoever fills a file never holds the disk for
+/// long.
+const ZERO_STEP_BYTES: usize = 1024 * 1024;
+
+/// What writes past the page cache have to be aligned to; no disk wants more.
+const ALIGNMENT: u64 = 4096;
+
+#[repr(align(4096))]
+struct Zeros([u8; ZERO_STEP_BYTES]);
+
+static ZEROS: Zeros = Zeros([0; ZERO_STEP_BYTES]);
 
 /// The kernel takes at most this many parts in one call.
 const PARTS_MAX: usize = 1024;
@@ -101,6 +117,35 @@ impl RealDisk {
             rustix::fs::openat(&self.directory, name, flags, Mode::empty())
         })
     }
+}
+
+impl RealFile {
+    fn write_zeros(&self, bytes: u64) -> io::Result<()> {
+        write_zeros(bytes, |part, offset| self.write_at(&[part], offset))
+    }
+
+    /// Whether writes go past the page cache.
+    #[cfg(target_os = "linux")]
+    fn set_direct(&self, direct: bool) -> io::Result<()> {
+        let mut flags = rustix::fs::fcntl_getfl(&self.0)?;
+        flags.set(OFlags::DIRECT, direct);
+        Ok(rustix::fs::fcntl_setfl(&self.0, flags)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn set_direct(&self, _direct: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+fn write_zeros(bytes: u64, write: impl Fn(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+    let mut offset = 0;
+    while offset < bytes {
+        let step = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(ZERO_STEP_BYTES);
+        write(&ZEROS.0[..step], offset)?;
+        offset += step as u64;
+    }
+    Ok(())
 }
 
 impl Disk for RealDisk {
@@ -189,6 +234,21 @@ impl DiskFile for RealFile {
             }
         }
         Ok(())
+    }
+
+    /// Past the page cache where the file system can: nobody reads these zeros, and copying them
+    /// is most of the work.
+    fn fill_with_zeros(&self, bytes: u64) -> io::Result<()> {
+        let aligned = bytes.is_multiple_of(ALIGNMENT);
+        if !aligned || self.set_direct(true).is_err() {
+            return self.write_zeros(bytes);
+        }
+        let filled = self.write_zeros(bytes);
+        self.set_direct(false)?;
+        match filled {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_zeros(bytes),
+            filled => filled,
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -129,19 +129,12 @@ pub fn encode_entry(index: Index, term: Term, kind: Kind, parts: &[&[u8]]) -> By
 /// Splits contiguous encoded entries without copying. Checks everything that can be checked:
 /// both checksums, lengths, padding, indexes that follow one another, terms that do not fall.
 pub fn decode_entries(bytes: &Bytes) -> Result<Vec<Entry>, EntryError> {
-    let mut entries = Vec::new();
-    for raw in RawEntries::new(bytes) {
-        let raw = raw?;
-        let payload = bytes.slice(raw.payload_at..raw.payload_at + raw.payload.len());
-        entries.push(Entry {
-            index: raw.head.index,
-            term: raw.head.term,
-            kind: raw.head.kind,
-            flags: raw.head.flags,
-            payload,
-        });
-    }
-    Ok(entries)
+    RawEntries::new(bytes).map(|raw| raw.map(|raw| raw.shared(bytes))).collect()
+}
+
+/// The first of contiguous encoded entries; `None` if there is none, or it is damaged.
+pub(crate) fn decode_first(bytes: &Bytes) -> Option<Entry> {
+    Some(RawEntries::new(bytes).next()?.ok()?.shared(bytes))
 }
 
 pub(crate) fn encode_into(
@@ -188,6 +181,15 @@ pub(crate) struct RawEntry<'a> {
     pub(crate) head: Head,
     pub(crate) payload: &'a [u8],
     pub(crate) payload_at: usize,
+}
+
+impl RawEntry<'_> {
+    /// The same, sharing `bytes`, which it was found in.
+    fn shared(&self, bytes: &Bytes) -> Entry {
+        let payload = bytes.slice(self.payload_at..self.payload_at + self.payload.len());
+        let Head { index, term, kind, flags, .. } = self.head;
+        Entry { index, term, kind, flags, payload }
+    }
 }
 
 /// Walks encoded entries; ends after the first error.

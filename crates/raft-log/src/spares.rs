@@ -15,8 +15,6 @@ use crate::slot::{DATA_OFFSET, PAGE_BYTES, SLOT_BYTES_MIN, SlotFile, WAL_DIR, sl
 
 /// Pages at a slot's end that only an ATTEST and a SEAL block may take.
 pub(crate) const RESERVED_BYTES: u64 = 2 * PAGE_BYTES as u64;
-/// Zeros are written in steps of this, so that the helper never holds the disk for long.
-const ZERO_STEP_BYTES: usize = 1024 * 1024;
 
 /// How a log is opened.
 #[derive(Clone, Copy, Debug)]
@@ -198,13 +196,7 @@ impl Shared {
         let temporary = temporary_name(number);
         remove_if_there(&*self.disk, &temporary)?;
         let file = self.disk.create(&temporary)?;
-        let zeros = vec![0; ZERO_STEP_BYTES];
-        let mut offset = 0;
-        while offset < bytes {
-            let step = usize::try_from(bytes - offset).map_or(zeros.len(), |n| n.min(zeros.len()));
-            file.write_at(&[&zeros[..step]], offset)?;
-            offset += step as u64;
-        }
+        file.fill_with_zeros(bytes)?;
         file.sync_all()?;
         self.disk.rename(&temporary, &slot_name(number))?;
         self.disk.sync_dir(WAL_DIR)?;

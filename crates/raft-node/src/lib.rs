@@ -25,8 +25,8 @@ pub use raft_core::{Index, LogId, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
-    Answer, Changed, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal, Reply, Request,
-    Standing,
+    Answer, Changed, KnownMember, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal,
+    Reply, Request, Standing,
 };
 
 pub use client_core::{ClientError, ClientNotice, Conclusion};

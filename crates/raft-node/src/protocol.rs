@@ -209,6 +209,23 @@ pub struct NodeStatus {
     pub version: String,
     /// Counters, latencies and disk; empty where the replica alone answers.
     pub vitals: Box<Vitals>,
+    /// Everyone in the configuration that it follows, by id; while it is being founded, the
+    /// founders that it was started with.
+    pub members: Vec<KnownMember>,
+}
+
+/// A member of a cluster as another one knows it: by this, somebody who asks finds the others
+/// even when nobody leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMember {
+    /// Its id; `None` before the cluster is founded.
+    pub id: Option<NodeId>,
+    /// Its address.
+    pub address: String,
+    /// Votes, in the new half if there are two.
+    pub voter: bool,
+    /// Votes in the old half, if there are two.
+    pub old_voter: bool,
 }
 
 /// What a server's directory says it is.

@@ -228,9 +228,11 @@ impl Session {
     /// Lets the answers below `lowest` go; returns the bytes that they counted.
     fn acknowledge(&mut self, lowest: u64) -> u64 {
         self.lowest_unacknowledged = lowest;
-        let kept = self.answers.split_off(&lowest);
-        let gone = std::mem::replace(&mut self.answers, kept);
-        let bytes = gone.values().map(|(_, response)| cost(response)).sum();
+        let mut bytes = 0;
+        while let Some(oldest) = self.answers.first_entry().filter(|kept| *kept.key() < lowest) {
+            let (_, response) = oldest.remove();
+            bytes += cost(&response);
+        }
         self.answer_bytes -= bytes;
         bytes
     }

@@ -15,7 +15,8 @@ use raft_core::{
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
-    Answer, Changed, MemberRow, MembersView, NodeStatus, Reason, Refusal, Reply, Request, Standing,
+    Answer, Changed, KnownMember, MemberRow, MembersView, NodeStatus, Reason, Refusal, Reply,
+    Request, Standing,
 };
 use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
@@ -246,6 +247,12 @@ fn replies() -> Vec<(&'static str, Frame)> {
         applied_index: Index(6),
         version: "0.1.0".into(),
         vitals: Box::new(Vitals { syncs: 3, sync_buckets: vec![1, 2], ..Vitals::default() }),
+        members: vec![KnownMember {
+            id: Some(NodeId(1)),
+            address: ":9991".into(),
+            voter: true,
+            old_voter: true,
+        }],
     };
     let recent = Recent {
         status: status.clone(),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use clap::CommandFactory;
 
 use super::*;
-use crate::commands::{Ask, Command, Message, ServerOptions, Target};
+use crate::commands::{Ask, Command, Message, ServerOptions, StatusOptions, Target};
 use crate::errors::Problem;
 use crate::select::CLASSIC;
 use crate::{classic, verbs};
@@ -177,8 +177,16 @@ fn verbs_mean_the_same_commands() {
     assert_eq!(verb(&["transfer", "9991"]), Ok(Command::Transfer { ask: ask(":9990"), to }));
     assert_eq!(verb(&["transfer"]), Ok(Command::Transfer { ask: ask(":9990"), to: None }));
     let timeout = Some(Duration::from_millis(2500));
-    let status = Command::Status { ask: Ask { timeout, ..ask(":9990") } };
-    assert_eq!(verb(&["status", "--timeout", "2500ms"]), Ok(status));
+    let status = |timeout, watch| {
+        let ask = Ask { timeout, ..ask(":9990") };
+        Ok(Command::Status(StatusOptions { ask, watch }))
+    };
+    assert_eq!(verb(&["status", "--timeout", "2500ms"]), status(timeout, None));
+    assert_eq!(verb(&["status", "--watch"]), status(None, Some(Duration::from_secs(2))));
+    assert_eq!(verb(&["status", "--watch", "0.5"]), status(None, Some(Duration::from_millis(500))));
+    assert_eq!(verb(&["status", "--watch=5s"]), status(None, Some(Duration::from_secs(5))));
+    assert_eq!(verb(&["completions", "zsh"]), Ok(Command::Completions(Shell::Zsh)));
+    assert_eq!(verb(&["man"]), Ok(Command::Man { dir: None }));
     for line in [&["member", "remove", "x3"][..], &["transfer", ""], &["member", "add", "n3"]] {
         assert_eq!(verb(line).expect_err("refused").exit.code(), 2, "{line:?}");
     }
@@ -208,6 +216,10 @@ fn the_parser_refuses() {
         &["server", "--election-timeout", "1ms"],
         &["server", "--election-timeout", "1h"],
         &["dev", "-n", "0"],
+        &["status", "--watch", "0"],
+        &["status", "--watch", "-1"],
+        &["status", "--watch", "often"],
+        &["completions", "tcsh"],
         &["member"],
         &["member", "add"],
         &["-c"],
@@ -229,4 +241,17 @@ fn times() {
     for text in ["", "5", "s", "-1s", "0ms", "5 beers"] {
         assert!(duration(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_measurement_says_what_it_puts_on_the_cluster() {
+    let Ok(Command::Bench(options)) = verb(&["bench", "--clients", "256", "--rate", "5000"]) else {
+        panic!("a measurement");
+    };
+    assert_eq!((options.ask, options.local), (ask(":9990"), false));
+    let load = options.load;
+    assert_eq!((load.clients, load.connections, load.rate), (256, None, Some(5000)));
+    assert_eq!((load.in_flight, load.value_size), (1, 256));
+    let line = ["raft", "bench", "--dir", "x"];
+    assert!(Cli::try_parse_from(line).is_err(), "--dir is for --local");
 }

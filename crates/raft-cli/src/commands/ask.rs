@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView, Served};
 
 use crate::args::address;
-use crate::errors::Problem;
+use crate::errors::{Problem, READ};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::select::join;
@@ -18,10 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An election, say, is over before a person wonders.
 const PATIENCE_BEFORE_WORDS: Duration = Duration::from_secs(1);
-
-/// A change of members includes feeding the log to a new one. The cluster itself gives up only
-/// when a new member makes no progress for 30 s.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whom to ask, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,27 +34,24 @@ pub(crate) enum Target {
 }
 
 impl Ask {
-    /// A client for one request that is answered at once.
+    /// A client for one request. A change of members may take longer than the timeout: while a
+    /// server holds it and can be heard, the client waits.
     pub(crate) fn client(&self, output: &Output) -> Result<Client, Problem> {
-        self.client_with(self.timeout.unwrap_or(TIMEOUT), output)
-    }
-
-    /// A client for one change of members.
-    pub(crate) fn change_client(&self, output: &Output) -> Result<Client, Problem> {
-        self.client_with(self.timeout.unwrap_or(CHANGE_TIMEOUT), output)
+        let (notes, begun, mut told) = (*output, Instant::now(), BTreeSet::new());
+        // What passes by itself in a moment needs no words, and nothing needs them twice.
+        let notice = move |notice: ClientNotice| {
+            let text = notice.to_string();
+            if begun.elapsed() > PATIENCE_BEFORE_WORDS && told.insert(text.clone()) {
+                notes.note(&text);
+            }
+        };
+        self.client_from(Some(Box::new(notice)))
     }
 
     /// The members, before a change: if nobody leads, one hears it after the short timeout, and
     /// nothing was sent.
     pub(crate) fn members_first(&self, output: &Output) -> Result<MembersView, Problem> {
-        self.client(output)?.members().wait().map_err(|error| {
-            let mut problem = self.problem(&error, "changed");
-            if problem.exit == Exit::Unknown {
-                problem.exit = Exit::NothingSent;
-                problem.hint = Some("nothing was changed: send it again".into());
-            }
-            problem
-        })
+        self.client(output)?.members().wait().map_err(|error| self.problem(&error, READ))
     }
 
     /// A failed request, told with what it would have done.
@@ -68,26 +61,14 @@ impl Ask {
 
     /// A client that keeps its troubles to itself until it fails.
     pub(crate) fn quiet_client(&self) -> Result<Client, Problem> {
-        self.client_from(self.timeout.unwrap_or(TIMEOUT), None)
-    }
-
-    fn client_with(&self, timeout: Duration, output: &Output) -> Result<Client, Problem> {
-        let (notes, begun, mut told) = (*output, Instant::now(), BTreeSet::new());
-        // What passes by itself in a moment needs no words, and nothing needs them twice.
-        let notice = move |notice: ClientNotice| {
-            let text = notice.to_string();
-            if begun.elapsed() > PATIENCE_BEFORE_WORDS && told.insert(text.clone()) {
-                notes.note(&text);
-            }
-        };
-        self.client_from(timeout, Some(Box::new(notice)))
+        self.client_from(None)
     }
 
     fn client_from(
         &self,
-        timeout: Duration,
         notices: Option<Box<dyn FnMut(ClientNotice) + Send>>,
     ) -> Result<Client, Problem> {
+        let timeout = self.timeout.unwrap_or(TIMEOUT);
         let options = ClientOptions { timeout, one_shot: true, notices };
         Client::new(self.endpoints.clone(), options)
             .map_err(|error| Problem::new(Exit::NothingSent, format!("cannot ask: {error}")))

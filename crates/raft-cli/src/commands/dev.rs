@@ -6,6 +6,7 @@
 
 mod children;
 mod places;
+mod quiet;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::select::join;
 use crate::signals;
 use children::{Child, Ended};
 use places::Places;
+pub(super) use quiet::Quiet;
 
 /// What the cluster is started with.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use raft_node::{Address, Changed, MemberRow, MembersView, Reason, Served};
 use serde_json::{Map, Value, json};
 
 use super::ask::{self, Ask, Target, addresses_of};
-use crate::errors::Problem;
+use crate::errors::{Problem, READ};
 use crate::exit::Exit;
 use crate::output::{Output, Table};
 
 const GOES_ON: &str = "interrupted: the change goes on at the cluster, `raft member list` shows it";
 
 pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
-    let view = ask.client(output)?.members().wait().map_err(|error| ask.problem(&error, "read"))?;
+    let view = ask.client(output)?.members().wait().map_err(|error| ask.problem(&error, READ))?;
     let mut table = Table::new(&["id", "address", "role", "match", "connected"]);
     for row in &view.members {
         table.row(vec![
@@ -31,7 +31,7 @@ pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
 
 pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), Problem> {
     let members = ask.members_first(output)?;
-    let client = ask.change_client(output)?;
+    let client = ask.client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
     let reply = client.add_member(address).wait().map_err(|error| {
         let problem = ask.problem(&error, "added");
@@ -46,7 +46,7 @@ pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), P
 pub(crate) fn remove(ask: &Ask, member: &Target, output: &Output) -> Result<(), Problem> {
     let members = ask.members_first(output)?;
     let address = member.resolve(&members)?;
-    let client = ask.change_client(output)?;
+    let client = ask.client(output)?;
     ask::on_interrupt(GOES_ON, output)?;
     let reply = client.remove_member(&address).wait();
     changed(&reply.map_err(|error| ask.problem(&error, "removed"))?, output)

@@ -2,19 +2,26 @@
 
 mod append;
 mod ask;
+mod bench;
 mod dev;
+mod manual;
 mod member;
 mod server;
 mod status;
 mod transfer;
 
+use std::path::PathBuf;
+
 use raft_node::Address;
 
 pub(crate) use append::Message;
 pub(crate) use ask::{Ask, Target};
+pub(crate) use bench::BenchOptions;
 pub(crate) use dev::DevOptions;
 pub(crate) use server::ServerOptions;
+pub(crate) use status::StatusOptions;
 
+use crate::args::Shell;
 use crate::errors::Problem;
 use crate::output::Output;
 
@@ -27,8 +34,11 @@ pub(crate) enum Command {
     AddMember { ask: Ask, address: Address },
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
-    Status { ask: Ask },
+    Status(StatusOptions),
     Dev(DevOptions),
+    Bench(BenchOptions),
+    Completions(Shell),
+    Man { dir: Option<PathBuf> },
 }
 
 impl Command {
@@ -40,8 +50,11 @@ impl Command {
             Self::AddMember { ask, address } => member::add(&ask, &address, output),
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
-            Self::Status { ask } => status::run(&ask, output),
+            Self::Status(options) => status::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
+            Self::Bench(options) => bench::run(&options, output),
+            Self::Completions(shell) => manual::completions(shell, output),
+            Self::Man { dir } => manual::man(dir.as_deref(), output),
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
     stop_on_signal(Arc::clone(&stop), *output)?;
     let node = start(&options, &selection, &dir, output)?;
     *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
-    node.wait().map_err(|failure| Problem::new(Exit::of_server(failure.class), failure.what))
+    node.wait().map_err(|failure| Problem::of_server(&failure))
 }
 
 fn start(
@@ -81,9 +81,7 @@ fn start(
     if let Some(timeout) = options.tuning.election_timeout {
         builder = builder.election_timeout(timeout);
     }
-    builder
-        .start(Store::default())
-        .map_err(|error| Problem::new(Exit::of_server(error.class), error.what))
+    builder.start(Store::default()).map_err(|failure| Problem::of_server(&failure))
 }
 
 fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {

@@ -142,6 +142,32 @@ impl Client {
         endpoints: impl IntoIterator<Item = Address>,
         options: ClientOptions,
     ) -> io::Result<Self> {
+        let (mut client, driver) = Self::apart(endpoints, options);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let thread = std::thread::Builder::new().name("raft-client".into()).spawn(move || {
+            LocalSet::new().block_on(&runtime, driver().run());
+        })?;
+        client.thread = Some(thread);
+        Ok(client)
+    }
+
+    /// A client without a thread of its own: it works while the future runs, which takes a tokio
+    /// `LocalSet` with I/O and time, and ends when the client is dropped. For programs that have
+    /// such a thread already, or want many clients on one.
+    pub fn local(
+        endpoints: impl IntoIterator<Item = Address>,
+        options: ClientOptions,
+    ) -> (Self, impl Future<Output = ()> + 'static) {
+        let (client, driver) = Self::apart(endpoints, options);
+        (client, driver().run())
+    }
+
+    /// A client and what makes its driver, which stays on the thread where it is made.
+    fn apart(
+        endpoints: impl IntoIterator<Item = Address>,
+        options: ClientOptions,
+    ) -> (Self, impl FnOnce() -> Driver + Send + 'static) {
         let ClientOptions { timeout, one_shot, notices } = options;
         let settings = Settings {
             endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
@@ -151,13 +177,8 @@ impl Client {
             seed: rand::rng().random(),
         };
         let (submit, submissions) = mpsc::unbounded_channel();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let thread = std::thread::Builder::new().name("raft-client".into()).spawn(move || {
-            let driver = Driver::new(settings, notices, submissions);
-            LocalSet::new().block_on(&runtime, driver.run());
-        })?;
-        Ok(Self { submit, thread: Some(thread) })
+        let driver = move || Driver::new(settings, notices, submissions);
+        (Self { submit, thread: None }, driver)
     }
 
     fn submit<T>(&self, op: Op, take: fn(Success) -> Option<T>) -> Pending<T> {

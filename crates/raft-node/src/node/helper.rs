@@ -99,7 +99,8 @@ fn run(
             }
             Job::Disk => Incoming::Disk {
                 used: used_bytes(disk),
-                free: disk.free_bytes().unwrap_or_default(),
+                // What cannot be known is not doubted: a write that finds no room says so.
+                free: disk.free_bytes().unwrap_or(u64::MAX),
             },
             Job::Spare => Incoming::Spare {
                 result: match spares.needed() {

@@ -16,10 +16,11 @@ use super::incoming::{Dialled, Incoming, Local};
 use super::notice::Notice;
 use super::site::Site;
 use super::{Failure, FailureClass};
+use crate::address::Address;
 use crate::binding::ConnectionId;
 use crate::founding::{Fact, Formed, Founder, Founding, Output};
 use crate::hello::{self, Believed, Hello, Knowledge, Party, Role};
-use crate::protocol::{Answer, NodeStatus, Reason, Refusal, Reply, Request, Standing};
+use crate::protocol::{Answer, KnownMember, NodeStatus, Reason, Refusal, Reply, Request, Standing};
 use crate::refused::add_command;
 use crate::vitals::Recent;
 use crate::wire::{Admit, FRAME_BYTES_MAX, Frame};
@@ -337,7 +338,24 @@ impl<'a> Lobby<'a> {
             applied_index: Index(0),
             version: env!("CARGO_PKG_VERSION").into(),
             vitals: Box::new(self.site.observed.vitals()),
+            members: self.founders(),
         }
+    }
+
+    /// Those that this server was started with, if it is one of them.
+    fn founders(&self) -> Vec<KnownMember> {
+        let cluster = &self.site.settings.cluster;
+        let own = &self.site.settings.address;
+        if self.founding.is_none() || !cluster.iter().any(|other| other.is_same_place(own)) {
+            return Vec::new();
+        }
+        let known = |address: &Address| KnownMember {
+            id: None,
+            address: address.to_string(),
+            voter: true,
+            old_voter: false,
+        };
+        cluster.iter().map(known).collect()
     }
 
     fn founding_outputs(&mut self) {

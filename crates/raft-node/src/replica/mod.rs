@@ -98,13 +98,15 @@ impl Replica {
     #[must_use]
     pub fn new(
         config: Config,
-        recovered: Recovered,
+        mut recovered: Recovered,
         machine: Machine,
         limits: Limits,
         seed: u64,
         now: Time,
     ) -> Self {
         let last = recovered.last_index;
+        // A machine that is kept from an earlier life may know of commits that no block does.
+        recovered.commit_index = recovered.commit_index.max(machine.applied().min(last));
         let id = config.id;
         let raft = Raft::restore(config, recovered, seed, now);
         let progress = Progress::new(raft.commit_index());

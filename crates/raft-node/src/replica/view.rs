@@ -1,11 +1,11 @@
 //! What a replica tells people about itself.
 
-use raft_core::{Index, RoleKind};
+use raft_core::{Index, Member, Membership, NodeId, RoleKind};
 use raft_log::Kind;
 
 use super::Replica;
 use super::apply::COMMAND_HEADER_BYTES;
-use crate::protocol::{NodeStatus, Standing};
+use crate::protocol::{KnownMember, NodeStatus, Standing};
 use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 
 /// Entries that are shown at most.
@@ -35,7 +35,18 @@ pub(super) fn status(replica: &Replica) -> NodeStatus {
         version: env!("CARGO_PKG_VERSION").into(),
         cluster: None,
         vitals: Box::default(),
+        members: known_members(replica.membership()),
     }
+}
+
+fn known_members(membership: &Membership) -> Vec<KnownMember> {
+    let known = |(id, member): (&NodeId, &Member)| KnownMember {
+        id: Some(*id),
+        address: member.address.clone(),
+        voter: membership.voters.contains(id),
+        old_voter: membership.old_voters.as_ref().is_some_and(|old| old.contains(id)),
+    };
+    membership.members.iter().map(known).collect()
 }
 
 impl Replica {

@@ -7,7 +7,7 @@ use super::WireError;
 use super::body::{Fields, LogIdBody, wide};
 use super::peer::{StandingBody, standing};
 use super::vitals::VitalsBody;
-use crate::protocol::{MemberRow, MembersView, NodeStatus};
+use crate::protocol::{KnownMember, MemberRow, MembersView, NodeStatus};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct MembersBody {
@@ -73,6 +73,20 @@ pub(super) struct StatusBody {
     version: String,
     #[prost(message, optional, boxed, tag = "13")]
     vitals: Option<Box<VitalsBody>>,
+    #[prost(message, repeated, tag = "14")]
+    members: Vec<KnownBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct KnownBody {
+    #[prost(uint64, optional, tag = "1")]
+    id: Option<u64>,
+    #[prost(string, tag = "2")]
+    address: String,
+    #[prost(bool, tag = "3")]
+    voter: bool,
+    #[prost(bool, tag = "4")]
+    old_voter: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -162,7 +176,27 @@ impl From<&NodeStatus> for StatusBody {
             applied_index: status.applied_index.0,
             version: status.version.clone(),
             vitals: Some(Box::new(status.vitals.as_ref().clone().into())),
+            members: status.members.iter().map(KnownBody::from).collect(),
         }
+    }
+}
+
+impl From<&KnownMember> for KnownBody {
+    fn from(member: &KnownMember) -> Self {
+        Self {
+            id: member.id.map(|id| id.0),
+            address: member.address.clone(),
+            voter: member.voter,
+            old_voter: member.old_voter,
+        }
+    }
+}
+
+impl KnownBody {
+    fn validate(self, fields: Fields) -> Result<KnownMember, WireError> {
+        let Self { id, address, voter, old_voter } = self;
+        let id = id.map(|id| fields.node_id(id)).transpose()?;
+        Ok(KnownMember { id, address, voter, old_voter })
     }
 }
 
@@ -186,6 +220,11 @@ impl StatusBody {
             applied_index: fields.index(self.applied_index)?,
             version: self.version,
             vitals: Box::new(self.vitals.map(|body| (*body).into()).unwrap_or_default()),
+            members: self
+                .members
+                .into_iter()
+                .map(|member| member.validate(fields))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

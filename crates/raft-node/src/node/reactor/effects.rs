@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use raft_core::{Index, Membership, Message, NodeId};
 
+use super::space::DISK_FREE_LOW;
 use super::{End, Reactor};
 use crate::hello::{Believed, Hello, Role};
 use crate::node::dial::{self, Dialler};
@@ -18,9 +19,6 @@ use crate::wire::{Encoded, Frame, encode_message};
 
 /// Bytes that may wait for a leader to take them before no more requests are passed on to it.
 const FORWARD_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Less room than this is worth a word: a few slots of the largest size.
-const DISK_FREE_LOW: u64 = 256 * 1024 * 1024;
 
 /// More entries to apply than this are worth a word.
 const LAG_HIGH: u64 = 10_000;
@@ -111,14 +109,14 @@ impl Reactor<'_> {
     }
 
     /// What the replica cannot know of itself.
-    fn fill_in(&self, status: &mut NodeStatus) {
+    fn fill_in(&mut self, status: &mut NodeStatus) {
         let observed = &self.site.observed;
         status.cluster = Some(self.me.cluster);
         *status.vitals = observed.vitals();
         status.vitals.free_log_bytes = self.parts.spares.free_bytes();
         status.vitals.problems = self.problems(status);
         // Looked at by the helper, for the next who asks.
-        self.parts.helper.submit(Job::Disk);
+        self.want_look();
     }
 
     /// What an operator should know of, one fact each.

@@ -8,11 +8,11 @@ mod bind;
 mod effects;
 mod frames;
 mod sockets;
+mod space;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raft_core::{Index, Lane, NodeId, Time};
@@ -25,15 +25,15 @@ use crate::hello::Welcome;
 use crate::node::Failure;
 use crate::node::connection::{Connection, hear_sockets};
 use crate::node::dial::Dialler;
-use crate::node::helper::{Helper, Job};
+use crate::node::helper::Helper;
 use crate::node::incoming::{Incoming, Local};
-use crate::node::notice::Notice;
 use crate::node::observe::count;
 use crate::node::output::Output;
 use crate::node::site::Site;
 use crate::node::wal::Wal;
 use crate::protocol::Reply;
 use crate::replica::{Effect, Event, Machine, Origin, Replica};
+use space::Space;
 
 /// How a member's life in the cluster ends.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ pub(super) struct Reactor<'a> {
     next_local: u64,
     /// Until when those who dialled in must have said who they are.
     guests: VecDeque<(Time, u64)>,
+    space: Space,
     /// When the requests answered in this cycle had arrived.
     answered: Vec<u64>,
     events: Vec<Event>,
@@ -148,6 +149,7 @@ impl<'a> Reactor<'a> {
             welcomes: BTreeMap::new(),
             next_local: 0,
             guests: VecDeque::new(),
+            space: Space::default(),
             answered: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
@@ -163,8 +165,8 @@ impl<'a> Reactor<'a> {
     pub(super) async fn run(mut self) -> Ended {
         let membership = Arc::clone(self.parts.replica.raft().membership());
         self.membership_changed(&membership);
-        self.parts.helper.submit(Job::Spare);
-        self.parts.helper.submit(Job::Disk);
+        self.want_slot();
+        self.want_look();
         loop {
             self.wait().await;
             while let Some(incoming) = self.site.next_ready() {
@@ -187,6 +189,7 @@ impl<'a> Reactor<'a> {
             self.parts.replica.next_deadline(),
             self.parts.binding.next_deadline(),
             self.guests.front().map(|(deadline, _)| *deadline),
+            self.space.again,
             self.stop_by,
         ];
         let deadline = deadline.into_iter().flatten().min();
@@ -222,6 +225,7 @@ impl<'a> Reactor<'a> {
         let now = self.now();
         count(&self.site.observed.counters.wakeups);
         self.look_at_disk();
+        self.space_timer(now);
         if self.parts.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.events.push(Event::Timer);
         }
@@ -246,29 +250,15 @@ impl<'a> Reactor<'a> {
         if durable > self.persisted {
             self.persisted = durable;
             self.events.push(Event::Persisted(durable));
-            if self.parts.spares.needed().is_some() {
-                self.parts.helper.submit(Job::Spare);
-                self.parts.helper.submit(Job::Disk);
-            }
+            self.want_slot_after_write();
             self.look_at_space();
         }
         if let Some(what) = self.parts.wal.take_no_space() {
-            self.site.notices.tell(Notice::NoSpace { what });
+            self.no_space(what);
         }
         if let Some(failure) = self.parts.wal.failed() {
             self.fail(failure);
         }
-    }
-
-    fn look_at_space(&mut self) {
-        let free_log_bytes = self.free_log_bytes();
-        self.events.push(Event::Space { free_log_bytes });
-    }
-
-    /// What the log can still take: slots that are there, and those that the disk has room for.
-    fn free_log_bytes(&self) -> u64 {
-        let disk_free = self.site.observed.counters.disk_free.load(Ordering::Relaxed);
-        self.parts.spares.free_bytes().saturating_add(disk_free)
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -325,18 +315,8 @@ impl<'a> Reactor<'a> {
                 self.events.push(Event::LogRead { request, chunk });
             }
             Incoming::ReadFailed { failure } => self.fail(failure),
-            Incoming::Disk { used, free } => {
-                let counters = &self.site.observed.counters;
-                counters.disk_used.store(used, Ordering::Relaxed);
-                counters.disk_free.store(free, Ordering::Relaxed);
-                self.look_at_space();
-            }
-            Incoming::Spare { result } => {
-                if let Err(what) = result {
-                    self.site.notices.tell(Notice::NoSpace { what });
-                }
-                self.look_at_space();
-            }
+            Incoming::Disk { used, free } => self.disk_seen(used, free),
+            Incoming::Spare { result } => self.slot_made(result),
             Incoming::Local(Local::Ask { request, reply }) => {
                 self.next_local += 1;
                 let number = self.next_local;

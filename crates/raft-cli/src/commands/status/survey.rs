@@ -1,0 +1,107 @@
+//! Asking all members at once, the ones that nobody named included.
+
+use std::io;
+use std::time::Duration;
+
+use raft_node::{Address, Client, ClientError, ClientNotice, ClientOptions, NodeStatus};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::args::address;
+use crate::commands::ask::Ask;
+use crate::errors::Problem;
+use crate::exit::Exit;
+
+/// One member that is down must not hold up the rest.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Members name members: so many times they are followed.
+const ROUNDS_MAX: usize = 4;
+
+/// A server, and what it answered or why it did not.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) address: Address,
+    pub(super) answer: Result<NodeStatus, String>,
+}
+
+/// Asks the servers that were named, then those that they know, until all have been asked.
+pub(super) fn survey(ask: &Ask) -> Result<Vec<Seen>, Problem> {
+    let timeout = ask.timeout.unwrap_or(TIMEOUT);
+    let mut seen = Vec::new();
+    let mut wanted = ask.endpoints.clone();
+    for _ in 0..ROUNDS_MAX {
+        let answers = ask_all(&wanted, timeout).map_err(|error| {
+            Problem::new(Exit::NothingSent, format!("cannot ask: {error}"))
+                .hint("see how many processes and open files this user may have")
+        })?;
+        seen.extend(answers);
+        wanted = not_asked(&seen);
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    Ok(seen)
+}
+
+/// The cluster that this is about: that of most answers, of those the one named first.
+pub(super) fn cluster(seen: &[Seen]) -> Option<u128> {
+    let clusters = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok()?.cluster);
+    let count = |cluster| clusters().filter(|other| *other == cluster).count();
+    // The last of the largest wins: from the end, that is the first.
+    clusters().collect::<Vec<_>>().into_iter().rev().max_by_key(|cluster| count(*cluster))
+}
+
+/// Members of this cluster, or founders of it, that have not been asked.
+pub(super) fn not_asked(seen: &[Seen]) -> Vec<Address> {
+    let cluster = cluster(seen);
+    let answers = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok());
+    let ours = answers().filter(|status| status.cluster.is_none() || status.cluster == cluster);
+    let mut wanted: Vec<Address> = Vec::new();
+    for member in ours.flat_map(|status| &status.members) {
+        let Ok(address) = address(&member.address) else { continue };
+        let is_same = |other: &Address| other.is_same_place(&address);
+        let asked = seen.iter().any(|seen| is_same(&seen.address))
+            || answers().any(|status| status.address == member.address);
+        if !asked && !wanted.iter().any(is_same) {
+            wanted.push(address);
+        }
+    }
+    wanted
+}
+
+/// Asks all at once; the answers are in the order of the targets.
+fn ask_all(targets: &[Address], timeout: Duration) -> io::Result<Vec<Seen>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let mut asked = JoinSet::new();
+        for (place, target) in targets.iter().cloned().enumerate() {
+            asked.spawn(async move { (place, ask_one(target, timeout).await) });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, seen)| seen).collect()
+    })
+}
+
+/// A client would dial again and again; here the first dial that fails is the answer.
+async fn ask_one(address: Address, timeout: Duration) -> io::Result<Seen> {
+    let (sender, failed) = oneshot::channel();
+    let mut sender = Some(sender);
+    let notices = Box::new(move |notice| {
+        if let ClientNotice::Unreachable { error, .. } = notice
+            && let Some(sender) = sender.take()
+        {
+            // The answer may have come meanwhile.
+            let _told = sender.send(error);
+        }
+    });
+    let options = ClientOptions { timeout, one_shot: true, notices: Some(notices) };
+    let client = Client::new([address.clone()], options)?;
+    let answer = tokio::select! {
+        biased;
+        answer = client.status() => answer.map_err(|error: ClientError| error.what),
+        Ok(error) = failed => Err(error),
+    };
+    Ok(Seen { address, answer })
+}

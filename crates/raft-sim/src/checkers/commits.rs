@@ -1,0 +1,114 @@
+//! State Machine Safety, one step earlier: what is committed at an index is the same for all and
+//! for ever, and is on the disks of a quorum when the first member says so. Leader Completeness:
+//! "if a log entry is committed in a given term, then that entry will be present in the logs of
+//! the leaders for all higher-numbered terms" (paper, figure 3; `LeaderCompleteness`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use raft_core::{Index, Membership, NodeId, Raft, Term};
+
+use super::disks::{Disks, OnDisk, place};
+use super::{Checked, Stamp};
+
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    committed: Vec<Stamp>,
+    /// The term of the member that first said so.
+    committed_in: Vec<Term>,
+    /// By which configuration the newest of them were counted.
+    membership: Option<Arc<Membership>>,
+    /// How far each member has said so, in this life.
+    told: BTreeMap<usize, (Index, Arc<Membership>)>,
+    /// Members that a final configuration has left out, if it is known.
+    final_membership: Option<(Index, Arc<Membership>)>,
+}
+
+impl Commits {
+    pub(super) fn count(&self) -> usize {
+        self.committed.len()
+    }
+
+    pub(super) fn started(&mut self, host: usize) {
+        self.told.remove(&host);
+    }
+
+    pub(super) fn leads(&self, host: usize, term: Term, raft: &Raft) -> Checked {
+        let before = self.committed_in.partition_point(|earlier| *earlier < term);
+        for (i, stamp) in self.committed.iter().take(before).enumerate() {
+            let index = Index(i as u64 + 1);
+            if raft.term_at(index) != Some(stamp.term) {
+                return Err(format!("host {host} leads term {term} without entry {index}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Checked {
+        let now = Arc::clone(raft.membership());
+        let (told, before) = match self.told.get(&host) {
+            Some((told, membership)) => (*told, Arc::clone(membership)),
+            None => (Index(0), Arc::clone(&now)),
+        };
+        let commit = raft.commit_index();
+        if commit == told && Arc::ptr_eq(&before, &now) {
+            return Ok(());
+        }
+        self.told.insert(host, (commit, Arc::clone(&now)));
+        let Some(model) = disks.model(host) else { return Ok(()) };
+        for index in (told.0 + 1..=commit.0).map(Index) {
+            let Some(stamp) = model.handed.get(place(index)).copied() else {
+                return Err(format!("host {host} commits {index}, which its log does not have"));
+            };
+            if let Some(known) = self.committed.get(place(index)) {
+                if *known != stamp {
+                    return Err(format!("host {host} commits another entry {index} than others"));
+                }
+                continue;
+            }
+            let holds = |id: NodeId| disks.durable(id, index) == Some(stamp);
+            if !before.is_quorum(holds) && !now.is_quorum(holds) {
+                return Err(format!("host {host} commits {index} without a quorum's disks"));
+            }
+            self.committed.push(stamp);
+            self.committed_in.push(raft.hard_state().term);
+            self.membership = Some(Arc::clone(&now));
+        }
+        if !now.is_joint()
+            && raft.is_leader()
+            && self.final_membership.as_ref().is_none_or(|(at, _)| commit > *at)
+        {
+            self.final_membership = Some((commit, now));
+        }
+        Ok(())
+    }
+
+    /// A member obeys only what the cluster has decided.
+    pub(super) fn left(&self, host: usize, id: NodeId) -> Checked {
+        let still_in = self.final_membership.as_ref().is_some_and(|(at, membership)| {
+            membership.members.contains_key(&id) && *at == Index(self.committed.len() as u64)
+        });
+        if still_in {
+            return Err(format!("host {host} leaves as {id}, which is a member"));
+        }
+        Ok(())
+    }
+
+    /// What is committed is on the disks of a quorum, whatever happens to the machines now.
+    pub(super) fn on_disks(&self, logs: &[(usize, OnDisk)], disks: &Disks) -> Checked {
+        let Some(membership) = &self.membership else { return Ok(()) };
+        for (i, stamp) in self.committed.iter().enumerate() {
+            let holds = |id: NodeId| {
+                let host = disks.host_of(id);
+                logs.iter().any(|(of, log)| Some(*of) == host && log.entries.get(i) == Some(stamp))
+            };
+            if !membership.is_quorum(holds) {
+                return Err(format!(
+                    "entry {} is committed and not on the disks of a quorum of {membership}",
+                    i + 1
+                ));
+            }
+        }
+        Ok(())
+    }
+}

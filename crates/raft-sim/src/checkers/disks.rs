@@ -1,0 +1,174 @@
+//! What each disk must hold, kept beside it as a model, and compared with it: at every start,
+//! and whenever the disk is read as a power cut would leave it. What was confirmed once is there
+//! until a later write replaces it; term and vote never go back.
+
+use std::collections::BTreeMap;
+
+use raft_core::{HardState, Index, NodeId, Term};
+use raft_log::{DataDir, Holder, Log, NodeState, Options, Write};
+
+use super::log_matching::{entries, stamp};
+use super::{Checked, Stamp};
+use crate::disk::Platter;
+
+#[derive(Debug, Default)]
+pub(super) struct Disks {
+    models: BTreeMap<usize, Model>,
+    hosts: BTreeMap<NodeId, usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) id: Option<NodeId>,
+    /// Confirmed.
+    pub(super) hard_state: HardState,
+    pub(super) durable: Vec<Stamp>,
+    /// Given to the log, confirmed or not.
+    pub(super) handed: Vec<Stamp>,
+}
+
+/// An entry that was handed over: its index, the term before it, itself.
+type Placed = (Index, Term, Stamp);
+
+impl Disks {
+    pub(super) fn id_of(&self, host: usize) -> NodeId {
+        self.models.get(&host).and_then(|model| model.id).unwrap_or(NodeId(0))
+    }
+
+    pub(super) fn model(&self, host: usize) -> Option<&Model> {
+        self.models.get(&host)
+    }
+
+    /// The entry that a member's disk certainly holds at this index.
+    pub(super) fn durable(&self, id: NodeId, index: Index) -> Option<Stamp> {
+        let model = self.models.get(self.hosts.get(&id)?)?;
+        model.durable.get(place(index)).copied()
+    }
+
+    pub(super) fn host_of(&self, id: NodeId) -> Option<usize> {
+        self.hosts.get(&id).copied()
+    }
+
+    pub(super) fn started(&mut self, host: usize, id: NodeId, log: OnDisk) -> Checked {
+        self.hosts.insert(id, host);
+        self.covers(host, &log)?;
+        let model = self.models.entry(host).or_default();
+        let OnDisk { hard_state, entries } = log;
+        *model = Model { id: Some(id), hard_state, durable: entries.clone(), handed: entries };
+        Ok(())
+    }
+
+    pub(super) fn handed(&mut self, host: usize, write: &Write) -> Result<Vec<Placed>, String> {
+        let model = self.models.entry(host).or_default();
+        let held = model.handed.len() as u64;
+        if write.count > 0 && write.first.0 > held + 1 {
+            return Err(format!("entry {} is written where {held} are", write.first));
+        }
+        if write.first.0 <= held && write.truncate_from.is_none() && write.count > 0 {
+            return Err(format!("entry {} is written again without a cut", write.first));
+        }
+        let placed = model.extend(write)?;
+        Ok(placed)
+    }
+
+    pub(super) fn persisted(&mut self, host: usize, writes: &[Write]) -> Checked {
+        let model = self.models.entry(host).or_default();
+        for write in writes {
+            model.hard_state = write.hard_state.unwrap_or(model.hard_state);
+            if let Some(from) = write.truncate_from {
+                model.durable.truncate(place(from));
+            }
+            if write.count > 0 && write.first.0 != model.durable.len() as u64 + 1 {
+                return Err(format!("entry {} leaves a gap on the disk", write.first));
+            }
+            model.durable.extend(entries(&write.entries)?.iter().map(stamp));
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_have_lost(&mut self, host: usize, from: Option<Index>) {
+        if let (Some(model), Some(from)) = (self.models.get_mut(&host), from) {
+            model.durable.truncate(place(from));
+        }
+    }
+
+    /// Whether what the disk holds is at least what it must.
+    pub(super) fn covers(&self, host: usize, log: &OnDisk) -> Checked {
+        let Some(model) = self.models.get(&host) else { return Ok(()) };
+        for (i, stamp) in model.durable.iter().enumerate() {
+            let found = log.entries.get(i);
+            if found != Some(stamp) {
+                return Err(format!(
+                    "host {host} confirmed entry {} and its disk does not hold it",
+                    i + 1
+                ));
+            }
+        }
+        let (held, now) = (model.hard_state, log.hard_state);
+        if now.term < held.term
+            || now.term == held.term && held.voted_for.is_some() && now.voted_for != held.voted_for
+        {
+            return Err(format!("host {host} confirmed {held}, and its disk holds {now}"));
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    fn extend(&mut self, write: &Write) -> Result<Vec<Placed>, String> {
+        if let Some(from) = write.truncate_from {
+            self.handed.truncate(place(from));
+        }
+        let mut placed = Vec::new();
+        for entry in entries(&write.entries)? {
+            let before = self.handed.last().map_or(Term(0), |stamp| stamp.term);
+            if entry.index.0 != self.handed.len() as u64 + 1 {
+                return Err(format!("entry {} is written out of place", entry.index));
+            }
+            placed.push((entry.index, before, stamp(&entry)));
+            self.handed.push(stamp(&entry));
+        }
+        if placed.len() as u64 != write.count {
+            return Err(format!("{} entries are called {}", placed.len(), write.count));
+        }
+        Ok(placed)
+    }
+}
+
+/// A log as it lies on a disk.
+#[derive(Debug, Default)]
+pub(super) struct OnDisk {
+    pub(super) hard_state: HardState,
+    pub(super) entries: Vec<Stamp>,
+}
+
+/// Reads the log that a power cut would leave, if it is a member's.
+pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, String> {
+    let copy = platter.durable_copy();
+    let holder = Holder { pid: 0, address: String::new() };
+    let dir = DataDir::open_seeded(copy.mount(), holder, Some(1));
+    let mut dir = dir.map_err(|error| error.to_string())?;
+    let NodeState::Member(_) = dir.identity() else { return Ok(None) };
+    let start = 32 * 1024;
+    let options =
+        Options { slot_bytes_start: start, slot_bytes_max: start, spares: 0, seed: Some(1) };
+    let log = dir.open_log(options).map_err(|error| error.to_string())?;
+    read_back(&log).map(Some)
+}
+
+/// All that a log holds which was just opened.
+pub(super) fn read_back(log: &Log) -> Result<OnDisk, String> {
+    let mut entries = Vec::new();
+    let last = log.recovered.last_index;
+    while (entries.len() as u64) < last.0 {
+        let first = Index(entries.len() as u64 + 1);
+        let range = log.reader.read(first, last, 1 << 20).map_err(|error| error.to_string())?;
+        entries.extend(range.entries.iter().map(stamp));
+    }
+    Ok(OnDisk { hard_state: log.recovered.hard_state, entries })
+}
+
+/// Where an index is in a list that begins at 1.
+pub(super) fn place(index: Index) -> usize {
+    index.0.saturating_sub(1) as usize
+}

@@ -1,0 +1,247 @@
+//! What must never happen, one file for each property. They see everything that crosses a seam
+//! of a server, and everything that a client is told. The first violation ends the run.
+
+mod applied;
+mod commits;
+mod disks;
+mod elections;
+mod history;
+mod log_matching;
+mod monotone;
+mod promises;
+mod shown;
+
+use std::fmt;
+
+use bytes::Bytes;
+use raft_core::{Index, LogId, Message, NodeId, Raft, Term};
+use raft_log::{Log, Write};
+use raft_node::Conclusion;
+use raft_node::replica::Replica;
+
+use crate::disk::Platter;
+use crate::witness::Seen;
+
+/// All of them, and what the first one found.
+#[derive(Debug, Default)]
+pub struct Checkers {
+    violation: Option<Violation>,
+    disks: disks::Disks,
+    log_matching: log_matching::LogMatching,
+    elections: elections::Elections,
+    commits: commits::Commits,
+    monotone: monotone::Monotone,
+    applied: applied::AppliedOnce,
+    shown: shown::ShownOnce,
+    history: history::History,
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Who noticed.
+    pub checker: &'static str,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.what)
+    }
+}
+
+/// An entry, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its term.
+    pub term: Term,
+    /// Of its kind and its payload.
+    pub checksum: u32,
+}
+
+/// What a check comes to.
+type Checked = Result<(), String>;
+
+impl Checkers {
+    /// Notes a violation, unless there is one already.
+    pub fn fail(&mut self, checker: &'static str, what: String) {
+        self.violation.get_or_insert(Violation { checker, what });
+    }
+
+    /// What was violated first.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// How many entries are known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> usize {
+        self.commits.count()
+    }
+
+    /// How many writes were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.history.acknowledged()
+    }
+
+    /// How many commands were applied.
+    #[must_use]
+    pub fn commands(&self) -> usize {
+        self.applied.count()
+    }
+
+    fn note(&mut self, checker: &'static str, checked: Checked) {
+        if let Err(what) = checked {
+            self.fail(checker, what);
+        }
+    }
+
+    /// A member started with what its log gave back.
+    pub fn started(&mut self, host: usize, id: NodeId, log: &Log) {
+        let held = disks::read_back(log);
+        let checked = held.and_then(|held| self.disks.started(host, id, held));
+        self.note("recovery", checked);
+        self.monotone.started(host, log.recovered.hard_state);
+        self.commits.started(host);
+    }
+
+    /// A process ended; `dark` if its machine lost its power.
+    pub fn stopped(&mut self, host: usize, dark: bool) {
+        self.shown.stopped(host, dark);
+    }
+
+    /// A member was told that it is none any more.
+    pub fn left(&mut self, host: usize, id: NodeId) {
+        let checked = self.commits.left(host, id);
+        self.note("removal", checked);
+    }
+
+    /// A state machine begins from nothing.
+    pub fn new_machine(&mut self, host: usize, shown: Index, lost: bool) {
+        self.applied.new_machine(host);
+        let checked = self.shown.new_machine(host, shown, lost);
+        self.note("shown once", checked);
+    }
+
+    /// A replica gave something to its log.
+    pub fn handed(&mut self, host: usize, write: &Write) {
+        match self.disks.handed(host, write) {
+            Ok(entries) => {
+                for (at, before, stamp) in entries {
+                    let checked = self.log_matching.check(at, before, stamp);
+                    self.note("log matching", checked);
+                }
+            }
+            Err(what) => self.fail("log seam", what),
+        }
+    }
+
+    /// The log confirmed that this is durable.
+    pub fn persisted(&mut self, host: usize, writes: &[Write]) {
+        let checked = self.disks.persisted(host, writes);
+        self.note("log seam", checked);
+    }
+
+    /// A write that may void everything from here on was begun and never confirmed.
+    pub fn may_have_lost(&mut self, host: usize, from: Option<Index>) {
+        self.disks.may_have_lost(host, from);
+    }
+
+    /// A member says something to another.
+    pub fn sends(&mut self, host: usize, to: NodeId, message: &Message, entries: &[Bytes]) {
+        let checked = promises::check(&self.disks, host, to, message);
+        self.note("promises", checked);
+        let from = self.disks.id_of(host);
+        let checked = self.elections.sends(from, to, message);
+        self.note("election safety", checked);
+        let checked = self.log_matching.sends(message, entries);
+        self.note("log matching", checked);
+    }
+
+    /// A member leads.
+    pub fn leads(&mut self, host: usize, term: Term, raft: &Raft) {
+        let checked = self.elections.leads(self.disks.id_of(host), term);
+        self.note("election safety", checked);
+        let checked = self.commits.leads(host, term, raft);
+        self.note("leader completeness", checked);
+    }
+
+    /// A replica took a step.
+    pub fn stepped(&mut self, host: usize, replica: &Replica) {
+        let checked = self.monotone.stepped(host, replica);
+        self.note("monotone", checked);
+        let checked = self.commits.stepped(host, replica.raft(), &self.disks);
+        self.note("commit", checked);
+    }
+
+    /// A state machine applied commands.
+    pub fn applied(&mut self, host: usize, seen: Vec<Seen>) {
+        for seen in seen {
+            let checked = self.history.applied(&seen);
+            self.note("certainly not applied", checked);
+            let checked = self.applied.applied(host, seen);
+            self.note("applied once", checked);
+        }
+    }
+
+    /// A server showed lines.
+    pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
+        let checked = self.shown.shown(host, index, text);
+        self.note("shown once", checked);
+    }
+
+    /// A client begins a write; what it was told before is behind it. Returns the mark to give
+    /// to [`Checkers::answered`].
+    #[must_use]
+    pub const fn asked(&self) -> Index {
+        self.history.newest()
+    }
+
+    /// A write was acknowledged.
+    pub fn answered(&mut self, after: Index, command: &Bytes, at: LogId, response: &Bytes) {
+        let checked = self.history.answered(after, command, at);
+        self.note("linearizability", checked);
+        let checked = self.applied.answered(command, at, response);
+        self.note("acknowledged", checked);
+    }
+
+    /// A write was not acknowledged.
+    pub fn unanswered(&mut self, command: &Bytes, conclusion: Conclusion) {
+        let applied = self.applied.place_of(command);
+        let checked = self.history.unanswered(command, conclusion, applied);
+        self.note("certainly not applied", checked);
+    }
+
+    /// All power is cut, in thought: what is committed must be on the disks of a quorum.
+    pub fn inspect(&mut self, disks: &[(usize, Platter)]) {
+        let mut logs = Vec::new();
+        for (host, platter) in disks {
+            match disks::read(platter) {
+                Ok(None) => {}
+                Ok(Some(log)) => {
+                    let checked = self.disks.covers(*host, &log);
+                    self.note("disks", checked);
+                    logs.push((*host, log));
+                }
+                Err(what) => self.fail("disks", format!("host {host}: {what}")),
+            }
+        }
+        let checked = self.commits.on_disks(&logs, &self.disks);
+        self.note("disks", checked);
+    }
+
+    /// Everything is calm and all agree: every server must have shown every line up to here.
+    pub fn settled(&mut self, hosts: &[(usize, Index)]) {
+        for (host, applied) in hosts {
+            let checked = self.shown.complete(*host, *applied);
+            self.note("shown once", checked);
+            let checked = self.applied.complete(*host, *applied);
+            self.note("applied once", checked);
+        }
+        let checked = self.applied.holds_all(self.history.all());
+        self.note("acknowledged", checked);
+    }
+}

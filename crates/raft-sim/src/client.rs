@@ -1,0 +1,246 @@
+//! A simulated client: the production `ClientCore` on simulated wires, and a user who wants
+//! things.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{Index, Time};
+use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
+use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
+use raft_node::wire::Frame;
+use raft_node::{Answer, ClientError};
+
+use crate::network::{End, Place, WireId};
+use crate::world::World;
+
+/// A client and its connection.
+#[derive(Debug)]
+pub struct Client {
+    index: usize,
+    core: ClientCore,
+    endpoints: Vec<String>,
+    dial: u64,
+    wire: Option<WireId>,
+    welcome: bool,
+    last_op: u64,
+    asked: BTreeMap<OpId, Asked>,
+    /// How its operations ended, since anybody looked.
+    ended: Vec<(Op, Result<Success, ClientError>)>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    op: Op,
+    /// The newest place that anybody had been told of when it was asked.
+    after: Index,
+}
+
+impl Client {
+    /// A client that asks these servers.
+    #[must_use]
+    pub fn new(world: &mut World, index: usize, endpoints: Vec<String>, timeout: u64) -> Self {
+        let settings = Settings {
+            endpoints: endpoints.clone(),
+            timeout,
+            one_shot: world.random.below(4) == 0,
+            command_bytes_max: 1 << 20,
+            seed: world.random.next_u64(),
+        };
+        Self {
+            index,
+            core: ClientCore::new(settings),
+            endpoints,
+            dial: world.random.next_u64() << 8,
+            wire: None,
+            welcome: false,
+            last_op: 0,
+            asked: BTreeMap::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Operations under way.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// What ended since anybody looked.
+    pub fn take_ended(&mut self) -> Vec<(Op, Result<Success, ClientError>)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// When it wants its timer.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Time> {
+        self.core.next_deadline()
+    }
+
+    /// Its user wants something.
+    pub fn submit(&mut self, world: &mut World, op: Op) {
+        world.trace(format_args!("client {} wants {op:?}", self.index));
+        self.last_op += 1;
+        let id = OpId(self.last_op);
+        self.asked.insert(id, Asked { op: op.clone(), after: world.checkers.asked() });
+        self.act(world, |core, now, outputs| core.submit(now, id, op, outputs));
+    }
+
+    /// Time passed.
+    pub fn wake(&mut self, world: &mut World) {
+        self.act(world, ClientCore::timer);
+    }
+
+    /// The process of the client ends; nobody is told anything any more.
+    pub fn end(&mut self, world: &mut World) {
+        self.hang_up(world);
+    }
+
+    /// Its dial came to something.
+    pub fn dialled(&mut self, world: &mut World, dial: u64, result: Result<WireId, bool>) {
+        if dial != self.dial {
+            if let Ok(wire) = result {
+                world.close(wire, End::Dialler);
+            }
+            return;
+        }
+        match result {
+            Ok(wire) => {
+                self.wire = Some(wire);
+                let hello = Hello {
+                    protocol: Protocols::OURS,
+                    role: Role::Client,
+                    from: Party::default(),
+                    to: Believed::default(),
+                };
+                world.send((wire, End::Dialler), Frame::Hello(hello).encode());
+            }
+            Err(_) => {
+                self.act(world, |core, now, out| core.refused(now, "nobody listens there", out));
+            }
+        }
+    }
+
+    /// Bytes arrived.
+    pub fn bytes(&mut self, world: &mut World, wire: WireId, bytes: &[u8]) {
+        if self.wire != Some(wire) {
+            return;
+        }
+        match world.network.receive(wire, End::Dialler, bytes) {
+            None => {}
+            Some(Err(what)) => world.checkers.fail("codec", what),
+            Some(Ok(frames)) => {
+                for frame in frames {
+                    self.frame(world, wire, frame);
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, world: &mut World, wire: WireId, frame: Frame) {
+        if self.wire != Some(wire) {
+            return;
+        }
+        match frame {
+            Frame::Welcome(_) => {
+                self.welcome = true;
+                self.act(world, ClientCore::connected);
+            }
+            Frame::Refused(refused) => {
+                self.hang_up(world);
+                self.act(world, |core, now, out| core.refused(now, &refused.to_string(), out));
+            }
+            Frame::Reply { id, reply } => {
+                self.act(world, |core, now, outputs| core.reply(now, id, reply, outputs));
+            }
+            Frame::Pong { .. } => self.act(world, ClientCore::heard),
+            Frame::Ping { nonce } => {
+                world.send((wire, End::Dialler), Frame::Pong { nonce }.encode());
+            }
+            frame => {
+                let what = format!("client {} is told {frame:?}", self.index);
+                world.checkers.fail("conversation", what);
+            }
+        }
+    }
+
+    /// The wire ended.
+    pub fn ended(&mut self, world: &mut World, wire: WireId) {
+        if self.wire != Some(wire) {
+            return;
+        }
+        let welcome = self.welcome;
+        self.hang_up(world);
+        self.act(world, |core, now, outputs| match welcome {
+            true => core.disconnected(now, outputs),
+            false => core.refused(now, "hung up", outputs),
+        });
+    }
+
+    fn hang_up(&mut self, world: &mut World) {
+        self.dial += 1;
+        self.welcome = false;
+        if let Some(wire) = self.wire.take() {
+            world.close(wire, End::Dialler);
+        }
+    }
+
+    fn act(
+        &mut self,
+        world: &mut World,
+        act: impl FnOnce(&mut ClientCore, Time, &mut Vec<Output>),
+    ) {
+        let mut outputs = Vec::new();
+        act(&mut self.core, world.now(), &mut outputs);
+        for output in outputs {
+            match output {
+                Output::Dial(place) => {
+                    self.hang_up(world);
+                    let address = self.endpoints.get(place).cloned().unwrap_or_default();
+                    world.dial(Place::Client(self.index), address, self.dial);
+                }
+                Output::Close => self.hang_up(world),
+                Output::Send { request, body } => {
+                    if let Some(wire) = self.wire {
+                        let frame = Frame::Request { id: request, request: body };
+                        world.send((wire, End::Dialler), frame.encode());
+                    }
+                }
+                Output::Ping(nonce) => {
+                    if let Some(wire) = self.wire {
+                        world.send((wire, End::Dialler), Frame::Ping { nonce }.encode());
+                    }
+                }
+                Output::Done(id, result) => self.done(world, id, result),
+                Output::Notice(_) => {}
+            }
+        }
+    }
+
+    fn done(&mut self, world: &mut World, id: OpId, result: Result<Box<Success>, ClientError>) {
+        let Some(Asked { op, after }) = self.asked.remove(&id) else {
+            return world.checkers.fail("conversation", format!("{id:?} ends twice"));
+        };
+        world.trace(format_args!("client {}: {op:?} -> {result:?}", self.index));
+        if let Op::Write(command) = &op {
+            judge(world, command, after, &result);
+        }
+        self.ended.push((op, result.map(|success| *success)));
+    }
+}
+
+fn judge(
+    world: &mut World,
+    command: &Bytes,
+    after: Index,
+    result: &Result<Box<Success>, ClientError>,
+) {
+    match result {
+        Ok(success) => match &success.answer {
+            Answer::Written { at, response } => {
+                world.checkers.answered(after, command, *at, response);
+            }
+            other => world.checkers.fail("conversation", format!("{command:?} -> {other:?}")),
+        },
+        Err(error) => world.checkers.unanswered(command, error.outcome),
+    }
+}

@@ -1,0 +1,139 @@
+//! The log's writer as a device: takes all that is queued, needs a while, and then all of it is
+//! durable; or the process ends anywhere in between.
+
+use raft_core::{Index, Ticket};
+use raft_log::{LogWriter, Write, WriteError};
+
+use super::{Fate, Incoming, Process};
+use crate::clock::Happening;
+use crate::disk::{Blow, Platter};
+use crate::faults::T;
+use crate::world::World;
+
+/// After so long without a write the last one is attested.
+const ATTEST_AFTER: u64 = 100;
+
+#[derive(Debug)]
+pub(super) struct Wal {
+    writer: LogWriter,
+    queue: Vec<Write>,
+    queued: Ticket,
+    /// On its way to the disk.
+    batch: Vec<Write>,
+    ticket: Ticket,
+    writes: u64,
+}
+
+impl Wal {
+    pub(super) const fn new(writer: LogWriter) -> Self {
+        Self {
+            writer,
+            queue: Vec::new(),
+            queued: Ticket(0),
+            batch: Vec::new(),
+            ticket: Ticket(0),
+            writes: 0,
+        }
+    }
+}
+
+impl Process {
+    /// Queues a durable operation.
+    pub(super) fn submit(&mut self, world: &mut World, ticket: Option<Ticket>, write: Write) {
+        let Some(member) = &mut self.member else { return };
+        member.wal.queue.push(write);
+        member.wal.queued = ticket.unwrap_or(member.wal.queued);
+        self.begin_write(world);
+    }
+
+    fn begin_write(&mut self, world: &mut World) {
+        let (host, life) = (self.index, self.life);
+        let Some(Wal { queue, queued, batch, ticket, writes, .. }) =
+            self.member.as_mut().map(|member| &mut member.wal)
+        else {
+            return;
+        };
+        if !batch.is_empty() {
+            return;
+        }
+        if queue.is_empty() {
+            let writes = *writes;
+            world.after(ATTEST_AFTER, Happening::Attest { host, life, writes });
+            return;
+        }
+        (*batch, *ticket) = (std::mem::take(queue), *queued);
+        let hangs = world.settings.sync_hangs_one_in;
+        let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
+            world.random.below(3 * T)
+        } else {
+            1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
+        };
+        world.after(delay, Happening::Written { host, life });
+    }
+
+    /// The disk is done.
+    pub fn written(&mut self, world: &mut World) {
+        let Some(Wal { writer, batch, ticket, writes, .. }) =
+            self.member.as_mut().map(|member| &mut member.wal)
+        else {
+            return;
+        };
+        let done = std::mem::take(batch);
+        match writer.write(&done) {
+            Ok(_) => {
+                *writes += 1;
+                world.checkers.persisted(self.index, &done);
+                let ticket = *ticket;
+                if self.inbox.is_empty() {
+                    self.ready_at = world.now();
+                }
+                self.inbox.push_back(Incoming::Persisted(ticket));
+                let (host, life) = (self.index, self.life);
+                let delay = world.random.below(200);
+                world.after(delay, Happening::Spare { host, life });
+                self.begin_write(world);
+            }
+            Err(WriteError::NoSpace { .. } | WriteError::Failed(_)) => {
+                let floor = truncation(&done);
+                world.checkers.may_have_lost(self.index, floor);
+                self.fate = Some(Fate::Ends("the log cannot be written".into()));
+            }
+        }
+    }
+
+    /// Nothing was written for a while.
+    pub fn attest(&mut self, writes: u64) {
+        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        if wal.writes == writes && wal.batch.is_empty() && wal.writer.attest().is_err() {
+            self.fate = Some(Fate::Ends("the log cannot be written".into()));
+        }
+    }
+
+    /// What was queued is written before a member's life ends in good order.
+    pub(super) fn flush_wal(&mut self, world: &mut World) {
+        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let mut rest = std::mem::take(&mut wal.batch);
+        rest.append(&mut wal.queue);
+        match wal.writer.write(&rest) {
+            Ok(_) => world.checkers.persisted(self.index, &rest),
+            Err(_) => world.checkers.may_have_lost(self.index, truncation(&rest)),
+        }
+    }
+
+    /// The process ends while the log may be writing: some, all or nothing of that happens.
+    pub(super) fn stop_mid_write(&mut self, world: &mut World, platter: &Platter) {
+        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        if wal.batch.is_empty() || platter.is_dead() || world.random.below(2) == 0 {
+            return;
+        }
+        world.checkers.may_have_lost(self.index, truncation(&wal.batch));
+        platter.light_fuse(world.random.below(8), Blow::Stop);
+        // It dies in there, or just after.
+        let _ended = wal.writer.write(&wal.batch);
+    }
+}
+
+/// Entries from here on may be void once these writes begin.
+fn truncation(writes: &[Write]) -> Option<Index> {
+    writes.iter().filter_map(|write| write.truncate_from).min()
+}

@@ -1,0 +1,136 @@
+//! One run: trouble, then calm, then everything must be well again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use raft_node::Answer;
+use raft_node::client_core::Op;
+
+use crate::checkers::Violation;
+use crate::client::Client;
+use crate::cluster::Cluster;
+use crate::faults::T;
+use crate::host::address;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How long it was, in virtual milliseconds.
+    pub time: u64,
+    /// Entries committed.
+    pub committed: usize,
+    /// Commands applied.
+    pub commands: usize,
+    /// Writes acknowledged.
+    pub acknowledged: usize,
+    /// How long after the end of all trouble every member took writes, in milliseconds.
+    pub healed_after: u64,
+    /// The same for the same seed.
+    pub digest: u64,
+}
+
+/// A run that went wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub violation: Violation,
+    /// When.
+    pub time: u64,
+    /// What happened before, if it was wanted.
+    pub trace: Vec<String>,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// What was violated.
+pub fn run(seed: u64, traced: bool) -> Result<Report, Failure> {
+    let mut cluster = Cluster::new(seed, traced);
+    let ran = catch_unwind(AssertUnwindSafe(|| play(&mut cluster)));
+    let healed_after = ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let what = text.unwrap_or("something without words").to_owned();
+        cluster.world.checkers.fail("panic", what);
+        0
+    });
+    let world = &mut cluster.world;
+    match world.checkers.violation().cloned() {
+        None => Ok(Report {
+            time: world.now().0,
+            committed: world.checkers.committed(),
+            commands: world.checkers.commands(),
+            acknowledged: world.checkers.acknowledged(),
+            healed_after,
+            digest: world.digest(),
+        }),
+        Some(violation) => {
+            Err(Failure { violation, time: world.now().0, trace: world.take_trace() })
+        }
+    }
+}
+
+fn play(cluster: &mut Cluster) -> u64 {
+    let trouble = cluster.world.settings.trouble;
+    cluster.run_until(cluster.world.now() + trouble);
+    cluster.heal();
+    let healed = cluster.world.now();
+    await_agreement(cluster);
+    let members = cluster.agreed().unwrap_or_default();
+    for (host, _) in &members {
+        write_through(cluster, *host);
+    }
+    let healed_after = cluster.world.now() - healed;
+    settle(cluster);
+    healed_after
+}
+
+/// A change of members that was under way may take as long as a new member is waited for.
+const CALM_MAX: u64 = 30 * T;
+
+fn await_agreement(cluster: &mut Cluster) {
+    let give_up = cluster.world.now() + CALM_MAX;
+    while let Err(why) = cluster.agreed() {
+        if cluster.world.now() >= give_up {
+            cluster.world.checkers.fail("liveness", format!("healed, but {why}"));
+        }
+        if cluster.world.checkers.violation().is_some() {
+            return;
+        }
+        cluster.run_until(cluster.world.now() + 10);
+    }
+}
+
+/// A fresh write through one member must be acknowledged.
+fn write_through(cluster: &mut Cluster, host: usize) {
+    if cluster.world.checkers.violation().is_some() {
+        return;
+    }
+    let index = cluster.clients.len();
+    let client = Client::new(&mut cluster.world, index, vec![address(host)], 10 * T);
+    cluster.clients.push(client);
+    let message = Bytes::from(format!("after all, through {host}"));
+    cluster.submit(index, Op::Write(message));
+    while cluster.clients[index].pending() > 0 && cluster.world.checkers.violation().is_none() {
+        cluster.run_until(cluster.world.now() + 10);
+    }
+    for (op, result) in cluster.clients[index].take_ended() {
+        let well =
+            matches!(&result, Ok(success) if matches!(success.answer, Answer::Written { .. }));
+        if !well {
+            let what = format!("healed, but {op:?} through {} -> {result:?}", address(host));
+            cluster.world.checkers.fail("liveness", what);
+        }
+    }
+}
+
+/// Lets everything end, and compares everybody.
+fn settle(cluster: &mut Cluster) {
+    cluster.rest();
+    await_agreement(cluster);
+    cluster.inspect();
+    match cluster.agreed() {
+        Ok(members) => cluster.world.checkers.settled(&members),
+        Err(why) => cluster.world.checkers.fail("liveness", why),
+    }
+}
