@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::support::{Cluster, Load, Signal, agree, append};
 
 /// The variable that replays the random choices of a run.
-const SEED: &str = "RAFT_TEST_SEED";
+const SEED: &str = "RAFT_E2E_SEED";
 
 #[test]
 fn leaders_and_followers_are_killed_under_load() {
