@@ -131,5 +131,4 @@ fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "errors_tests.rs"]
 mod tests;

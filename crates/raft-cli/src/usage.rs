@@ -185,6 +185,79 @@ mod tests {
     use crate::classic;
     use crate::exit::Exit;
 
+    /// What is typed, and what is said.
+    const MISTAKES: &[(&[&str], &str)] = &[
+        (&["statsu"], "unrecognized subcommand 'statsu' -> did you mean status?"),
+        (&["member", "ad", ":1"], "unrecognized subcommand 'ad' -> did you mean add?"),
+        (
+            &["append", "x", "--endponts", ":1"],
+            "unexpected argument '--endponts' found -> did you mean --endpoints?",
+        ),
+        (&["--timeuot", "5s"], "unexpected argument '--timeuot' found -> did you mean --timeout?"),
+        (
+            &["append", "x", "-S", ":1"],
+            "unexpected argument '-S' found -> behind a verb it is called --endpoints",
+        ),
+        (
+            &["append", "-m", "x"],
+            "unexpected argument '-m' found -> behind a verb the message stands alone: raft \
+                 append 'I like beer.'",
+        ),
+        (
+            &["server", "-c", ":1"],
+            "unexpected argument '-c' found -> behind a verb it is called --cluster",
+        ),
+        (
+            &["-C", "clientcommand", "-m", "x", "--endpoints", ":1"],
+            "unexpected argument '--endpoints' found -> without a verb it is called -S",
+        ),
+        (
+            &["append", "x", "-endpoints", ":1"],
+            "unexpected argument '-e' found -> a long option has two dashes: --endpoints",
+        ),
+        (&["--watch"], "unexpected argument '--watch' found -> it is an option of raft status"),
+        (
+            &["append", "two", "words"],
+            "unexpected argument 'words' found -> a value with spaces needs quotes: -m 'I like \
+                 beer.', -c ':9990, :9991'",
+        ),
+        (&["append"], "missing: <TEXT> -> raft append -h shows what it takes"),
+        (
+            &["append", "x", "--file", "y"],
+            "the argument '[TEXT]' cannot be used with '--file <FILE>' -> raft append -h shows \
+                 what it takes",
+        ),
+        (&["-x"], "unexpected argument '-x' found -> raft -h shows what it takes"),
+        (
+            &["-o", "jsn", "status"],
+            "invalid value 'jsn' for '--output <FORMAT>' -> did you mean json? one of table, \
+                 json, jsonl, plain",
+        ),
+        (
+            &["completions", "tcsh"],
+            "invalid value 'tcsh' for '<SHELL>' -> did you mean zsh? one of bash, zsh, fish",
+        ),
+        (
+            &["append", "x", "--timeout", "5"],
+            "invalid value '5' for '--timeout <TIME>': not a time above zero: write it like \
+                 5s, 300ms or 1m30s -> raft append -h shows what it takes",
+        ),
+        (
+            &["-c"],
+            "a value is required for '-c <ADDRESSES>' but none was supplied -> raft -h shows \
+                 what it takes",
+        ),
+        (
+            &["-C", "addsever", "-m", ":1", "-S", ":2"],
+            "-C 'addsever' is not known -> did you mean addserver? -C takes clientcommand, \
+                 addserver or removeserver",
+        ),
+        (
+            &["-C", "beer", "-m", ":1", "-S", ":2"],
+            "-C 'beer' is not known -> -C takes clientcommand, addserver or removeserver",
+        ),
+    ];
+
     fn hint(line: &[&str]) -> String {
         let words = std::iter::once("raft").chain(line.iter().copied());
         let problem = match Cli::try_parse_from(words) {
@@ -201,81 +274,7 @@ mod tests {
 
     #[test]
     fn what_is_mistyped_is_recognised() {
-        let lines: &[(&[&str], &str)] = &[
-            (&["statsu"], "unrecognized subcommand 'statsu' -> did you mean status?"),
-            (&["member", "ad", ":1"], "unrecognized subcommand 'ad' -> did you mean add?"),
-            (
-                &["append", "x", "--endponts", ":1"],
-                "unexpected argument '--endponts' found -> did you mean --endpoints?",
-            ),
-            (
-                &["--timeuot", "5s"],
-                "unexpected argument '--timeuot' found -> did you mean --timeout?",
-            ),
-            (
-                &["append", "x", "-S", ":1"],
-                "unexpected argument '-S' found -> behind a verb it is called --endpoints",
-            ),
-            (
-                &["append", "-m", "x"],
-                "unexpected argument '-m' found -> behind a verb the message stands alone: raft \
-                 append 'I like beer.'",
-            ),
-            (
-                &["server", "-c", ":1"],
-                "unexpected argument '-c' found -> behind a verb it is called --cluster",
-            ),
-            (
-                &["-C", "clientcommand", "-m", "x", "--endpoints", ":1"],
-                "unexpected argument '--endpoints' found -> without a verb it is called -S",
-            ),
-            (
-                &["append", "x", "-endpoints", ":1"],
-                "unexpected argument '-e' found -> a long option has two dashes: --endpoints",
-            ),
-            (&["--watch"], "unexpected argument '--watch' found -> it is an option of raft status"),
-            (
-                &["append", "two", "words"],
-                "unexpected argument 'words' found -> a value with spaces needs quotes: -m 'I like \
-                 beer.', -c ':9990, :9991'",
-            ),
-            (&["append"], "missing: <TEXT> -> raft append -h shows what it takes"),
-            (
-                &["append", "x", "--file", "y"],
-                "the argument '[TEXT]' cannot be used with '--file <FILE>' -> raft append -h shows \
-                 what it takes",
-            ),
-            (&["-x"], "unexpected argument '-x' found -> raft -h shows what it takes"),
-            (
-                &["-o", "jsn", "status"],
-                "invalid value 'jsn' for '--output <FORMAT>' -> did you mean json? one of table, \
-                 json, jsonl, plain",
-            ),
-            (
-                &["completions", "tcsh"],
-                "invalid value 'tcsh' for '<SHELL>' -> did you mean zsh? one of bash, zsh, fish",
-            ),
-            (
-                &["append", "x", "--timeout", "5"],
-                "invalid value '5' for '--timeout <TIME>': not a time above zero: write it like \
-                 5s, 300ms or 1m30s -> raft append -h shows what it takes",
-            ),
-            (
-                &["-c"],
-                "a value is required for '-c <ADDRESSES>' but none was supplied -> raft -h shows \
-                 what it takes",
-            ),
-            (
-                &["-C", "addsever", "-m", ":1", "-S", ":2"],
-                "-C 'addsever' is not known -> did you mean addserver? -C takes clientcommand, \
-                 addserver or removeserver",
-            ),
-            (
-                &["-C", "beer", "-m", ":1", "-S", ":2"],
-                "-C 'beer' is not known -> -C takes clientcommand, addserver or removeserver",
-            ),
-        ];
-        for (line, expected) in lines {
+        for (line, expected) in MISTAKES {
             assert_eq!(hint(line), *expected, "{line:?}");
         }
     }

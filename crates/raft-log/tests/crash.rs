@@ -134,6 +134,7 @@ fn every_crash_and_every_crash_of_the_recovery() {
 fn a_long_life_of_crashes_and_failing_syncs() {
     let seeds = match std::env::var("RAFT_LOG_SEED") {
         Ok(seed) => vec![seed.parse().expect("RAFT_LOG_SEED is a number")],
+        Err(_) if std::env::var_os("RAFT_TEST_LONG").is_some() => (1..=1000).collect(),
         Err(_) => (1..=40).collect::<Vec<u64>>(),
     };
     for seed in seeds {

@@ -12,6 +12,7 @@ use support::{Crash, MemDisk, Random, open};
 fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("RAFT_LOG_SEED") {
         Ok(seed) => vec![seed.parse().expect("RAFT_LOG_SEED is a number")],
+        Err(_) if std::env::var_os("RAFT_TEST_LONG").is_some() => (1..=20 * count).collect(),
         Err(_) => (1..=count).collect(),
     }
 }

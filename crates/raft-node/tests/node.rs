@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use raft_core::{LogId, Message, NodeId, RequestVote, Term, VoteResponse};
+use raft_core::{Index, LogId, Message, NodeId, RequestVote, Term, VoteResponse};
+use raft_log::NodeState;
 use raft_node::hello::{Party, Role, Welcome};
-use raft_node::protocol::Standing;
+use raft_node::protocol::{Request, Standing};
 use raft_node::refused::HelloReason;
 use raft_node::wire::{Frame, PeerContent, PeerMessage};
 use support::{Place, Wire};
@@ -100,4 +102,63 @@ fn more_strangers_than_the_table_of_starts_holds_do_not_stop_a_member() {
     });
     let granted = VoteResponse { term: Term(8), refusal: None };
     assert_eq!(answer, Message::RequestVoteResponse(granted));
+}
+
+#[test]
+fn a_removed_server_obeys_only_an_admission_that_is_newer_than_its_removal() {
+    let place = Place::new(8);
+    place.set_state(|identity| NodeState::Removed(identity, Index(50)));
+    let running = place.start(Duration::from_millis(500));
+    let place = &running.place;
+    let dial = || {
+        let mut wire = place.dial();
+        wire.say(&place.hello(Role::Admission, place.other(1)));
+        assert!(matches!(wire.hear(), Some(Frame::Welcome(_))));
+        wire
+    };
+    // A leader that was cut off when the member was removed, and does not know of it.
+    let mut stale = dial();
+    stale.say(&place.admit(40, ":1"));
+    stale.say(&Frame::Ping { nonce: 1 });
+    assert_eq!(stale.hear(), Some(Frame::Pong { nonce: 1 }));
+    let status = running.node.status().expect("a status");
+    assert_eq!(status.standing, Standing::Removed { at: Index(50) });
+    // Added again, by another name of the same server.
+    let mut leader = dial();
+    leader.say(&place.admit(60, "another.name:1"));
+    leader.hear_the_end();
+    let status = running.node.status().expect("a status");
+    assert_eq!((status.standing, status.id), (Standing::Member, Some(NodeId(62))));
+    assert_eq!(running.node.shutdown(), Ok(()));
+}
+
+#[test]
+fn a_reader_of_notices_that_stands_still_delays_nobody() {
+    let place = Place::new(10);
+    // Takes one, and no more until the test has ended.
+    let (done, wait) = mpsc::channel::<()>();
+    let sink = move |_| {
+        let _ended = wait.recv();
+    };
+    let node = place.start_with(Duration::from_millis(500), Box::new(sink));
+    let mut client = place.dial_as_client();
+    client.say(&Frame::Ping { nonce: 5 });
+    assert_eq!(client.hear(), Some(Frame::Pong { nonce: 5 }));
+    assert_eq!(node.shutdown(), Ok(()));
+    drop(done);
+}
+
+#[test]
+fn what_strangers_do_is_told_once_and_in_few_words() {
+    let running = Place::new(12).start(Duration::from_millis(500));
+    let place = &running.place;
+    for _ in 0..3 {
+        let mut stranger = place.dial();
+        stranger.say(&Frame::Request { id: 1, request: Request::Members });
+        stranger.hear_the_end();
+    }
+    running.node.shutdown().expect("a clean end");
+    let told: Vec<String> =
+        running.notices.iter().filter(|line| line.contains("cut off")).collect();
+    assert_eq!(told, ["somebody who dialled was cut off: a Request frame has no place there"]);
 }

@@ -196,11 +196,14 @@ fn write(session: u64, sequence: u64, command: &'static [u8]) -> Request {
 fn a_write_is_answered_when_it_is_committed_and_applied_and_not_before() {
     let mut bench = Bench::leading();
     let session = bench.session();
+    assert!(!bench.replica.owes_answers());
     let origin = bench.ask(write(session, 1, b"a"));
     assert_eq!(bench.answer(origin), None);
     bench.persisted();
     assert_eq!(bench.answer(origin), None, "on one disk of three");
+    assert!(bench.replica.owes_answers());
     bench.matched(N2, 3);
+    assert!(!bench.replica.owes_answers());
     let expected = Answer::Written { at: LogId::new(3, 1), response: Bytes::from_static(b"1") };
     assert_eq!(bench.answer(origin), Some(expected));
 }

@@ -214,26 +214,8 @@ fn reasons() -> Vec<Reason> {
     ]
 }
 
-fn replies() -> Vec<(&'static str, Frame)> {
-    let row = MemberRow {
-        id: NodeId(1),
-        address: ":9991".into(),
-        voter: true,
-        outgoing: true,
-        leader: true,
-        match_index: Some(Index(9)),
-        connected: true,
-    };
-    let view = MembersView {
-        leader: Some(NodeId(1)),
-        joint: true,
-        job: Some("adding :9993".into()),
-        members: vec![row],
-        index: Index(4),
-        answered_by: ":9991".into(),
-        is_leader: true,
-    };
-    let status = NodeStatus {
+fn status() -> NodeStatus {
+    NodeStatus {
         id: Some(NodeId(1)),
         address: ":9991".into(),
         cluster: Some(0xc1),
@@ -253,7 +235,29 @@ fn replies() -> Vec<(&'static str, Frame)> {
             voter: true,
             old_voter: true,
         }],
+    }
+}
+
+fn replies() -> Vec<(&'static str, Frame)> {
+    let row = MemberRow {
+        id: NodeId(1),
+        address: ":9991".into(),
+        voter: true,
+        outgoing: true,
+        leader: true,
+        match_index: Some(Index(9)),
+        connected: true,
     };
+    let view = MembersView {
+        leader: Some(NodeId(1)),
+        joint: true,
+        job: Some("adding :9993".into()),
+        members: vec![row],
+        index: Index(4),
+        answered_by: ":9991".into(),
+        is_leader: true,
+    };
+    let status = status();
     let recent = Recent {
         status: status.clone(),
         after: 4,

@@ -12,6 +12,9 @@ use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
 use crate::world::World;
 
+/// When something is due, and at which host or client.
+type Due = Option<(Time, usize)>;
+
 /// So many things happen in one millisecond at most.
 const STEPS_MAX: u64 = 20_000;
 
@@ -96,11 +99,7 @@ impl Cluster {
     }
 
     /// Time must go on: somebody who is woken without end has no deadline but a bug.
-    fn count_steps(
-        &mut self,
-        next: Time,
-        (host, client): (Option<(Time, usize)>, Option<(Time, usize)>),
-    ) {
+    fn count_steps(&mut self, next: Time, (host, client): (Due, Due)) {
         self.steps = if next > self.world.now() { 0 } else { self.steps + 1 };
         if self.steps > STEPS_MAX {
             let what = format!("time stands still at {next:?}: server {host:?}, client {client:?}");

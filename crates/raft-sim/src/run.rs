@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use raft_node::Answer;
 use raft_node::client_core::Op;
+use raft_node::{Answer, Reason};
 
 use crate::checkers::Violation;
 use crate::client::Client;
@@ -90,7 +90,7 @@ const CALM_MAX: u64 = 30 * T;
 
 fn await_agreement(cluster: &mut Cluster) {
     let give_up = cluster.world.now() + CALM_MAX;
-    while let Err(why) = cluster.agreed() {
+    while let Err(why) = cluster.agreed().and_then(|_| cluster.changes_ended()) {
         if cluster.world.now() >= give_up {
             cluster.world.checkers.fail("liveness", format!("healed, but {why}"));
         }
@@ -115,8 +115,14 @@ fn write_through(cluster: &mut Cluster, host: usize) {
         cluster.run_until(cluster.world.now() + 10);
     }
     for (op, result) in cluster.clients[index].take_ended() {
-        let well =
-            matches!(&result, Ok(success) if matches!(success.answer, Answer::Written { .. }));
+        let well = match &result {
+            Ok(success) => matches!(success.answer, Answer::Written { .. }),
+            // A removal whose client had gone may have been on its way until now.
+            Err(error) => {
+                matches!(error.reason, Some(Reason::Removed { .. }))
+                    && cluster.hosts[host].member().is_none()
+            }
+        };
         if !well {
             let what = format!("healed, but {op:?} through {} -> {result:?}", address(host));
             cluster.world.checkers.fail("liveness", what);

@@ -95,6 +95,12 @@ impl Cluster {
         }
     }
 
+    /// Whether nobody wants other members any more.
+    pub(crate) fn changes_ended(&self) -> Result<(), String> {
+        let admin = &self.clients[self.world.settings.clients];
+        if admin.pending() > 0 { Err("a change of members does not end".into()) } else { Ok(()) }
+    }
+
     /// Nobody wants anything any more; what is under way ends.
     pub(crate) fn rest(&mut self) {
         self.resting = true;

@@ -52,8 +52,8 @@ fn show(report: &Report, output: &Output) -> Result<(), Problem> {
         }
         Format::Json => output.text(&view::json_line(report)),
         Format::Jsonl => {
-            let rows = report.rows.iter().map(view::object);
-            rows.map(|row| output.line("", row)).collect()
+            let mut rows = report.rows.iter().map(view::object);
+            rows.try_for_each(|row| output.line("", row))
         }
     }
 }

@@ -11,6 +11,7 @@ const LOG: &str = "crates/raft-log/src/lib.rs";
 const REPLICA: &str = "crates/raft-node/src/replica.rs";
 const NODE: &str = "crates/raft-node/src/node/sockets.rs";
 const STORE: &str = "crates/raft-store/src/lib.rs";
+const SIM: &str = "crates/raft-sim/src/lib.rs";
 const CLI: &str = "crates/raft-cli/src/main.rs";
 const CLI_TEST: &str = "crates/raft-cli/tests/cluster.rs";
 
@@ -57,6 +58,7 @@ fn an_import_out_of_the_table() {
     red(rule, &[(REPLICA, "use tokio as t;")], &format!("{REPLICA}:1"));
     red(rule, &[(REPLICA, "\nfn f() -> rustix::io::Errno")], &format!("{REPLICA}:2"));
     red(rule, &[(STORE, "use raft_node::{Apply, Node};")], &format!("{STORE}:1"));
+    red(rule, &[(SIM, "use raft_node::{Client, Reply};")], &format!("{SIM}:1"));
     red(rule, &[(CLI, "use raft_core::Index;")], &format!("{CLI}:1"));
     green(rule, &[(CORE, "//! Like std::vec.\nuse alloc::vec; // not std::vec\n")]);
     green(rule, &[(CORE, "#[cfg(test)]\nmod tests {\n    use std::vec;\n}\nfn f() {}")]);
@@ -68,6 +70,7 @@ fn an_import_out_of_the_table() {
     green(rule, &[(REPLICA, "use std::net::{IpAddr, Ipv4Addr};")]);
     green(rule, &[(NODE, "use std::{io, net::TcpStream};\nuse tokio::net as n;")]);
     green(rule, &[(STORE, "use raft_node::{Apply, Command, LogId};")]);
+    green(rule, &[(SIM, "use raft_node::client_core::ClientCore;")]);
     green(rule, &[(CLI, "use raft_node::Index;")]);
 }
 
@@ -102,7 +105,7 @@ fn unfinished_work() {
 
 #[test]
 fn a_sleep_in_a_test() {
-    let rule = words::tests_do_not_sleep;
+    let rule: Rule = |tree| words::tests_sleep_only_in(tree, &[]);
     red(rule, &[(CLI_TEST, "use std::thread::sleep;")], &format!("{CLI_TEST}:1"));
     red(rule, &[(CLI_TEST, "fn f() {\n    thread::sleep(d);\n}")], &format!("{CLI_TEST}:2"));
     red(
@@ -111,6 +114,9 @@ fn a_sleep_in_a_test() {
         &format!("{NODE}:3"),
     );
     green(rule, &[(NODE, "async fn f() { tokio::time::sleep(d).await }")]);
+    let leave: Rule = |tree| words::tests_sleep_only_in(tree, &[(CLI_TEST, "it polls")]);
+    green(leave, &[(CLI_TEST, "fn f() { thread::sleep(d) }")]);
+    red(leave, &[(CLI_TEST, "fn f() {}")], &format!("{CLI_TEST}:1"));
 }
 
 #[test]

@@ -120,9 +120,10 @@ fn run(seed: u64) -> (usize, u64) {
 #[test]
 fn chaos_then_calm() {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect("a number"));
+    let long = std::env::var_os("RAFT_TEST_LONG").is_some();
     let seeds = match number("CHAOS_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("CHAOS_RUNS").unwrap_or(60),
+        None => 0..number("CHAOS_RUNS").unwrap_or(if long { 5000 } else { 60 }),
     };
     let (mut committed, mut changes, count) = (0, 0, seeds.end - seeds.start);
     for seed in seeds {

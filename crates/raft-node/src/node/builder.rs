@@ -111,7 +111,13 @@ impl Builder {
                  or choose another port"
             ),
         })?;
-        let notices = Notices::new(self.notices);
+        let no_thread = |error: std::io::Error| Failure {
+            class: FailureClass::Disk,
+            what: format!(
+                "cannot start a thread: {error}; see that the limits of the system are not reached"
+            ),
+        };
+        let (notices, last_words) = Notices::start(self.notices).map_err(no_thread)?;
         notices.tell(Notice::Fact(format!("data in {}", self.dir.display())));
         notices.tell(Notice::Listening {
             address: address.to_string(),
@@ -126,8 +132,11 @@ impl Builder {
         let estate = Estate { dir, machine: Box::new(machine), lines: self.lines };
         let thread = std::thread::Builder::new()
             .name("raft".into())
-            .spawn(move || life::run(site, estate, listeners))
-            .map_err(|error| Failure { class: FailureClass::Disk, what: error.to_string() })?;
+            .spawn(move || {
+                let _last_words = last_words;
+                life::run(site, estate, listeners)
+            })
+            .map_err(no_thread)?;
         Ok(Node { handle, ready, thread: Some(thread) })
     }
 

@@ -147,6 +147,8 @@ impl Client {
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let thread = std::thread::Builder::new().name("raft-client".into()).spawn(move || {
             LocalSet::new().block_on(&runtime, driver().run());
+            // A name that is being looked up does not keep a client from ending.
+            runtime.shutdown_background();
         })?;
         client.thread = Some(thread);
         Ok(client)

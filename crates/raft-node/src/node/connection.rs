@@ -27,6 +27,9 @@ const SLICES_MAX: usize = 64;
 /// Room for so many bytes at least is offered to every read.
 const READ_BYTES_MIN: usize = 16 * 1024;
 
+/// Bytes that may wait for the other end to read them; beyond, nothing more is taken from it.
+const REPLY_BYTES_MAX: usize = 256 * 1024;
+
 /// A socket whose other end is not yet known to anybody but this task.
 #[derive(Debug)]
 pub(super) struct Talk {
@@ -216,6 +219,11 @@ impl Connection {
     /// Bytes that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.out.borrow().waiting
+    }
+
+    /// Whether the other end reads what it is told, about.
+    pub(super) fn is_read(&self) -> bool {
+        self.waiting() < REPLY_BYTES_MAX
     }
 
     /// Writes what waits, as far as the socket takes it.

@@ -12,9 +12,10 @@ use raft_log::{
 use rand::RngExt;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::helper::Helper;
+use super::incoming::{Incoming, Local};
 use super::lobby::{self, Left};
 use super::notice::Notice;
 use super::output::{Lines, Output};
@@ -44,15 +45,25 @@ pub(super) fn run(site: Site, estate: Estate, listeners: Vec<TcpListener>) -> Re
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| disk(&error))?;
-    LocalSet::new().block_on(&runtime, async move {
-        site.accept_from(listeners).map_err(|error| disk(&error))?;
+        .map_err(system("watch sockets"))?;
+    let ended = LocalSet::new().block_on(&runtime, async move {
+        site.accept_from(listeners).map_err(system("watch sockets"))?;
         live(site, estate).await
-    })
+    });
+    // A name that is being looked up does not keep a node from ending.
+    runtime.shutdown_background();
+    ended
 }
 
-fn disk(error: &std::io::Error) -> Failure {
-    Failure { class: FailureClass::Disk, what: error.to_string() }
+/// What this server could not do, as a failure.
+fn system(doing: &str) -> impl FnOnce(std::io::Error) -> Failure {
+    move |error| Failure {
+        class: FailureClass::Disk,
+        what: format!(
+            "cannot {doing}: {error}; see that the disk works and the limits of the system are \
+             not reached, then start again"
+        ),
+    }
 }
 
 async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
@@ -72,7 +83,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
         };
         check_address(&site, &dir, &me)?;
         tell_who(&site, &me);
-        let log = open_log(&site, &mut dir).await?;
+        let Some(log) = open_log(&mut site, &mut dir).await? else { return Ok(()) };
         for note in &log.recovered.notes {
             site.notices.tell(Notice::Fact(note.clone()));
         }
@@ -80,7 +91,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             let mark = shown_mark(&site, &dir, log.recovered.last_index)?;
             machine = Some(Machine::new(apply, mark.index(), founding(&me)));
             let started = Output::start(mark, lines, site.notices.clone());
-            output = Some(started.map_err(|error| disk(&error))?);
+            output = Some(started.map_err(system("start a thread"))?);
         }
         let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
         site.begin_life();
@@ -90,15 +101,17 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
             Ended::Failed(failure) => return Err(failure),
             Ended::Removed { at, machine: kept } => {
                 machine = Some(*kept);
-                dir.set_identity(NodeState::Removed(me, at)).map_err(|error| disk(&error))?;
+                dir.set_identity(NodeState::Removed(me, at))
+                    .map_err(system("write into the data directory that it was removed"))?;
             }
         }
     }
 }
 
 /// A start on a full disk waits for room: what this member promised is in its log, and it says
-/// nothing to anybody before it could write that it is back.
-async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failure> {
+/// nothing to anybody before it could write that it is back. `None` if it is asked to stop
+/// meanwhile.
+async fn open_log(site: &mut Site, dir: &mut DataDir) -> Result<Option<raft_log::Log>, Failure> {
     let mut told = false;
     loop {
         match dir.open_log(Options::default()) {
@@ -106,9 +119,20 @@ async fn open_log(site: &Site, dir: &mut DataDir) -> Result<raft_log::Log, Failu
                 if !std::mem::replace(&mut told, true) {
                     site.notices.tell(Notice::NoSpace { what: error.to_string() });
                 }
-                tokio::time::sleep(NO_SPACE_RETRY).await;
             }
-            other => return Ok(other?),
+            other => return Ok(Some(other?)),
+        }
+        let again = Instant::now() + NO_SPACE_RETRY;
+        while Instant::now() < again {
+            tokio::select! {
+                // Who dials is hung up on, who asks gets no answer.
+                Some(incoming) = site.next() => {
+                    if matches!(incoming, Incoming::Local(Local::Stop)) {
+                        return Ok(None);
+                    }
+                }
+                () = sleep_until(again) => {}
+            }
         }
     }
 }
@@ -177,9 +201,9 @@ fn parts(
     let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
     let spares = log.spares.clone();
     let wal = Wal::start(log.writer, Arc::clone(&wal_wake), Arc::clone(&site.observed))
-        .map_err(|error| disk(&error))?;
+        .map_err(system("start a thread"))?;
     let helper = Helper::start(log.reader, log.spares, Arc::clone(disk_of), site.sender.clone())
-        .map_err(|error| disk(&error))?;
+        .map_err(system("start a thread"))?;
     Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
 }
 
@@ -215,13 +239,13 @@ fn founding(me: &MemberIdentity) -> Membership {
 /// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing
 /// repeats, and a line may be missing, which is said.
 fn shown_mark(site: &Site, dir: &DataDir, last_index: Index) -> Result<ShownMark, Failure> {
-    let (mut mark, shown) = dir.shown().map_err(|error| disk(&error))?;
+    let (mut mark, shown) = dir.shown().map_err(system("read which lines were shown"))?;
     if let Shown::Lost(why) = shown {
         site.notices.tell(Notice::Fact(format!(
             "it is not known which lines were shown ({why}): those up to index {last_index} are \
              not shown again"
         )));
-        mark.advance(last_index).map_err(|error| disk(&error))?;
+        mark.advance(last_index).map_err(system("write which lines were shown"))?;
     }
     Ok(mark)
 }

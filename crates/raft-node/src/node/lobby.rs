@@ -10,7 +10,7 @@ use raft_core::{Index, LogId, NodeId, Term};
 use raft_log::{DataDir, MemberIdentity, NodeState};
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Connection, Talk};
+use super::connection::{Connection, Flushed, Talk};
 use super::dial::Dialler;
 use super::incoming::{Dialled, Incoming, Local};
 use super::notice::Notice;
@@ -50,12 +50,21 @@ struct Lobby<'a> {
     founding: Option<Founding>,
     /// What the founding wants done.
     outputs: Vec<Output>,
-    connections: BTreeMap<u64, (Rc<Connection>, Guest)>,
+    connections: BTreeMap<u64, Visit>,
     diallers: BTreeMap<NodeId, Dialler>,
     speak_at: Instant,
     said: Option<String>,
     left: Option<Result<Left, Failure>>,
     leave_at: Option<Instant>,
+}
+
+/// A connection.
+struct Visit {
+    connection: Rc<Connection>,
+    guest: Guest,
+    since: Instant,
+    /// It is not read until it has read what it was told.
+    paused: bool,
 }
 
 /// Who is at the other end.
@@ -105,22 +114,59 @@ impl<'a> Lobby<'a> {
         self.dial_others();
         self.founding_outputs();
         loop {
-            for (connection, _) in self.connections.values() {
-                connection.flush();
-            }
+            self.flush();
             if self.leave_at.is_none_or(|at| at <= Instant::now())
                 && let Some(left) = self.left.take()
             {
-                for (connection, _) in self.connections.values() {
-                    connection.close();
+                for visit in self.connections.values() {
+                    visit.connection.close();
                 }
                 return left;
             }
             let wake = self.leave_at.unwrap_or(self.speak_at);
             tokio::select! {
                 Some(incoming) = self.site.next() => self.incoming(incoming),
-                () = sleep_until(wake) => self.speak(),
+                () = sleep_until(wake) => {
+                    self.speak();
+                    self.turn_out_guests();
+                }
             }
+        }
+    }
+
+    /// Writes what waits. Who reads is heard again; a broken socket is closed.
+    fn flush(&mut self) {
+        let mut broken = Vec::new();
+        for (id, visit) in &mut self.connections {
+            if visit.connection.flush() == Flushed::Broken {
+                broken.push(*id);
+            } else if visit.paused && visit.connection.is_read() {
+                visit.paused = false;
+                visit.connection.resume();
+            }
+        }
+        for id in broken {
+            self.closed(id);
+        }
+    }
+
+    /// Hangs up on those who never said who they are, or do not leave.
+    fn turn_out_guests(&mut self) {
+        let patience = self.site.guest_patience();
+        let overstays = |visit: &Visit| match visit.guest {
+            Guest::Stranger | Guest::Admission | Guest::Leaving => {
+                visit.since.elapsed() >= patience
+            }
+            Guest::Client | Guest::Founder(_) => false,
+        };
+        let late: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, visit)| overstays(visit))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.closed(id);
         }
     }
 
@@ -183,10 +229,10 @@ impl<'a> Lobby<'a> {
                 for frame in frames {
                     self.frame(connection, frame);
                 }
-                if let Some((open, guest)) = self.connections.get(&connection) {
-                    open.resume();
-                    if *guest == Guest::Leaving {
-                        open.flush();
+                if let Some(visit) = self.connections.get_mut(&connection) {
+                    visit.paused = true;
+                    if visit.guest == Guest::Leaving {
+                        visit.connection.flush();
                         self.closed(connection);
                     }
                 }
@@ -203,10 +249,11 @@ impl<'a> Lobby<'a> {
                 // Whoever asked may have stopped waiting.
                 let _told = reply.send(self.answer(&request));
             }
-            // A member's business, left over from an earlier life.
+            // Looked at whenever something happens.
+            Incoming::Drained { .. } => {}
+            // A member's business.
             Incoming::Refused { .. }
             | Incoming::Wrote { .. }
-            | Incoming::Drained { .. }
             | Incoming::Met { .. }
             | Incoming::LogRead { .. }
             | Incoming::ReadFailed { .. }
@@ -227,18 +274,19 @@ impl<'a> Lobby<'a> {
         if guest != Guest::Stranger {
             connection.trust();
         }
-        self.connections.insert(id, (connection, guest));
+        let visit = Visit { connection, guest, since: Instant::now(), paused: false };
+        self.connections.insert(id, visit);
         id
     }
 
     fn push(&self, id: u64, frame: &Frame) {
-        if let Some((connection, _)) = self.connections.get(&id) {
-            connection.push(frame.encode());
+        if let Some(visit) = self.connections.get(&id) {
+            visit.connection.push(frame.encode());
         }
     }
 
     fn closed(&mut self, id: u64) {
-        let Some((connection, guest)) = self.connections.remove(&id) else { return };
+        let Some(Visit { connection, guest, .. }) = self.connections.remove(&id) else { return };
         connection.close();
         if let Guest::Founder(dialler) = guest {
             if let Some(founding) = &mut self.founding {
@@ -259,7 +307,7 @@ impl<'a> Lobby<'a> {
     }
 
     fn frame(&mut self, id: u64, frame: Frame) {
-        let Some(guest) = self.connections.get(&id).map(|(_, guest)| *guest) else { return };
+        let Some(guest) = self.connections.get(&id).map(|visit| visit.guest) else { return };
         match (guest, frame) {
             (Guest::Stranger, Frame::Hello(hello)) => self.hello_from(id, &hello),
             (Guest::Client, Frame::Request { id: number, request }) => {
@@ -299,9 +347,9 @@ impl<'a> Lobby<'a> {
             Err(refused) => (Guest::Leaving, Frame::Refused(refused)),
         };
         self.push(id, &frame);
-        if let Some((connection, role)) = self.connections.get_mut(&id) {
-            *role = guest;
-            connection.trust();
+        if let Some(visit) = self.connections.get_mut(&id) {
+            visit.guest = guest;
+            visit.connection.trust();
         }
         if guest == Guest::Founder(None) {
             self.met(id, &hello.from);
@@ -389,9 +437,13 @@ impl<'a> Lobby<'a> {
         self.become_member(cluster, NodeId(place as u64 + 1), self.own.address.clone(), founders);
     }
 
+    /// The address is the own one as it was given: the operator may have added this server by
+    /// another name. A leader that has not heard of the removal yet is not obeyed.
     fn admitted(&mut self, admit: Admit) {
-        if admit.incarnation == self.own.incarnation {
-            self.become_member(admit.cluster, admit.id, admit.address, admit.founders);
+        let stale = matches!(self.standing, Standing::Removed { at } if admit.at <= at);
+        if admit.incarnation == self.own.incarnation && !stale {
+            let address = self.own.address.clone();
+            self.become_member(admit.cluster, admit.id, address, admit.founders);
         }
     }
 

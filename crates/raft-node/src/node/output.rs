@@ -98,6 +98,8 @@ impl Drop for Output {
         while !queue.ended {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                // Whoever opens the directory next shows them.
+                queue.waiting.clear();
                 return;
             }
             let waited = self.shared.ready.wait_timeout(queue, left);
@@ -124,7 +126,9 @@ fn run(shared: &Shared, mut mark: ShownMark, mut lines: Lines, notices: &Notices
             if queue.skipped == 0 {
                 return;
             }
-            notices.tell(Notice::LinesSkipped { count: std::mem::take(&mut queue.skipped) });
+            let count = std::mem::take(&mut queue.skipped);
+            drop(queue);
+            notices.tell(Notice::LinesSkipped { count });
             continue;
         };
         queue.bytes -= shows.iter().map(cost).sum::<usize>();

@@ -17,6 +17,10 @@ use crate::node::observe::Observed;
 /// Different refusals that are told; a person has read enough by then.
 const TOLD_MAX: usize = 256;
 
+/// Who dialled in has so many election timeouts to say who it is, and at least the second.
+const GUEST_TIMEOUTS: u32 = 5;
+const GUEST_PATIENCE_MIN: Duration = Duration::from_secs(1);
+
 /// Settings that do not change while a node runs.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -109,11 +113,21 @@ impl Site {
 
     /// Tells about a refused connection, once: diallers try again and again.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
-        let text = refused.to_string();
+        self.tell_of_other(refused.to_string());
+    }
+
+    /// Tells what another end did, once: it may well do it again and again.
+    pub(super) fn tell_of_other(&mut self, text: String) {
         if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
             self.observed.event("notice", text.clone());
             self.notices.tell(Notice::Peer(text));
         }
+    }
+
+    /// How long somebody may stay who is neither a client nor a member: idle sockets must not
+    /// pile up.
+    pub(super) fn guest_patience(&self) -> Duration {
+        (self.settings.election_timeout * GUEST_TIMEOUTS).max(GUEST_PATIENCE_MIN)
     }
 
     /// A number for a new connection. Zero is the program's own.

@@ -361,6 +361,10 @@ impl Clients {
         }
     }
 
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.pending.is_empty() || !self.forwards.is_empty()
+    }
+
     pub(super) const fn stop(&mut self) {
         self.stopping = true;
     }

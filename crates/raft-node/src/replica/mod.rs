@@ -157,6 +157,12 @@ impl Replica {
         self.progress.bound > self.machine.applied() && self.reads.for_machine.is_none()
     }
 
+    /// Whether clients wait for entries of theirs to be applied, or for the leader's answer.
+    #[must_use]
+    pub fn owes_answers(&self) -> bool {
+        self.clients.owes_answers()
+    }
+
     /// The core, to look at.
     #[must_use]
     pub const fn raft(&self) -> &Raft {

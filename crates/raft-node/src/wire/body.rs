@@ -148,6 +148,25 @@ impl RawFrame {
 }
 
 impl Frame {
+    /// What kind of frame it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Hello(_) => Kind::Hello,
+            Self::Welcome(_) => Kind::Welcome,
+            Self::Refused(_) => Kind::Refused,
+            Self::Founding(_) => Kind::Founding,
+            Self::Admit(_) => Kind::Admit,
+            Self::Message(_) => Kind::Message,
+            Self::Request { .. } => Kind::Request,
+            Self::Reply { .. } => Kind::Reply,
+            Self::Forward { .. } => Kind::Forward,
+            Self::ForwardReply { .. } => Kind::ForwardReply,
+            Self::Ping { .. } => Kind::Ping,
+            Self::Pong { .. } => Kind::Pong,
+        }
+    }
+
     /// The frame's bytes. A message of the core is [`super::encode_message`]'s: its entries lie
     /// in the log.
     #[must_use]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use raft_core::NodeId;
+use raft_core::{Index, NodeId};
 use raft_log::{DataDir, Founder, Holder, MemberIdentity, NodeState, RealDisk};
+use raft_node::founding;
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
-use raft_node::wire::{Decoder, FRAME_BYTES_MAX, Frame, RawFrame};
+use raft_node::wire::{Admit, Decoder, FRAME_BYTES_MAX, Frame, RawFrame};
 use raft_node::{Applied, Apply, Command, Node, Notice, node};
 use tempfile::TempDir;
 
@@ -79,18 +80,50 @@ impl Place {
         Self { dir, incarnation, port, other_port, other }
     }
 
+    /// Changes what the directory is.
+    pub fn set_state(&self, change: impl FnOnce(MemberIdentity) -> NodeState) {
+        let disk = Arc::new(RealDisk::open(self.dir.path()).expect("a disk"));
+        let holder = Holder { pid: 0, address: String::new() };
+        let mut data = DataDir::open(disk, holder).expect("a data directory");
+        let NodeState::Member(identity) = data.identity().clone() else { panic!("no member") };
+        data.set_identity(change(identity)).expect("another state");
+    }
+
+    /// What the leader tells a server that was added by the entry at `at`.
+    pub fn admit(&self, at: u64, address: &str) -> Frame {
+        let founder =
+            |port: u16, incarnation| founding::Founder { address: format!(":{port}"), incarnation };
+        Frame::Admit(Admit {
+            cluster: CLUSTER,
+            id: NodeId(2 + at),
+            incarnation: self.incarnation,
+            address: address.to_owned(),
+            founders: vec![founder(self.port, self.incarnation), founder(self.other_port, OTHER)],
+            at: Index(at),
+        })
+    }
+
     pub fn start(self, election_timeout: Duration) -> Running {
         let (tell, notices) = mpsc::channel();
-        let node = node(self.dir.path())
+        let sink = Box::new(move |notice: Notice| {
+            // The test may have stopped listening.
+            let _told = tell.send(notice.to_string());
+        });
+        let node = self.start_with(election_timeout, sink);
+        Running { place: self, node, notices }
+    }
+
+    pub fn start_with(
+        &self,
+        election_timeout: Duration,
+        notices: Box<dyn FnMut(Notice) + Send>,
+    ) -> Node {
+        node(self.dir.path())
             .listen(format!(":{}", self.port).parse().expect("an address"))
             .election_timeout(election_timeout)
-            .notices(Box::new(move |notice: Notice| {
-                // The test may have stopped listening.
-                let _told = tell.send(notice.to_string());
-            }))
+            .notices(notices)
             .start(Echo)
-            .expect("a node");
-        Running { place: self, node, notices }
+            .expect("a node")
     }
 
     /// The other member in its start number `epoch`.

@@ -16,7 +16,7 @@ pub(super) struct Commits {
     committed: Vec<Stamp>,
     /// The term of the member that first said so.
     committed_in: Vec<Term>,
-    /// By which configuration the newest of them were counted.
+    /// By which configuration the newest of them was counted.
     membership: Option<Arc<Membership>>,
     /// How far each member has said so, in this life.
     told: BTreeMap<usize, (Index, Arc<Membership>)>,
@@ -67,12 +67,14 @@ impl Commits {
                 continue;
             }
             let holds = |id: NodeId| disks.durable(id, index) == Some(stamp);
-            if !before.is_quorum(holds) && !now.is_quorum(holds) {
+            // A step may commit first and change the configuration then.
+            let counted = [&now, &before].into_iter().find(|counted| counted.is_quorum(holds));
+            let Some(counted) = counted else {
                 return Err(format!("host {host} commits {index} without a quorum's disks"));
-            }
+            };
+            self.membership = Some(Arc::clone(counted));
             self.committed.push(stamp);
             self.committed_in.push(raft.hard_state().term);
-            self.membership = Some(Arc::clone(&now));
         }
         if !now.is_joint()
             && raft.is_leader()

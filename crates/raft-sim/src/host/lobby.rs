@@ -79,6 +79,7 @@ impl Process {
                 durable_index: Index(0),
                 commit_index: Index(0),
                 applied_index: Index(0),
+                members: Vec::new(),
                 version: String::new(),
                 vitals: Box::default(),
             }),

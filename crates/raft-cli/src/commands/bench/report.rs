@@ -125,7 +125,7 @@ fn failures(summary: &Summary) -> String {
         (summary.refused, "refused"),
         (summary.unsent, "not sent"),
         (summary.unknown, "of unknown outcome"),
-        (summary.late, "due and not begun: the cluster does not keep up with the rate"),
+        (summary.late, "due and not begun, latencies are lower bounds"),
     ];
     let said = counts.iter().filter(|(count, _)| *count > 0);
     let said: Vec<_> = said.map(|(count, what)| format!("{count} {what}")).collect();

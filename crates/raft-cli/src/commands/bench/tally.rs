@@ -55,6 +55,12 @@ impl Summary {
         }
     }
 
+    fn took(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // It grows as it has to.
+        let _recorded = self.latency.record(micros);
+    }
+
     fn fail(&mut self, error: &ClientError) {
         match error.outcome {
             Conclusion::NotApplied => self.refused += 1,
@@ -98,13 +104,11 @@ impl Tally {
         let now = Instant::now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let took = u64::try_from((now - due).as_micros()).unwrap_or(u64::MAX);
         let was_due = state.covers(due);
         let over = state.until.is_some();
         for (summary, counts) in [(&mut state.interval, true), (&mut state.whole, was_due)] {
             match failure {
-                // It grows as it has to.
-                None if counts => drop(summary.latency.record(took)),
+                None if counts => summary.took(now - due),
                 Some(error) if counts => summary.fail(error),
                 _ => {}
             }
@@ -115,10 +119,13 @@ impl Tally {
         }
     }
 
-    /// A request that was due at `due` was never begun.
+    /// A request that was due at `due` was never begun. It took at least until now.
     pub(super) fn never_begun(&self, due: Instant) {
         let mut state = self.lock();
-        state.whole.late += u64::from(state.covers(due));
+        if state.covers(due) {
+            state.whole.late += 1;
+            state.whole.took(due.elapsed());
+        }
     }
 
     /// What came since the last call.
@@ -160,8 +167,8 @@ mod tests {
         tally.never_begun(due);
         tally.never_begun(Instant::now());
         let summary = tally.summary();
-        // Two answers came in time; of two requests that were due the latency is known.
-        assert_eq!((summary.done, summary.latency.len()), (2, 2));
+        // Two answers came in time; two of the requests that were due got one, the third waited.
+        assert_eq!((summary.done, summary.latency.len()), (2, 3));
         assert_eq!((summary.unknown, summary.late), (1, 1));
         assert_eq!(summary.first_failure.as_deref(), Some(error.to_string().as_str()));
     }

@@ -1,5 +1,6 @@
 //! A local cluster that keeps to itself: for measurements.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -60,6 +61,10 @@ impl Quiet {
         Command::new(env::current_exe()?)
             .args(self.places.arguments(address, ELECTION_TIMEOUT))
             .arg("--until-stdin-closes")
+            .env_remove("RAFT_OUTPUT")
+            .env_remove("RAFT_INSECURE")
+            // Ctrl-C reaches only this process.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use super::{Party, Peerage, Reactor};
 use crate::binding::Boot;
 use crate::node::connection::{Connection, Talk};
-use crate::node::notice::Notice;
 use crate::node::observe::count;
 use crate::replica::{Chunk, Event, Origin, metas};
 use crate::wire::{AppendHead, Frame, PeerContent, PeerMessage};
@@ -45,7 +44,8 @@ impl Reactor<'_> {
                 return;
             };
             if let Err(what) = self.frame(id, party, frame) {
-                self.site.notices.tell(Notice::Peer(format!("a connection was closed: {what}")));
+                let text = format!("{} was cut off: {what}", self.who(party));
+                self.site.tell_of_other(text);
                 self.drop_connection(id);
                 return;
             }
@@ -79,7 +79,7 @@ impl Reactor<'_> {
             (_, Frame::Ping { nonce }) => self.push(id, Frame::Pong { nonce }.encode()),
             (_, Frame::Pong { nonce }) => self.binding_pong(id, nonce),
             (Party::Leaving | Party::Passing, _) => {}
-            (_, frame) => return Err(format!("a frame that has no place there: {frame:?}")),
+            (_, frame) => return Err(format!("a {} frame has no place there", frame.kind())),
         }
         Ok(())
     }
@@ -114,15 +114,22 @@ impl Reactor<'_> {
     }
 
     pub(super) fn closed(&mut self, id: u64, error: &io::Error) {
-        let Some(peerage) = self.connections.get(&id) else { return };
+        let Some(party) = self.connections.get(&id).map(|peerage| peerage.party) else { return };
         if error.kind() == io::ErrorKind::InvalidData {
-            let who = match peerage.party {
-                Party::Inbound(peer) | Party::Outbound(peer) => self.named(peer),
-                _ => "a client".into(),
-            };
-            self.site.notices.tell(Notice::Peer(format!("{who} was cut off: {error}")));
+            let text = format!("{} was cut off: {error}", self.who(party));
+            self.site.tell_of_other(text);
         }
         self.drop_connection(id);
+    }
+
+    fn who(&self, party: Party) -> String {
+        match party {
+            Party::Inbound(peer) | Party::Outbound(peer) | Party::Unbound(peer, _) => {
+                self.named(peer)
+            }
+            Party::Client => "a client".into(),
+            Party::Stranger | Party::Passing | Party::Leaving => "somebody who dialled".into(),
+        }
     }
 
     /// Ends a connection and what hangs on it; if we dialled it, it is dialled again.

@@ -284,7 +284,8 @@ impl<'a> Reactor<'a> {
     fn look_at_stop(&mut self, now: Time) {
         let Some(by) = self.stop_by else { return };
         let raft = self.parts.replica.raft();
-        if now >= by || !raft.is_leader() || raft.handing_over().is_none() {
+        let leads_on = raft.is_leader() && raft.handing_over().is_some();
+        if now >= by || (!leads_on && !self.parts.replica.owes_answers()) {
             self.end.get_or_insert(End::Stopped);
         }
     }
@@ -332,7 +333,8 @@ impl<'a> Reactor<'a> {
             Incoming::Local(Local::Stop) => {
                 self.events.push(Event::HandOver);
                 let patience = self.site.settings.election_timeout;
-                self.stop_by = Some(self.now() + u64::try_from(patience.as_millis()).unwrap_or(0));
+                let by = self.now() + u64::try_from(patience.as_millis()).unwrap_or(0);
+                self.stop_by.get_or_insert(by);
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Writing to sockets, when to read on from them, and guests that stay too long.
 
-use std::time::Duration;
-
 use raft_core::Time;
 
 use super::{Party, Peerage, Reactor};
@@ -11,18 +9,11 @@ use crate::replica::Event;
 /// Requests of one client that may be under way; beyond, its socket is not read.
 const REQUESTS_MAX: usize = 1024;
 
-/// Bytes that may wait for one end to read them; beyond, its socket is not read.
-const REPLY_BYTES_MAX: usize = 256 * 1024;
-
-/// Who dialled in has so many election timeouts to say who it is, and at least the second.
-const GUEST_TIMEOUTS: u32 = 5;
-const GUEST_PATIENCE_MIN: Duration = Duration::from_secs(1);
-
 impl Peerage {
     /// Whether to hear more of it. Clients wait for their turn; members are heard whatever their
     /// own clients ask, for their votes and acknowledgements must not wait behind that.
     fn is_light(&self) -> bool {
-        let reads = self.connection.waiting() < REPLY_BYTES_MAX;
+        let reads = self.connection.is_read();
         match self.party {
             // It says nothing that would make us say more to it.
             Party::Outbound(_) => true,
@@ -88,14 +79,12 @@ impl Reactor<'_> {
 
     /// It may stay for a while as somebody who is neither a client nor a member.
     pub(super) fn expect_to_leave(&mut self, id: u64) {
-        let patience =
-            (self.site.settings.election_timeout * GUEST_TIMEOUTS).max(GUEST_PATIENCE_MIN);
-        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let patience = u64::try_from(self.site.guest_patience().as_millis()).unwrap_or(u64::MAX);
         self.guests.push_back((self.now() + patience, id));
     }
 
     /// Hangs up on those who never said who they are, or were told what they wanted to know and
-    /// do not leave: idle sockets must not pile up.
+    /// do not leave.
     pub(super) fn turn_out_guests(&mut self, now: Time) {
         while let Some((_, id)) = self.guests.pop_front_if(|(deadline, _)| *deadline <= now) {
             let party = self.connections.get(&id).map(|peerage| peerage.party);
