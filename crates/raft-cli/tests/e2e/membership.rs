@@ -33,6 +33,19 @@ fn a_server_that_does_not_run_is_not_added() {
 }
 
 #[test]
+fn a_server_that_waits_takes_no_messages() {
+    let mut cluster = Cluster::start(1);
+    let newcomer = cluster.newcomer();
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
+    let asked = cluster.servers[newcomer].address();
+    let args = ["-C", "clientcommand", "-m", "lost", "-S", &asked, "--timeout", "1s"];
+    run(&cluster.scene, raft(args)).exits(4).shows_nothing().says([&asked]);
+    add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
+    append(&cluster.scene, "count", cluster.port(newcomer));
+    cluster.servers.iter().for_each(|server| drop(server.wait_shown("Count 1")));
+}
+
+#[test]
 fn adding_a_member_again_says_that_it_is_one() {
     let cluster = Cluster::start(3);
     let present = add(&cluster.scene, cluster.port(2), cluster.port(0)).exits(0);
