@@ -1,7 +1,11 @@
 //! Many seeds. `RAFT_SIM_SEED=17 cargo test -p raft-sim --test seeds -- --nocapture` replays one
 //! of them and prints what happened; `RAFT_SIM_RUNS=5000` makes more of them.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a red run prints its story and the command that replays it"
+)]
 
 use raft_sim::{Report, run};
 
@@ -24,9 +28,10 @@ fn run_seed(seed: u64, traced: bool) -> Report {
 
 #[test]
 fn trouble_then_calm() {
+    let long = std::env::var_os("RAFT_TEST_LONG").is_some();
     let (seeds, traced) = match number("RAFT_SIM_SEED") {
         Some(seed) => (seed..seed + 1, true),
-        None => (0..number("RAFT_SIM_RUNS").unwrap_or(60), false),
+        None => (0..number("RAFT_SIM_RUNS").unwrap_or(if long { 2000 } else { 60 }), false),
     };
     let count = seeds.end - seeds.start;
     let (mut sum, mut slowest) = (Report::default(), 0);

@@ -86,7 +86,8 @@ pub(crate) fn run(options: &DevOptions, output: &Output) -> Result<(), Problem> 
         return Err(Problem::usage("raft dev is for people and has no JSON")
             .hint("start the servers yourself: raft server --help; raft dev ls has JSON"));
     }
-    let places = Places::choose(options.dir.as_deref(), options.nodes, output)?;
+    let mut places = Places::choose(options.dir.as_deref(), options.nodes, output)?;
+    places.open_pages();
     if datadir::is_in_memory(&places.dir) {
         output.note(&format!(
             "warning: {} is in memory (tmpfs): a power cut loses what it holds; --dir DIR puts \

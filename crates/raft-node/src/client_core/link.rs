@@ -67,7 +67,7 @@ impl Link {
     /// When time alone changes something, while answers are outstanding or not.
     pub(super) fn next_deadline(&self, asking: bool) -> Option<Time> {
         match self.state {
-            State::Down { dial_from } => Some(dial_from),
+            State::Down { dial_from } => (self.endpoints > 0).then_some(dial_from),
             State::Dialling { since } => since.map(|since| since + self.patience),
             State::Up { heard, pinged, .. } => {
                 asking.then(|| (heard + self.patience).min(pinged + self.ping_interval()))

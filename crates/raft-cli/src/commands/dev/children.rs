@@ -18,7 +18,7 @@ use raft_node::Address;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Event;
-use super::places::{self, Places};
+use super::places::Places;
 use crate::errors::Problem;
 use crate::exit::Exit;
 
@@ -31,8 +31,6 @@ const LOG_BYTES_MAX: u64 = 8 << 20;
 /// One running server.
 pub(super) struct Child {
     pub(super) pid: u32,
-    /// Where its page is.
-    pub(super) page: Option<Address>,
     /// The server ends when this closes.
     stdin: Option<ChildStdin>,
     /// Gets one message when the process has ended and all its output is shown.
@@ -60,10 +58,8 @@ impl Child {
         let failed = |error: io::Error| {
             Problem::new(Exit::Io, format!("cannot start the server {address}: {error}"))
         };
-        let page = places::page_of(address);
         let mut child = Command::new(env::current_exe().map_err(failed)?)
             .args(places.arguments(address, election_timeout))
-            .args(page.iter().flat_map(|page| ["--http".to_owned(), page.to_string()]))
             .arg("--until-stdin-closes")
             .env_remove("RAFT_OUTPUT")
             .env_remove("RAFT_INSECURE")
@@ -100,7 +96,7 @@ impl Child {
             let _ = sender.send(());
         };
         thread::Builder::new().spawn(reap).map_err(failed)?;
-        Ok(Self { pid, page, stdin, ended })
+        Ok(Self { pid, stdin, ended })
     }
 
     /// Tells the server to end.

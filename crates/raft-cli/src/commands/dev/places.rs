@@ -1,5 +1,6 @@
 //! Where the servers of a local cluster are: their ports and their directories.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
@@ -18,14 +19,14 @@ use crate::output::Output;
 use crate::select::join;
 
 const FIRST_PORT: u16 = 9990;
-/// A server has its page so many ports above its own.
-const HTTP_ABOVE: u16 = 10_000;
-
 const STATE_NAME: &str = "dev.json";
 const LOCK_NAME: &str = "dev.lock";
 
 /// How long servers of a run that was killed may take to end.
 const LEFT_OVER_MAX: Duration = Duration::from_secs(5);
+
+/// A server has its page so many ports above its own.
+const HTTP_ABOVE: u16 = 10_000;
 
 /// One directory, and in it one for each server, named by its port.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Places {
     pub(super) addresses: Vec<Address>,
     /// Those that founded the cluster.
     founders: Vec<Address>,
+    /// Where each server has its page; empty where nobody is to look.
+    http: BTreeMap<Address, Address>,
     temporary: bool,
     /// Open means locked: one cluster at a time has the directory.
     _lock: File,
@@ -64,6 +67,7 @@ impl Places {
         let mut places = Self {
             addresses: kept.iter().copied().map(Address::local).collect(),
             founders: Vec::new(),
+            http: BTreeMap::new(),
             temporary: said.is_none(),
             _lock: lock,
             reserved: Vec::new(),
@@ -100,7 +104,7 @@ impl Places {
 
     /// What this program is called with to run this server.
     pub(super) fn arguments(&self, address: &Address, election_timeout: Duration) -> Vec<OsString> {
-        vec![
+        let mut arguments: Vec<OsString> = vec![
             "server".into(),
             "--cluster".into(),
             join(&self.founders).into(),
@@ -110,7 +114,22 @@ impl Places {
             format!("{}ms", election_timeout.as_millis()).into(),
             "--data-dir".into(),
             self.data_of(address).into(),
-        ]
+        ];
+        if let Some(http) = self.http.get(address) {
+            arguments.extend(["--http".into(), http.to_string().into()]);
+        }
+        arguments
+    }
+
+    /// Where a person finds the live page of this server.
+    pub(super) fn page_of(&self, address: &Address) -> Option<String> {
+        let http = self.http.get(address)?;
+        Some(format!("http://localhost:{}/", http.port()))
+    }
+
+    /// Gives each server a page, where that port is free.
+    pub(super) fn open_pages(&mut self) {
+        self.http = self.addresses.iter().filter_map(page_for).collect();
     }
 
     /// A place for one more server, on the next free port.
@@ -124,6 +143,9 @@ impl Places {
         let address = Address::local(port);
         self.reserved.push(reserved);
         self.addresses.push(address.clone());
+        if !self.http.is_empty() {
+            self.http.extend(page_for(&address));
+        }
         Ok(address)
     }
 
@@ -171,12 +193,6 @@ impl Places {
         }
         Ok(())
     }
-}
-
-/// Where a server that starts now has its page; nowhere if that port is taken.
-pub(super) fn page_of(address: &Address) -> Option<Address> {
-    let port = address.port().checked_add(HTTP_ABOVE).filter(|port| is_free(*port))?;
-    Some(Address::local(port))
 }
 
 /// Where another terminal reaches the cluster in this directory.
@@ -246,6 +262,12 @@ fn ports_in(dir: &Path) -> io::Result<Vec<u16>> {
     }
     ports.sort_unstable();
     Ok(ports)
+}
+
+/// A server, and the place of its page, if that is free.
+fn page_for(server: &Address) -> Option<(Address, Address)> {
+    let port = server.port().checked_add(HTTP_ABOVE).filter(|port| is_free(*port))?;
+    Some((server.clone(), Address::local(port)))
 }
 
 /// Whether a server works in this data directory. Its lock is tried and left at once.

@@ -44,11 +44,8 @@ pub(super) fn introduce(
          {raft} print --endpoints '{ask}'\n  \
          {raft} status --endpoints '{ask}'\n"
     );
-    let asked = servers.iter().find(|server| server.address.to_string() == ask);
-    let child = asked.and_then(|server| server.child.as_ref());
-    if let Some(page) = child.and_then(|child| child.page.as_ref()) {
-        text +=
-            &format!("  http://localhost:{}/    (the cluster, live, in a browser)\n", page.port());
+    if let Some(page) = followers.first().or(leader.first()).and_then(|at| places.page_of(at)) {
+        text += &format!("  {page}    (the cluster, live, in a browser)\n");
     }
     if followers.len() > 1 {
         text += &format!("  {raft} dev kill leader    (then append again)\n");

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use raft_log::{InspectedBlock, InspectedEntry, InspectedSlot, Inspection, OpenError};
+use raft_log::{InspectedBlock, InspectedEntry, InspectedSlot, Inspection, Kind, OpenError};
 use raft_node::{LogId, Payload};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format, Output, versioned};
 
 /// Longer text is cut for people; JSON has all of it.
-const TEXT_CHARACTERS_MAX: usize = 120;
+const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -282,7 +282,10 @@ fn told(entry: &InspectedEntry) -> (&'static str, String, String) {
             ("session", entry.index.to_string(), format!("begins{for_what}"))
         }
         Ok(Payload::EndSession { session }) => ("session", session.to_string(), "ends".into()),
-        Err(what) => ("unknown", "-".into(), format!("not understood: {what}")),
+        Err(what) => {
+            let kind = if entry.kind == Kind::MEMBERSHIP { "membership" } else { "unknown" };
+            (kind, "-".into(), format!("not understood: {what}"))
+        }
     }
 }
 

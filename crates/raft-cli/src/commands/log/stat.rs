@@ -63,14 +63,17 @@ fn facts(inspection: &Inspection, dir: &Path) -> Vec<(&'static str, String)> {
         (
             "log",
             format!(
-                "{} in {} blocks, {} slots of {} together",
+                "{} in {}, {} of {} together",
                 text::size(used),
-                blocks,
-                inspection.slots.len(),
+                text::count(blocks, "block"),
+                text::count(inspection.slots.len(), "slot"),
                 text::size(all)
             ),
         ),
-        ("spare", format!("{} slots, {}", inspection.spares.len(), text::size(spare))),
+        (
+            "spare",
+            format!("{}, {}", text::count(inspection.spares.len(), "slot"), text::size(spare)),
+        ),
     ]
 }
 
@@ -85,7 +88,7 @@ fn members(inspection: &Inspection) -> Vec<String> {
         return founders.map(|(id, founder)| format!("n{id} {}", founder.address)).collect();
     };
     match decode_membership(payload) {
-        Err(error) => vec![format!("unknown: entry {at} is {error}")],
+        Err(error) => vec![format!("not understood, entry {at}: {error}")],
         Ok(membership) => text::members(&membership),
     }
 }

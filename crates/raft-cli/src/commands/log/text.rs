@@ -1,7 +1,5 @@
 //! Bytes and sizes for people.
 
-use std::fmt::Write as _;
-
 use raft_node::{Membership, NodeId};
 
 /// No host name is longer, and no port.
@@ -37,31 +35,28 @@ pub(super) fn members(membership: &Membership) -> Vec<String> {
 }
 
 /// Text that a terminal cannot take for anything else: control characters, what cannot be seen
-/// and bytes that are not UTF-8 are written as escapes, a backslash as two. At most `max`
-/// characters of it are shown.
+/// and bytes that are not UTF-8 are written as escapes, a backslash as two. Written out it has at
+/// most `max` characters, and an ellipsis if that is not all.
 pub(super) fn safe(bytes: &[u8], max: usize) -> String {
-    let mut text = String::new();
-    let mut count = 0;
+    let (mut text, mut left) = (String::new(), max);
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if count == max {
-                return text + "…";
-            }
-            match character {
-                '\'' | '"' => text.push(character),
-                _ => text.extend(character.escape_debug()),
-            }
-            count += 1;
-        }
-        for byte in chunk.invalid() {
-            if count == max {
-                return text + "…";
-            }
-            let _ = write!(text, "\\x{byte:02x}");
-            count += 1;
+        let valid = chunk.valid().chars().map(|character| match character {
+            '\'' | '"' => character.to_string(),
+            _ => character.escape_debug().collect(),
+        });
+        let invalid = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        for piece in valid.chain(invalid) {
+            let Some(rest) = left.checked_sub(piece.chars().count()) else { return text + "…" };
+            left = rest;
+            text.push_str(&piece);
         }
     }
     text
+}
+
+/// `1 slot`, `2 slots`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]
@@ -85,7 +80,9 @@ mod tests {
         }
         assert_eq!(safe(b"beer", 4), "beer");
         assert_eq!(safe(b"beers", 4), "beer…");
-        assert_eq!(safe(b"\xff\xff", 1), "\\xff…");
+        assert_eq!(safe(b"\xff\xff", 7), "\\xff…");
+        assert_eq!(safe(b"\xff\xff", 8), "\\xff\\xff");
+        assert_eq!((count(0, "slot"), count(1, "slot")), ("0 slots".into(), "1 slot".into()));
     }
 
     #[test]

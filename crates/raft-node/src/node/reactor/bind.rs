@@ -186,6 +186,9 @@ impl Reactor<'_> {
         };
         table.insert(peer, id);
         self.set_party(id, bound);
+        if let Some(peerage) = self.connections.get(&id) {
+            peerage.connection.hurry(2 * self.site.settings.election_timeout);
+        }
         if let Some(welcome) = self.welcomes.remove(&id) {
             self.welcome(id, bound, welcome);
         }
