@@ -29,6 +29,7 @@ Examples:
   raft -c ':9990,:9991,:9992' -p :9993              run a server that waits to be added
   raft -C addserver -m :9993 -S :9990               add it
   raft -C removeserver -m :9993 -S :9990            remove it
+  raft log verify ~/.goraft/HOST_9990               is that log intact?
 
 Exit codes:
   0 done   1 refused, certainly not applied   2 usage   3 not found or unhealthy
@@ -95,6 +96,9 @@ pub(crate) struct Tuning {
     /// How long a server waits without a leader before an election [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
+    /// Serve the live page, metrics and health over HTTP at this address [env: RAFT_HTTP=]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) http: Option<Address>,
     /// Let a server listen beyond this machine, without encryption
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -117,6 +121,9 @@ pub(crate) enum Verb {
     Transfer(TransferArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
+    /// Look at the log in a data directory, also while its server runs
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
     /// Measure how fast a cluster appends messages
@@ -217,11 +224,43 @@ pub(crate) struct TransferArgs {
     pub(crate) client: ClientArgs,
 }
 
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum LogVerb {
+    /// Show whose log it is, its slots, and how far it goes
+    Stat(LogArgs),
+    /// Show slots, blocks and entries
+    Dump {
+        #[command(flatten)]
+        log: LogArgs,
+        /// Only entries from this index on
+        #[arg(long, value_name = "INDEX", default_value_t = 1)]
+        from: u64,
+        /// Only entries up to this index
+        #[arg(long, value_name = "INDEX", default_value_t = u64::MAX, hide_default_value = true)]
+        to: u64,
+        /// Slots and blocks without their entries
+        #[arg(long)]
+        blocks: bool,
+    },
+    /// Read all of it and tell whether it is intact; exit 7 if it is damaged
+    Verify(LogArgs),
+}
+
 #[derive(Debug, PartialEq, Args)]
+pub(crate) struct LogArgs {
+    /// The data directory; nothing in it is changed
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DevArgs {
-    /// How many servers
+    #[command(subcommand)]
+    pub(crate) verb: Option<DevVerb>,
+    /// How many servers, 1 to 7
     #[arg(short, long, value_name = "N", default_value_t = 3,
-          value_parser = clap::value_parser!(u8).range(1..=9))]
+          value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) nodes: u8,
     /// Keep the data here, and go on with what is there [default: a fresh temporary directory]
     #[arg(long, value_name = "DIR")]
@@ -276,6 +315,39 @@ pub(crate) struct Load {
     /// Ask all members in turn instead of the leader: followers forward
     #[arg(long)]
     pub(crate) spread: bool,
+}
+
+/// What another terminal may ask of a local cluster.
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum DevVerb {
+    /// Show the servers of the running local cluster
+    Ls(DevWhich),
+    /// Kill a server (kill -9): its address, its id (n2), or `leader`
+    Kill(DevServer),
+    /// Start a server again; one that runs is stopped first
+    Restart(DevServer),
+    /// Start one more server and add it to the cluster
+    Add(DevWhich),
+    /// Show what a server wrote
+    Logs(DevServer),
+}
+
+/// Which local cluster.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct DevWhich {
+    /// The directory of the cluster [default: the one that was started last]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Which of its servers.
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct DevServer {
+    /// Its address, its id (n2), or `leader`
+    #[arg(value_name = "ID")]
+    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) which: DevWhich,
 }
 
 /// `5s`, `300ms`, `1m30s`.

@@ -75,7 +75,8 @@ fn client(classic: Classic) -> Result<Command, Problem> {
             .hint(format!("raft -C {command} -m {example} -S :9990")));
     };
     if classic.tuning != Default::default() {
-        let what = "--data-dir, --election-timeout and --insecure run a server, -C asks one";
+        let what =
+            "--data-dir, --election-timeout, --http and --insecure run a server, -C asks one";
         return Err(Problem::usage(what));
     }
     let ask = Ask {

@@ -9,7 +9,7 @@
 //! | 4    | client | no leader was reached in time; nothing was sent                          |
 //! | 5    | client | the outcome is unknown: it may have been applied, or still be            |
 //! | 6    | client | TLS or authorisation                                                     |
-//! | 7    | server | damaged data: do not restart, look first                                 |
+//! | 7    | both   | damaged data: do not restart, look first                                 |
 //! | 8    | both   | a write or a sync failed, or the address is in use: restart once         |
 //! | 9    | server | the data directory is held by another process                            |
 //! | 10   | server | the data directory belongs to another cluster, identity or program       |
@@ -18,6 +18,7 @@
 
 use std::process::ExitCode;
 
+use raft_log::OpenError;
 use raft_node::{ClientError, Conclusion, FailureClass, Reason};
 
 /// The exit codes of `raft`; see the table above.
@@ -38,6 +39,26 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    const ALL: [Self; 11] = [
+        Self::Refused,
+        Self::Usage,
+        Self::NotFound,
+        Self::NothingSent,
+        Self::Unknown,
+        Self::Damaged,
+        Self::Io,
+        Self::Locked,
+        Self::Identity,
+        Self::TooNew,
+        Self::Interrupted,
+    ];
+
+    /// The one with this number.
+    pub(crate) fn of_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| u64::from(exit.code()) == code)
+    }
+
     /// What a failed request of a client means. A question that nobody could answer in time has
     /// sent nothing that matters.
     pub(crate) fn of_request(error: &ClientError, is_read: bool) -> Self {
@@ -61,6 +82,18 @@ impl Exit {
             FailureClass::Identity => Self::Identity,
             FailureClass::TooNew => Self::TooNew,
             FailureClass::Usage => Self::Usage,
+        }
+    }
+
+    /// What it means that a data directory or its log cannot be read.
+    pub(crate) const fn of_log(error: &OpenError) -> Self {
+        match error {
+            OpenError::Damaged { .. } => Self::Damaged,
+            OpenError::Io { .. } | OpenError::NoSpace { .. } => Self::Io,
+            OpenError::Locked { .. } => Self::Locked,
+            OpenError::ForeignFiles { .. } | OpenError::OtherIdentity { .. } => Self::Identity,
+            OpenError::TooNew { .. } => Self::TooNew,
+            OpenError::NotMember { .. } => Self::NotFound,
         }
     }
 
@@ -107,7 +140,10 @@ mod tests {
         ];
         for (exit, number) in numbers {
             assert_eq!(exit.code(), number, "{exit:?}");
+            assert_eq!(Exit::of_code(number.into()), Some(exit));
         }
+        assert_eq!(numbers.len(), Exit::ALL.len());
+        assert_eq!(Exit::of_code(6), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod datadir;
 mod environment;
 mod errors;
 mod exit;
+mod http;
 mod machine;
 mod output;
 mod select;

@@ -114,6 +114,15 @@ impl Output {
         written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
 
+    /// A long result, written as it is made.
+    pub(crate) fn stream(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Problem> {
+        let mut to = io::BufWriter::with_capacity(64 * 1024, anstream::stdout().lock());
+        written(write(&mut to).and_then(|()| to.flush()))
+    }
+
     /// A fact for standard error. It is not worth an error if nobody reads it.
     pub(crate) fn note(&self, fact: &str) {
         let line = if self.format.is_json() {
@@ -211,6 +220,11 @@ fn is_quantity(cell: &str) -> bool {
 /// Bytes for programs: as text, with what is not UTF-8 replaced, and exactly, in base64.
 pub(crate) fn bytes(name: &str, bytes: &[u8], object: &mut Map<String, Value>) {
     object.insert(name.into(), String::from_utf8_lossy(bytes).into());
+    base64(name, bytes, object);
+}
+
+/// Bytes for programs, exactly.
+pub(crate) fn base64(name: &str, bytes: &[u8], object: &mut Map<String, Value>) {
     object.insert(format!("{name}_base64"), BASE64_STANDARD.encode(bytes).into());
 }
 
@@ -227,7 +241,7 @@ fn written(result: io::Result<()>) -> Result<(), Problem> {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Problem::new(
             Exit::Io,
-            format!("the request succeeded, but standard output cannot be written: {error}"),
+            format!("it was done, but standard output cannot be written: {error}"),
         )),
         _ => Ok(()),
     }

@@ -28,6 +28,14 @@ pub(crate) enum Selection {
     Joiner(Address),
 }
 
+impl Selection {
+    /// By which address the others know it.
+    pub(crate) const fn address(&self) -> &Address {
+        let (Self::Founder(address) | Self::Joiner(address)) = self;
+        address
+    }
+}
+
 /// Finds this server in `cluster`. `place` says where a host is.
 pub(crate) fn select(
     cluster: &[Address],

@@ -15,6 +15,11 @@ pub(crate) fn stamp(time: &Zoned) -> String {
     )
 }
 
+/// Local time of day, for what a person watches as it happens: `18:42:30`.
+pub(crate) fn clock(time: &Zoned) -> String {
+    format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
@@ -30,5 +35,6 @@ mod tests {
         assert_eq!(stamp(&time), "2024/02/23 18:42:30");
         let early = date(2025, 1, 2).at(3, 4, 5, 0).to_zoned(TimeZone::UTC).expect("it exists");
         assert_eq!(stamp(&early), "2025/01/02 03:04:05");
+        assert_eq!(clock(&early), "03:04:05");
     }
 }

@@ -2,9 +2,13 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use crate::args::{ClientArgs, MemberVerb, ServerArgs, Verb, address, addresses};
+use crate::args::{
+    ClientArgs, DevArgs, DevVerb, LogArgs, LogVerb, MemberVerb, ServerArgs, Verb, address,
+    addresses,
+};
 use crate::commands::{
-    Ask, BenchOptions, Command, DevOptions, Message, ServerOptions, StatusOptions, Target,
+    Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message,
+    ServerOptions, StatusOptions, Target, Who,
 };
 use crate::environment;
 use crate::errors::Problem;
@@ -41,6 +45,8 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         }
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Man { dir } => Command::Man { dir },
+        Verb::Log(verb) => Command::Log(log(verb)?),
+        Verb::Dev(DevArgs { verb: Some(verb), .. }) => Command::DevRemote(remote(verb)?),
         Verb::Dev(args) => Command::Dev(DevOptions {
             nodes: args.nodes.into(),
             dir: args.dir,
@@ -66,6 +72,31 @@ fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
         tuning: environment::complete(args.tuning)?,
         until_stdin_closes: args.until_stdin_closes,
     })
+}
+
+fn remote(verb: DevVerb) -> Result<DevRemote, Problem> {
+    let (which, job) = match verb {
+        DevVerb::Ls(which) => (which, DevJob::Ls),
+        DevVerb::Add(which) => (which, DevJob::Add),
+        DevVerb::Kill(server) => (server.which, DevJob::Kill(Who::parse(&server.server)?)),
+        DevVerb::Restart(server) => (server.which, DevJob::Restart(Who::parse(&server.server)?)),
+        DevVerb::Logs(server) => (server.which, DevJob::Logs(Who::parse(&server.server)?)),
+    };
+    Ok(DevRemote { dir: which.dir, job })
+}
+
+fn log(verb: LogVerb) -> Result<LogOptions, Problem> {
+    let (dir, job) = match verb {
+        LogVerb::Stat(LogArgs { dir }) => (dir, LogJob::Stat),
+        LogVerb::Verify(LogArgs { dir }) => (dir, LogJob::Verify),
+        LogVerb::Dump { log: LogArgs { dir }, from, to, blocks } => {
+            if from > to {
+                return Err(Problem::usage(format!("--from {from} is behind --to {to}")));
+            }
+            (dir, LogJob::Dump { from, to, blocks })
+        }
+    };
+    Ok(LogOptions { dir, job })
 }
 
 fn append(client: &ClientArgs, word: &[u8]) -> Result<Command, Problem> {

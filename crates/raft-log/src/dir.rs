@@ -1,6 +1,7 @@
 //! The data directory: who it belongs to, that only one process works in it, and what is in it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
@@ -171,10 +172,13 @@ impl Opening<'_> {
             return Err(OpenError::ForeignFiles { dir: self.disk.path("."), found });
         }
         if let Some(slot) = any_slot_used(self.disk)? {
-            let what = format!("missing, although {} holds a log", slot.display());
-            return Err(self.damaged(what));
+            return Err(self.no_node(&slot));
         }
         Ok(())
+    }
+
+    fn no_node(&self, slot: &Path) -> OpenError {
+        self.damaged(format!("missing, although {} holds a log", slot.display()))
     }
 
     fn lock(&self, holder: &Holder) -> Result<Arc<dyn DiskFile>, OpenError> {
@@ -233,6 +237,18 @@ impl Opening<'_> {
 
     fn error(&self, name: &str, doing: &'static str, source: io::Error) -> OpenError {
         OpenError::Io { doing, path: self.disk.path(name), source }
+    }
+}
+
+/// NODE, looked at only; `None` if there is none.
+pub(crate) fn look_at_node(disk: &dyn Disk) -> Result<Option<NodeFile>, OpenError> {
+    let opening = Opening { disk };
+    if opening.has_node()? {
+        return opening.read_node().map(Some);
+    }
+    match any_slot_used(disk)? {
+        Some(slot) => Err(opening.no_node(&slot)),
+        None => Ok(None),
     }
 }
 

@@ -59,10 +59,14 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
 pub struct RealDisk {
     root: PathBuf,
     directory: OwnedFd,
+    read_only: bool,
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    read_only: bool,
+}
 
 /// Zeros are written in steps of this, so that whoever fills a file never holds the disk for
 /// long.
@@ -92,9 +96,13 @@ impl RealDisk {
             let above = made.parent().filter(|dir| !dir.as_os_str().is_empty());
             File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&root, flags, Mode::empty())?;
-        Ok(Self { root, directory })
+        Self::open_existing(root, false)
+    }
+
+    /// Opens an existing directory to look at it only: nothing can be written or locked through
+    /// what this returns.
+    pub fn open_read_only(root: impl Into<PathBuf>) -> io::Result<Self> {
+        Self::open_existing(root.into(), true)
     }
 
     /// The directory.
@@ -103,12 +111,24 @@ impl RealDisk {
         &self.root
     }
 
+    fn open_existing(root: PathBuf, read_only: bool) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&root, flags, Mode::empty())?;
+        Ok(Self { root, directory, read_only })
+    }
+
+    /// An error if nothing may be changed.
+    fn check_writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+
     fn open_file(&self, name: &str, extra: OFlags) -> io::Result<Arc<dyn DiskFile>> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
+        let access = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
         let mode = Mode::RUSR | Mode::WUSR;
         let fd =
             rustix::io::retry_on_intr(|| rustix::fs::openat(&self.directory, name, flags, mode))?;
-        Ok(Arc::new(RealFile(File::from(fd))))
+        Ok(Arc::new(RealFile { file: File::from(fd), read_only: self.read_only }))
     }
 
     fn open_dir(&self, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -127,9 +147,9 @@ impl RealFile {
     /// Whether writes go past the page cache.
     #[cfg(target_os = "linux")]
     fn set_direct(&self, direct: bool) -> io::Result<()> {
-        let mut flags = rustix::fs::fcntl_getfl(&self.0)?;
+        let mut flags = rustix::fs::fcntl_getfl(&self.file)?;
         flags.set(OFlags::DIRECT, direct);
-        Ok(rustix::fs::fcntl_setfl(&self.0, flags)?)
+        Ok(rustix::fs::fcntl_setfl(&self.file, flags)?)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -154,10 +174,12 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.check_writable()?;
         self.open_file(name, OFlags::CREATE | OFlags::EXCL)
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         match rustix::fs::mkdirat(&self.directory, name, Mode::RWXU) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -165,10 +187,12 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         Ok(rustix::fs::renameat(&self.directory, from, &self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         Ok(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?)
     }
 
@@ -207,7 +231,7 @@ impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, offset + done as u64) {
+            match self.file.read_at(rest, offset + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -225,7 +249,7 @@ impl DiskFile for RealFile {
             IoSlice::advance_slices(&mut rest, 0);
             while !rest.is_empty() {
                 let written =
-                    rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.0, rest, offset))?;
+                    rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.file, rest, offset))?;
                 if written == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
@@ -252,19 +276,22 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
+        if self.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),

@@ -9,6 +9,7 @@
 //! - [`LogWriter`] makes writes durable, many in one sync. Its first failure is its last.
 //! - [`LogReader`] reads entries back meanwhile; [`SpareMaker`] makes slots ahead of need.
 //! - [`LogBuffer`] holds the tail of the log in memory, encoded, each entry once.
+//! - [`inspect`] looks at a directory without changing it, also while a server works in it.
 //!
 //! **Invariants.** A page that was synced is not written again while its slot is in use. What
 //! was durable and is not there any more is an error, never a shorter log. Nothing here has a
@@ -21,6 +22,7 @@ mod dir;
 mod disk;
 mod entry;
 mod error;
+mod inspect;
 mod le;
 mod node_file;
 mod open;
@@ -44,9 +46,14 @@ pub use entry::{
     encode_entry, encoded_len,
 };
 pub use error::{MakeError, OpenError, ReadError, WriteError};
+pub use inspect::{
+    InspectError, InspectedBlock, InspectedEntry, InspectedSlot, Inspection, Progress,
+    SlotContents, inspect,
+};
 pub use node_file::{Founder, MemberIdentity, NodeState};
 pub use open::{Log, RecoveredLog};
 pub use reader::{LogRange, LogReader};
+pub use replay::Cut;
 pub use shown::{Shown, ShownMark};
 pub use slot::{Boot, PEERS_MAX, PeerBoot};
 pub use spares::{Options, SpareMaker};

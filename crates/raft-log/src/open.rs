@@ -16,7 +16,7 @@ use raft_core::{HardState, Index, Term};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::reader::LogReader;
-use crate::replay::{Replay, Tail};
+use crate::replay::{Replay, Tail, Watch};
 use crate::slot::{
     Boot, Copy, DATA_OFFSET, PAGE_BYTES, PeerBoot, SLOT_BYTES_MIN, SlotFile, SlotHeader, WAL_DIR,
     slot_name, slot_number,
@@ -167,28 +167,41 @@ fn replay_chain(
     found: &Found,
     replay: &mut Replay,
 ) -> Result<Option<Tail>, OpenError> {
-    let mut slots = found.in_use().peekable();
-    while let Some((file, header)) = slots.next() {
-        if let Some((_, next)) = slots.peek() {
-            let end = (next.base_block_seq.wrapping_sub(1), next.base_chain);
-            replay.certified_slot(disk, file, header, end)?;
-            continue;
+    for place in 0..found.chain.len() {
+        if let Some(tail) = replay_slot(disk, found, place, replay, &mut |_, _, _| {})? {
+            return Ok(Some(tail));
         }
-        let tail = replay.newest_slot(disk, file, header)?;
-        let exists = |number| found.slots.iter().any(|slot| slot.file.number == number);
-        if let Some(number) = tail.successor.filter(|number| !exists(*number)) {
-            let what =
-                format!("missing, although {} names it as its successor", slot_name(file.number));
-            let first = Some(replay.state.last().index.next());
-            return Err(damaged(disk, &slot_name(number), what, first));
-        }
-        return Ok(Some(tail));
     }
     Ok(None)
 }
 
+/// Replays the slot at this place of the chain; tells about the end if it is the newest.
+pub(crate) fn replay_slot(
+    disk: &dyn Disk,
+    found: &Found,
+    place: usize,
+    replay: &mut Replay,
+    watch: Watch<'_>,
+) -> Result<Option<Tail>, OpenError> {
+    let Some((file, header)) = found.in_use().nth(place) else { return Ok(None) };
+    if let Some((_, next)) = found.in_use().nth(place + 1) {
+        let end = (next.base_block_seq.wrapping_sub(1), next.base_chain);
+        replay.certified_slot(disk, file, header, end, watch)?;
+        return Ok(None);
+    }
+    let tail = replay.newest_slot(disk, file, header, watch)?;
+    let exists = |number| found.slots.iter().any(|slot| slot.file.number == number);
+    if let Some(number) = tail.successor.filter(|number| !exists(*number)) {
+        let what =
+            format!("missing, although {} names it as its successor", slot_name(file.number));
+        let first = Some(replay.state.last().index.next());
+        return Err(damaged(disk, &slot_name(number), what, first));
+    }
+    Ok(Some(tail))
+}
+
 /// Reads all headers and follows them from the newest slot back to the first.
-fn find_slots(disk: &dyn Disk, owner: &LogOwner) -> Result<Found, OpenError> {
+pub(crate) fn find_slots(disk: &dyn Disk, owner: &LogOwner) -> Result<Found, OpenError> {
     let mut slots = Vec::new();
     for (number, name) in list_slots(disk)? {
         slots.push(load_slot(disk, number, &name, owner)?);
@@ -246,6 +259,17 @@ fn load_slot(
     owner: &LogOwner,
 ) -> Result<FoundSlot, OpenError> {
     let file = disk.open(name).map_err(|source| io_error(disk, name, "open", source))?;
+    judge_slot(disk, number, name, file, owner)
+}
+
+/// Reads the header and checks that it belongs here.
+pub(crate) fn judge_slot(
+    disk: &dyn Disk,
+    number: u32,
+    name: &str,
+    file: Arc<dyn DiskFile>,
+    owner: &LogOwner,
+) -> Result<FoundSlot, OpenError> {
     let bytes = file.bytes().map_err(|source| io_error(disk, name, "measure", source))?;
     if !bytes.is_power_of_two() || bytes < SLOT_BYTES_MIN {
         let what = format!("a slot of {bytes} bytes was never made: the file was cut");

@@ -5,6 +5,8 @@
 //! *later* writes say: the next slot's header certifies all blocks before it, and each block says
 //! up to which number blocks were durable when it was made.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use raft_core::{HardState, Index, LogId};
 
@@ -13,8 +15,9 @@ use crate::catalog::{BlockAt, Catalog};
 use crate::disk::Disk;
 use crate::entry::{Kind, RawEntries};
 use crate::error::OpenError;
+use crate::open::RecoveredLog;
 use crate::scan::{Block, Flaw, SlotScan};
-use crate::slot::{DATA_OFFSET, SlotFile, SlotHeader, decode_peers};
+use crate::slot::{Boot, DATA_OFFSET, SlotFile, SlotHeader, decode_peers};
 use crate::state::LogState;
 
 /// The log as far as it was read.
@@ -26,10 +29,27 @@ pub(crate) struct Replay {
     pub(crate) memberships: Vec<(Index, Bytes)>,
     pub(crate) catalog: Catalog,
     pub(crate) tail_ambiguous: bool,
+    pub(crate) cut: Option<Cut>,
     pub(crate) notes: Vec<String>,
     /// The last block's number, and the checksum of its header.
     pub(crate) last_seq: u64,
     pub(crate) chain: u32,
+}
+
+/// Is shown each block that counts: where it stands, the block, and the last entry as of it.
+pub(crate) type Watch<'w> = &'w mut dyn FnMut(u64, &Block<'_>, LogId);
+
+/// The torn end of a log: nothing in it was known to be durable, and a start cuts it off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub file: PathBuf,
+    /// Where the torn part begins.
+    pub offset: u64,
+    /// The index that would have come next.
+    pub first: Index,
+    /// What stands there.
+    pub what: &'static str,
 }
 
 /// A block of the newest slot.
@@ -67,6 +87,7 @@ impl Replay {
         file: &SlotFile,
         header: &SlotHeader,
         (end_seq, end_chain): (u64, u32),
+        watch: Watch<'_>,
     ) -> Result<(), OpenError> {
         let mut scan = SlotScan::new(disk, file, header);
         self.enter(&scan)?;
@@ -79,6 +100,7 @@ impl Replay {
                     if let Err(what) = self.accept(file.number, offset, &block) {
                         return Err(scan.damaged(offset, what, Some(first), None));
                     }
+                    watch(offset, &block, self.state.last());
                     offset += bytes;
                     continue;
                 }
@@ -101,6 +123,7 @@ impl Replay {
         disk: &dyn Disk,
         file: &SlotFile,
         header: &SlotHeader,
+        watch: Watch<'_>,
     ) -> Result<Tail, OpenError> {
         let mut scan = SlotScan::new(disk, file, header);
         self.enter(&scan)?;
@@ -115,6 +138,7 @@ impl Replay {
                     }
                     let bytes = block.header.bytes();
                     tail.push(&block, offset, &self.state);
+                    watch(offset, &block, self.state.last());
                     offset += bytes;
                     continue;
                 }
@@ -123,6 +147,30 @@ impl Replay {
             self.judge(&mut scan, offset, &flaw, &mut tail)?;
             return Ok(tail);
         }
+    }
+
+    /// All of it, for whoever goes on from here.
+    pub(crate) fn recovered(&self, boot: Boot) -> RecoveredLog {
+        let Self { state, memberships, tail_ambiguous, notes, .. } = self;
+        RecoveredLog {
+            hard_state: state.hard_state,
+            last_index: state.last().index,
+            term_runs: state.runs().to_vec(),
+            commit_hint: state.commit_hint,
+            memberships: memberships.clone(),
+            peers: state.peers.clone(),
+            boot,
+            tail_ambiguous: *tail_ambiguous,
+            notes: notes.clone(),
+        }
+    }
+
+    /// Goes on with a slot although the ones before it could not all be read.
+    pub(crate) fn resume_at(&mut self, header: &SlotHeader) {
+        self.last_seq = header.base_block_seq.wrapping_sub(1);
+        self.chain = header.base_chain;
+        self.truncate_from(header.last.index.next());
+        self.state.skip_to(header.last);
     }
 
     /// The hard state that counts is the highest in any valid block or header, even beyond a
@@ -244,12 +292,13 @@ impl Replay {
         // The very last commit may have been answered for and then damaged: nothing can tell.
         self.tail_ambiguous = flaw.ambiguous || behind.any;
         if self.tail_ambiguous {
-            let path = scan.path().display();
-            let what = flaw.what;
+            let (file, what) = (scan.path().to_owned(), flaw.what);
             self.notes.push(format!(
-                "{path}: cut at byte {offset}, log index {first} on: {what}; it was never known \
-                 to be durable"
+                "{}: cut at byte {offset}, log index {first} on: {what}; it was never known to \
+                 be durable",
+                file.display()
             ));
+            self.cut = Some(Cut { file, offset, first, what });
         }
         Ok(())
     }

@@ -68,32 +68,22 @@ impl ShownMark {
             }
             Err(error) => return Err(error),
         };
-        let mut found = [None, None];
-        for (turn, slot) in found.iter_mut().enumerate() {
-            let mut copy = [0; COPY_BYTES];
-            if file.read_at(&mut copy, turn as u64 * COPY_DISTANCE)? == COPY_BYTES {
-                *slot = decode(&copy);
-            }
+        match read(&*file, cluster)? {
+            Ok((index, turn)) => Ok((Self { file, cluster, index, turn }, Shown::At(index))),
+            Err(what) => Self::remake(disk, cluster, what),
         }
-        // Cluster 0: made with the directory, before it had a cluster; nothing was shown.
-        let foreign = found.iter().flatten().any(|(of, _)| *of != 0 && *of != cluster);
-        let usable = |copy: &Option<(u128, Index)>| match copy {
-            Some((of, index)) if *of == cluster => Some(*index),
-            Some((0, _)) if !foreign => Some(Index(0)),
-            _ => None,
+    }
+
+    /// What the file says, looked at only.
+    pub(crate) fn look_at(disk: &dyn Disk, cluster: u128) -> io::Result<Shown> {
+        let file = match disk.open(SHOWN_NAME) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Shown::Lost(format!("{SHOWN_NAME} is missing")));
+            }
+            opened => opened?,
         };
-        let [even, odd] = [usable(&found[0]), usable(&found[1])];
-        let Some(index) = even.max(odd) else {
-            let what = if foreign {
-                format!("{SHOWN_NAME} is of another cluster")
-            } else {
-                format!("{SHOWN_NAME} is damaged")
-            };
-            return Self::remake(disk, cluster, what);
-        };
-        // The copy that holds the mark is written last.
-        let turn = u64::from(even >= odd);
-        Ok((Self { file, cluster, index, turn }, Shown::At(index)))
+        let read = read(&*file, cluster)?;
+        Ok(read.map_or_else(Shown::Lost, |(index, _)| Shown::At(index)))
     }
 
     /// Writes a file that says "nothing shown": made with the directory.
@@ -111,6 +101,31 @@ impl ShownMark {
         let file = Self::create(disk, cluster)?;
         Ok((Self { file, cluster, index: Index(0), turn: 0 }, Shown::Lost(what)))
     }
+}
+
+/// The mark and the copy to write next, or why there is none.
+fn read(file: &dyn DiskFile, cluster: u128) -> io::Result<Result<(Index, u64), String>> {
+    let mut found = [None, None];
+    for (turn, slot) in found.iter_mut().enumerate() {
+        let mut copy = [0; COPY_BYTES];
+        if file.read_at(&mut copy, turn as u64 * COPY_DISTANCE)? == COPY_BYTES {
+            *slot = decode(&copy);
+        }
+    }
+    // Cluster 0: made with the directory, before it had a cluster; nothing was shown.
+    let foreign = found.iter().flatten().any(|(of, _)| *of != 0 && *of != cluster);
+    let usable = |copy: &Option<(u128, Index)>| match copy {
+        Some((of, index)) if *of == cluster => Some(*index),
+        Some((0, _)) if !foreign => Some(Index(0)),
+        _ => None,
+    };
+    let [even, odd] = [usable(&found[0]), usable(&found[1])];
+    Ok(match even.max(odd) {
+        // The copy that holds the mark is written last.
+        Some(index) => Ok((index, u64::from(even >= odd))),
+        None if foreign => Err(format!("{SHOWN_NAME} is of another cluster")),
+        None => Err(format!("{SHOWN_NAME} is damaged")),
+    })
 }
 
 pub(crate) fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<()> {

@@ -10,7 +10,7 @@ use crate::block::{BLOCK_HEADER_BYTES, BlockHeader};
 use crate::catalog::SlotUse;
 use crate::disk::Disk;
 use crate::error::{OpenError, WriteError};
-use crate::open::{Found, Log, LogOwner, RecoveredLog};
+use crate::open::{Found, Log, LogOwner};
 use crate::reader::LogReader;
 use crate::replay::{Replay, Tail, TailBlock};
 use crate::rng::Rng;
@@ -70,7 +70,7 @@ impl Start {
         self.enter_catalog(&shared, &slot, &header, (&handover, &moved));
         shared.pool().spares.extend(later);
         let (slot_seq, salt) = (header.slot_seq, header.salt);
-        let recovered = self.recovered(boot);
+        let recovered = self.replay.recovered(boot);
         let LogOwner { cluster, incarnation, .. } = self.owner;
         let mut writer = LogWriter {
             shared: Arc::clone(&shared),
@@ -240,21 +240,6 @@ impl Start {
         if handover.supersedes {
             catalog.slots.remove(&old.number);
             shared.pool().spares.push(Spare { file: old.clone(), recycled: true });
-        }
-    }
-
-    fn recovered(&self, boot: Boot) -> RecoveredLog {
-        let Replay { state, memberships, tail_ambiguous, notes, .. } = &self.replay;
-        RecoveredLog {
-            hard_state: state.hard_state,
-            last_index: state.last().index,
-            term_runs: state.runs().to_vec(),
-            commit_hint: state.commit_hint,
-            memberships: memberships.clone(),
-            peers: state.peers.clone(),
-            boot,
-            tail_ambiguous: *tail_ambiguous,
-            notes: notes.clone(),
         }
     }
 

@@ -35,6 +35,15 @@ impl LogState {
         self.last = index;
     }
 
+    /// Goes on behind a part that could not be read and that ended with `last`.
+    pub(crate) fn skip_to(&mut self, last: LogId) {
+        self.truncate_from(last.index.next());
+        if self.last() != last && last.index > Index(0) {
+            self.truncate_from(last.index);
+            self.push(last.index, last.term);
+        }
+    }
+
     /// Everything from `from` on is void.
     pub(crate) fn truncate_from(&mut self, from: Index) {
         self.last = self.last.min(from.previous());
@@ -66,6 +75,17 @@ mod tests {
         assert_eq!(state.runs(), [(Index(1), Term(1)), (Index(3), Term(6))]);
         state.truncate_from(Index(1));
         assert_eq!(state.last(), LogId::default());
+    }
+
+    #[test]
+    fn skipping_a_part_ends_where_it_says() {
+        let mut state = LogState::default();
+        (1..=3).for_each(|index| state.push(Index(index), Term(1)));
+        for last in [LogId::new(7, 2), LogId::new(5, 1), LogId::new(5, 2), LogId::default()] {
+            state.skip_to(last);
+            assert_eq!(state.last(), last);
+        }
+        assert_eq!(state.runs(), []);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod client_core;
 pub mod founding;
 pub mod hello;
 mod node;
+pub mod payload;
 pub mod protocol;
 pub mod random;
 pub mod refused;
@@ -21,7 +22,7 @@ pub mod vitals;
 pub mod wire;
 
 pub use bytes::Bytes;
-pub use raft_core::{Index, LogId, NodeId, RequestId, Term};
+pub use raft_core::{Index, LogId, Membership, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
@@ -34,6 +35,7 @@ pub use node::{
     Builder, Client, ClientOptions, Failure, FailureClass, Line, Lines, Node, Notice, Pending,
     Served, StopHandle, Written, node,
 };
+pub use payload::Payload;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};

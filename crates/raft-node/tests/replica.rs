@@ -426,3 +426,34 @@ fn one_that_is_about_to_stop_takes_nothing_new() {
     let origin = bench.ask(Request::Register { one_shot: true });
     assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::ShuttingDown));
 }
+
+#[test]
+fn a_transfer_that_lost_the_leadership_to_nobody_known_is_unknown() {
+    let mut bench = Bench::leading();
+    let origin = bench.ask(Request::Transfer { to: Some(":9992".into()) });
+    let response = AppendEntriesResponse {
+        term: Term(5),
+        result: AppendResult::StaleTerm,
+        last_index: Index(1),
+        commit_index: Index(1),
+    };
+    bench.hear(N3, Message::AppendEntriesResponse(response), Chunk::default());
+    assert_eq!(bench.answer(origin), None, "whoever takes over may still be heard of");
+    while bench.answer(origin).is_none() {
+        bench.now = bench.replica.next_deadline().expect("a deadline").0;
+        bench.step(vec![Event::Timer]);
+    }
+    assert_eq!(bench.refusal(origin), Refusal::unknown(Reason::LeaderLost));
+}
+
+#[test]
+fn what_no_budget_was_left_for_is_applied_in_the_next_calls() {
+    let mut bench = Bench::with(Limits { apply_bytes_max: 1, ..Limits::default() }, Index(0));
+    bench.follow(LogId::default(), &[(Kind::NOOP, b""), (Kind::NOOP, b""), (Kind::NOOP, b"")], 3);
+    bench.persisted();
+    for applied in 1..=3 {
+        assert_eq!(bench.replica.applied_index(), Index(applied));
+        assert_eq!(bench.replica.is_behind(), applied < 3);
+        bench.step(vec![]);
+    }
+}

@@ -6,7 +6,10 @@ use std::os::unix::ffi::OsStringExt;
 use clap::CommandFactory;
 
 use super::*;
-use crate::commands::{Ask, Command, Message, ServerOptions, StatusOptions, Target};
+use crate::commands::{
+    Ask, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message, ServerOptions,
+    StatusOptions, Target, Who,
+};
 use crate::errors::Problem;
 use crate::select::CLASSIC;
 use crate::{classic, verbs};
@@ -193,6 +196,36 @@ fn verbs_mean_the_same_commands() {
 }
 
 #[test]
+fn looking_at_a_log() {
+    let log = |job| Ok(Command::Log(LogOptions { dir: "data".into(), job }));
+    assert_eq!(verb(&["log", "stat", "data"]), log(LogJob::Stat));
+    assert_eq!(verb(&["log", "verify", "data"]), log(LogJob::Verify));
+    let all = LogJob::Dump { from: 1, to: u64::MAX, blocks: false };
+    assert_eq!(verb(&["log", "dump", "data"]), log(all));
+    let some = LogJob::Dump { from: 3, to: 9, blocks: true };
+    assert_eq!(verb(&["log", "dump", "--from", "3", "--to", "9", "--blocks", "data"]), log(some));
+    let problem = verb(&["log", "dump", "data", "--from", "9", "--to", "3"]).expect_err("refused");
+    assert_eq!(problem.exit.code(), 2);
+}
+
+#[test]
+fn a_local_cluster_and_what_another_terminal_asks_of_it() {
+    let election_timeout = Duration::from_millis(500);
+    let dev = DevOptions { nodes: 5, dir: Some("kept".into()), election_timeout };
+    assert_eq!(verb(&["dev", "-n", "5", "--dir", "kept"]), Ok(Command::Dev(dev)));
+    let remote = |dir: Option<&str>, job| {
+        Ok(Command::DevRemote(DevRemote { dir: dir.map(Into::into), job }))
+    };
+    assert_eq!(verb(&["dev", "ls"]), remote(None, DevJob::Ls));
+    assert_eq!(verb(&["dev", "add", "--dir", "d"]), remote(Some("d"), DevJob::Add));
+    assert_eq!(verb(&["dev", "kill", "leader"]), remote(None, DevJob::Kill(Who::Leader)));
+    assert_eq!(verb(&["dev", "restart", "n2"]), remote(None, DevJob::Restart(Who::Id(2))));
+    let logs = DevJob::Logs(Who::Address(Address::local(9991)));
+    assert_eq!(verb(&["dev", "logs", "9991", "--dir", "d"]), remote(Some("d"), logs));
+    assert_eq!(verb(&["dev", "kill", "beer"]).expect_err("refused").exit.code(), 2);
+}
+
+#[test]
 fn the_format_stands_before_or_behind() {
     for line in [
         &["-o", "json", "member", "list"][..],
@@ -220,6 +253,12 @@ fn the_parser_refuses() {
         &["status", "--watch", "-1"],
         &["status", "--watch", "often"],
         &["completions", "tcsh"],
+        &["dev", "-n", "8"],
+        &["dev", "-n", "3", "ls"],
+        &["dev", "kill"],
+        &["log"],
+        &["log", "dump"],
+        &["log", "dump", "d", "--from", "x"],
         &["member"],
         &["member", "add"],
         &["-c"],

@@ -81,7 +81,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-fn object(written: &Written) -> Value {
+pub(crate) fn object(written: &Written) -> Value {
     let mut object = Map::new();
     object.insert("index".into(), written.at.index.0.into());
     object.insert("term".into(), written.at.term.0.into());

@@ -110,6 +110,13 @@ fn object(row: &MemberRow) -> Value {
     })
 }
 
+/// All that `member list` says, for programs.
+pub(crate) fn members_object(view: &MembersView) -> Value {
+    let mut document = document(view);
+    document.insert("members".into(), view.members.iter().map(object).collect());
+    document.into()
+}
+
 fn document(view: &MembersView) -> Map<String, Value> {
     let mut document = Map::new();
     document.insert("leader".into(), view.leader.map(|id| id.0).into());

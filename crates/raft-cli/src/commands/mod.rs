@@ -1,9 +1,10 @@
 //! What the program can do, one file each. Both faces of the command line end here.
 
 mod append;
-mod ask;
+pub(crate) mod ask;
 mod bench;
 mod dev;
+mod log;
 mod manual;
 mod member;
 mod server;
@@ -14,12 +15,15 @@ use std::path::PathBuf;
 
 use raft_node::Address;
 
-pub(crate) use append::Message;
+pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
 pub(crate) use bench::BenchOptions;
-pub(crate) use dev::DevOptions;
+pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
+pub(crate) use log::{LogJob, LogOptions};
+pub(crate) use member::members_object;
 pub(crate) use server::ServerOptions;
 pub(crate) use status::StatusOptions;
+pub(crate) use status::member_object;
 
 use crate::args::Shell;
 use crate::errors::Problem;
@@ -35,7 +39,9 @@ pub(crate) enum Command {
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
     Status(StatusOptions),
+    Log(LogOptions),
     Dev(DevOptions),
+    DevRemote(DevRemote),
     Bench(BenchOptions),
     Completions(Shell),
     Man { dir: Option<PathBuf> },
@@ -55,6 +61,8 @@ impl Command {
             Self::Bench(options) => bench::run(&options, output),
             Self::Completions(shell) => manual::completions(shell, output),
             Self::Man { dir } => manual::man(dir.as_deref(), output),
+            Self::Log(options) => log::run(&options, output),
+            Self::DevRemote(remote) => dev::ask(&remote, output),
         }
     }
 }

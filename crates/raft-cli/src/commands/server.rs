@@ -16,6 +16,7 @@ use crate::args::Tuning;
 use crate::datadir;
 use crate::errors::Problem;
 use crate::exit::Exit;
+use crate::http;
 use crate::machine;
 use crate::output::{self, Output};
 use crate::select::{Flags, Selection, select};
@@ -51,8 +52,15 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
     // From here on a signal is never lost: before there is a server, it ends the program.
     let stop = Arc::new(Mutex::new(None));
     stop_on_signal(Arc::clone(&stop), *output)?;
+    let tuning = &options.tuning;
+    let door = tuning.http.as_ref().map(|address| http::bind(address, tuning.insecure));
+    let door = door.transpose()?;
     let node = start(&options, &selection, &dir, output)?;
     *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
+    if let Some(door) = door {
+        let known = options.cluster.as_deref().unwrap_or_default();
+        http::open(door, selection.address(), known, output)?;
+    }
     node.wait().map_err(|failure| Problem::of_server(&failure))
 }
 

@@ -15,10 +15,14 @@ mod why;
 
 use std::time::Duration;
 
+use raft_node::{Address, NodeStatus};
+use serde_json::Value;
+
 use super::ask::Ask;
 use crate::errors::Problem;
 use crate::output::{Format, Output};
 use report::Report;
+use survey::Seen;
 
 /// What to look at, and how often.
 #[derive(Debug, PartialEq)]
@@ -40,6 +44,14 @@ fn once(ask: &Ask, output: &Output) -> Result<Report, Problem> {
     let report = Report::of(survey::survey(ask)?);
     show(&report, output)?;
     Ok(report)
+}
+
+/// What is said about one server that answered, for programs.
+pub(crate) fn member_object(address: &Address, status: NodeStatus) -> Value {
+    let report = Report::of(vec![Seen { address: address.clone(), answer: Ok(status) }]);
+    // The other rows are members that were not asked.
+    let own = report.rows.iter().find(|row| row.answer.is_ok());
+    own.map(view::object).unwrap_or_default()
 }
 
 fn show(report: &Report, output: &Output) -> Result<(), Problem> {

@@ -1,9 +1,13 @@
 //! Servers are killed, stopped and terminated while clients write: nothing that was acknowledged
 //! is lost or there twice, and all servers process one order.
 
-use std::time::Instant;
+use std::env;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Cluster, Load, Signal, agree, append};
+
+/// The variable that replays the random choices of a run.
+const SEED: &str = "RAFT_E2E_SEED";
 
 #[test]
 fn leaders_and_followers_are_killed_under_load() {
@@ -104,4 +108,59 @@ fn a_line_that_was_shown_is_never_shown_again() {
     assert!(counts.is_sorted_by(|a, b| a < b), "a line came twice: {counts:?}");
     let missing = counts.last().map_or(0, |last| last - counts.len());
     assert!(missing <= KILLS as usize, "{missing} lines are missing after {KILLS} kills");
+}
+
+#[test]
+fn a_storm_of_faults_loses_nothing() {
+    let mut dice = Dice::new();
+    let rounds = if env::var_os("RAFT_TEST_LONG").is_some() { 150 } else { 12 };
+    let mut cluster = Cluster::start(5);
+    let load = Load::start(&cluster.running(), 4);
+    for _ in 0..rounds {
+        load.wait_for_more(dice.below(60));
+        // At most two of five are away, unless all of them are killed.
+        let victims = [dice.below(5) as usize, dice.below(5) as usize];
+        match dice.below(8) {
+            0 => cluster.kill_all(),
+            1 | 2 => drop(cluster.servers[victims[0]].terminate()),
+            3 | 4 => {
+                let stopped = victims.map(|at| cluster.servers[at].process());
+                stopped.iter().for_each(|process| process.signal(Signal::STOP));
+                load.wait_for_more(dice.below(60));
+                stopped.iter().for_each(|process| process.signal(Signal::CONT));
+            }
+            _ => {
+                cluster.servers[victims[0]].kill();
+                load.wait_for_more(dice.below(60));
+                if victims[0] != victims[1] {
+                    cluster.servers[victims[1]].kill();
+                }
+            }
+        }
+        cluster.start_all();
+    }
+    load.wait_for_more(30);
+    agree(&cluster, &load.finish());
+}
+
+/// Random numbers that come again with the same seed.
+struct Dice(u64);
+
+impl Dice {
+    /// The seed is that of the environment, if it has one.
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let given = env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or(u64::from(now.subsec_nanos()));
+        eprintln!("the same choices again: {SEED}={seed}");
+        Self(seed)
+    }
+
+    /// A number below `bound`: SplitMix64.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
 }

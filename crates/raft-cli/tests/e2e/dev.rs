@@ -1,8 +1,8 @@
 //! `raft dev`: three servers to play with, and none of them left behind.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,11 +17,38 @@ struct Row {
     data: PathBuf,
 }
 
+/// A local cluster that has no servers yet.
+struct Begun {
+    process: Process,
+    ports: File,
+}
+
 /// A local cluster whose table was shown.
 struct Dev {
     process: Process,
+    _ports: File,
     rows: Vec<Row>,
     children: Vec<Pidfd>,
+}
+
+/// The first free port is a race with whoever else takes ports: tests of `raft dev` share the
+/// ports from 9990 on, and the one that takes them away is alone. Held as long as it lives.
+fn ports() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev-ports");
+    let options = File::options().write(true).create(true).truncate(false).open(path);
+    options.expect("a file to lock")
+}
+
+/// Starts one beside others.
+fn begin(scene: &Scene, args: &[&str]) -> Begun {
+    let ports = ports();
+    ports.lock_shared().expect("the lock");
+    begin_with(ports, scene, args)
+}
+
+fn begin_with(ports: File, scene: &Scene, args: &[&str]) -> Begun {
+    let process = Process::spawn(command(scene, args), "raft dev", &scene.record("dev"));
+    Begun { process, ports }
 }
 
 fn command(scene: &Scene, args: &[&str]) -> Command {
@@ -30,12 +57,9 @@ fn command(scene: &Scene, args: &[&str]) -> Command {
     command
 }
 
-fn begin(scene: &Scene, args: &[&str]) -> Process {
-    Process::spawn(command(scene, args), "raft dev", &scene.record("dev"))
-}
-
 /// Waits for the table and what to try.
-fn shown(process: Process, servers: usize) -> Dev {
+fn shown(begun: Begun, servers: usize) -> Dev {
+    let Begun { process, ports } = begun;
     let rows = process.wait("the table", |seen| {
         let lines = seen.out.iter().map(|line| String::from_utf8_lossy(line));
         let mut rows: Vec<Row> = Vec::new();
@@ -51,7 +75,7 @@ fn shown(process: Process, servers: usize) -> Dev {
     assert!(rows.iter().all(|row| row.data.join("NODE").exists()), "{rows:?}");
     let child = |row: &Row| Pidfd::of(row.pid).unwrap_or_else(|| panic!("{row:?} is gone"));
     let children = rows.iter().map(child).collect();
-    Dev { process, rows, children }
+    Dev { process, _ports: ports, rows, children }
 }
 
 /// `:9990  12345  leader  /var/lib/raft/9990`.
@@ -134,10 +158,12 @@ fn a_server_may_be_killed_and_started_again() {
 #[test]
 fn ports_in_use_are_left_out() {
     let scene = Scene::new();
+    let alone = ports();
+    alone.lock().expect("the lock");
     // Held by this test, or by whoever else has them.
     let _taken: Vec<_> =
         [9990, 9992].iter().map(|&port| TcpListener::bind(("127.0.0.1", port))).collect();
-    let dev = Dev::start(&scene, &[]);
+    let dev = shown(begin_with(alone, &scene, &[]), 3);
     assert!(dev.rows.iter().all(|row| row.port != 9990 && row.port != 9992), "{:?}", dev.rows);
     dev.append_everywhere(&scene);
 }
@@ -145,7 +171,7 @@ fn ports_in_use_are_left_out() {
 #[test]
 fn two_may_begin_at_once() {
     let scene = Scene::new();
-    let both = [begin(&scene, &[]), begin(&scene, &[])].map(|process| shown(process, 3));
+    let both = [begin(&scene, &[]), begin(&scene, &[])].map(|begun| shown(begun, 3));
     let [first, second] = &both;
     let ports = |dev: &Dev| dev.rows.iter().map(|row| row.port).collect::<Vec<_>>();
     assert!(ports(first).iter().all(|port| !ports(second).contains(port)));
@@ -157,17 +183,21 @@ fn a_named_folder_keeps_the_data() {
     let scene = Scene::new();
     let dir = scene.join("kept");
     let args = ["--dir", dir.to_str().expect("text"), "-n", "2"];
-    let dev = shown(begin(&scene, &args), 2);
-    let ports: Vec<_> = dev.rows.iter().map(|row| row.port).collect();
-    append(&scene, "beer", ports[0]);
+    // Its ports are free for a moment in between.
+    let alone = ports();
+    alone.lock().expect("the lock");
+    let again = alone.try_clone().expect("the same lock");
+    let dev = shown(begin_with(alone, &scene, &args), 2);
+    let kept: Vec<_> = dev.rows.iter().map(|row| row.port).collect();
+    append(&scene, "beer", kept[0]);
     dev.process.signal(Signal::TERM);
     dev.process.wait_end();
     dev.assert_children_end();
     assert!(fs::read_dir(&dir).expect("the folder").next().is_some());
 
-    let dev = shown(begin(&scene, &args), 2);
-    assert_eq!(dev.rows.iter().map(|row| row.port).collect::<Vec<_>>(), ports);
-    append(&scene, "count", ports[1]);
+    let dev = shown(begin_with(again, &scene, &args), 2);
+    assert_eq!(dev.rows.iter().map(|row| row.port).collect::<Vec<_>>(), kept);
+    append(&scene, "count", kept[1]);
     dev.process.wait("the line", |seen| {
         seen.out.iter().any(|line| line.ends_with(b" Count 2")).then_some(())
     });
@@ -179,6 +209,6 @@ fn a_wrong_number_of_servers_is_refused() {
     for number in ["0", "10", "many"] {
         run(&scene, command(&scene, &["-n", number])).exits(2).shows_nothing().says([number]);
     }
-    let refused = begin(&scene, &["-o", "json"]).ends_within(Duration::from_secs(20));
+    let refused = begin(&scene, &["-o", "json"]).process.ends_within(Duration::from_secs(20));
     assert_eq!(refused.expect("it ends at once").code(), Some(2));
 }

@@ -77,7 +77,9 @@ fn without_a_home_folder_the_directory_has_to_be_named() {
 #[test]
 fn only_the_owner_may_read_the_data() {
     use std::os::unix::fs::PermissionsExt;
-    let cluster = Cluster::start(1);
+    let mut cluster = Cluster::start(1);
+    // A running one makes and renames files.
+    cluster.servers[0].kill();
     let dir = cluster.servers[0].dir();
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(dir), 0o700);

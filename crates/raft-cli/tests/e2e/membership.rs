@@ -33,6 +33,19 @@ fn a_server_that_does_not_run_is_not_added() {
 }
 
 #[test]
+fn a_server_that_waits_takes_no_messages() {
+    let mut cluster = Cluster::start(1);
+    let newcomer = cluster.newcomer();
+    cluster.servers[newcomer].start(&cluster.scene).wait_err(" to be added");
+    let asked = cluster.servers[newcomer].address();
+    let args = ["-C", "clientcommand", "-m", "lost", "-S", &asked, "--timeout", "1s"];
+    run(&cluster.scene, raft(args)).exits(4).shows_nothing().says([&asked]);
+    add(&cluster.scene, cluster.port(newcomer), cluster.port(0)).exits(0);
+    append(&cluster.scene, "count", cluster.port(newcomer));
+    cluster.servers.iter().for_each(|server| drop(server.wait_shown("Count 1")));
+}
+
+#[test]
 fn adding_a_member_again_says_that_it_is_one() {
     let cluster = Cluster::start(3);
     let present = add(&cluster.scene, cluster.port(2), cluster.port(0)).exits(0);
@@ -144,13 +157,19 @@ fn status_says_who_is_not_well() {
     };
     // Whoever passed a message on, or took it, knows the leader.
     cluster.running().iter().for_each(|&port| drop(append(&cluster.scene, "beer", port)));
-    let well = status(&cluster).exits(0);
+    // A disk that is busy with other things is told of as well.
+    let well = status(&cluster);
+    assert!(well.code == Some(0) || well.out.contains("slow disk"), "{well:?}");
     for server in &cluster.servers {
         assert!(well.out.contains(&server.address()), "{well:?}");
     }
+    assert!(!well.out.contains("no answer"), "{well:?}");
     let follower = cluster.follower();
     cluster.servers[follower].kill();
-    status(&cluster).exits(3).says(["1 of 3"]);
+    let unwell = status(&cluster).exits(3);
+    let address = cluster.servers[follower].address();
+    let row = unwell.out.lines().find(|line| line.contains(&address)).unwrap_or_default();
+    assert!(row.contains("no answer"), "{unwell:?}");
 }
 
 #[test]

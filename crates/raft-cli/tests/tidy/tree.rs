@@ -160,8 +160,8 @@ impl Tree {
             let kind = entry.file_type().expect("the kind of a folder entry");
             if kind.is_dir() {
                 self.read(&entry.path(), &format!("{path}/"), ignored);
-            } else if let Some(text) = kind.is_file().then(|| read_text(&entry.path())).flatten() {
-                self.files.insert(path, text);
+            } else if kind.is_file() {
+                self.files.insert(path, read_text(&entry.path()).unwrap_or_default());
             }
         }
     }
@@ -172,7 +172,7 @@ pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|found| found == extension)
 }
 
-/// The text of a file, or nothing if it is none (golden data directories, say).
+/// The text of a file, or nothing if it is none (pictures, say, and golden data directories).
 fn read_text(path: &Path) -> Option<String> {
     String::from_utf8(fs::read(path).ok()?).ok()
 }

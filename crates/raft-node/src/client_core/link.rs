@@ -10,6 +10,9 @@ const BACKOFF_MIN: u64 = 50;
 /// The longest.
 const BACKOFF_MAX: u64 = 1000;
 
+/// How long a server may be silent at most, in milliseconds.
+const SILENCE_MAX: u64 = 1500;
+
 #[derive(Debug)]
 pub(super) struct Link {
     endpoints: usize,
@@ -30,6 +33,11 @@ enum State {
     Up { heard: Time, pinged: Time, leaving: bool },
 }
 
+/// A server that lives answers pings at once: a long timeout is no reason to wait for a dead one.
+const fn patience(timeout: u64) -> u64 {
+    if timeout / 3 < SILENCE_MAX { timeout / 3 } else { SILENCE_MAX }
+}
+
 /// How long to wait after so many attempts: doubling, half of it by chance.
 pub(super) fn backoff(attempts: u32, random: &mut Random) -> u64 {
     let full = BACKOFF_MIN.saturating_mul(1 << attempts.min(10)).min(BACKOFF_MAX);
@@ -43,7 +51,7 @@ impl Link {
             at: 0,
             state: State::Down { dial_from: Time(0) },
             failures: 0,
-            patience: timeout / 3,
+            patience: patience(timeout),
             pings: 0,
         }
     }
@@ -67,7 +75,7 @@ impl Link {
     /// When time alone changes something, while answers are outstanding or not.
     pub(super) fn next_deadline(&self, asking: bool) -> Option<Time> {
         match self.state {
-            State::Down { dial_from } => Some(dial_from),
+            State::Down { dial_from } => (self.endpoints > 0).then_some(dial_from),
             State::Dialling { since } => since.map(|since| since + self.patience),
             State::Up { heard, pinged, .. } => {
                 asking.then(|| (heard + self.patience).min(pinged + self.ping_interval()))

@@ -10,9 +10,11 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use raft_core::Index;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
@@ -27,6 +29,10 @@ const SLICES_MAX: usize = 64;
 /// Room for so many bytes at least is offered to every read.
 const READ_BYTES_MIN: usize = 16 * 1024;
 
+/// After so long without a sign of the other end the system looks whether it is there: a machine
+/// that lost its power hangs up on nobody.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
 /// Bytes that may wait for the other end to read them; beyond, nothing more is taken from it.
 const REPLY_BYTES_MAX: usize = 256 * 1024;
 
@@ -40,6 +46,8 @@ pub(super) struct Talk {
 impl Talk {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        let probes = TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(SILENCE_MAX / 3);
+        SockRef::from(&stream).set_tcp_keepalive(&probes)?;
         Ok(Self { stream, decoder: Decoder::default() })
     }
 
@@ -269,6 +277,16 @@ impl Connection {
         !self.out.borrow().marks.is_empty()
     }
 
+    /// Gives up on an end that takes nothing of what is sent for so long. Left to itself, the
+    /// system repeats it at growing intervals, and after a minute's partition waits another.
+    pub(super) fn hurry(&self, patience: Duration) {
+        #[cfg(target_os = "linux")]
+        // One that is broken already needs no patience.
+        let _set = SockRef::from(&self.stream).set_tcp_user_timeout(Some(patience));
+        #[cfg(not(target_os = "linux"))]
+        let _ = patience;
+    }
+
     /// Lets frames of any size through, once the other end is known.
     pub(super) fn trust(&self) {
         self.trusted.set(true);
@@ -352,7 +370,6 @@ async fn flush(connection: Rc<Connection>, incoming: mpsc::UnboundedSender<Incom
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::time::Duration;
 
     use tokio::time::{Instant, sleep_until};
 

@@ -85,8 +85,18 @@ pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
 pub(super) struct Dialler {
     pub(super) address: String,
     task: AbortHandle,
+    mind: Mind,
+}
+
+/// What a dialler is told.
+#[derive(Clone, Debug, Default)]
+struct Mind {
+    /// Its connection is gone.
     again: Rc<Notify>,
+    /// And was of no use.
     later: Rc<Cell<bool>>,
+    /// A pause is not needed any more.
+    hurry: Rc<Notify>,
 }
 
 impl Dialler {
@@ -98,27 +108,26 @@ impl Dialler {
         patience: Duration,
         incoming: mpsc::UnboundedSender<Incoming>,
     ) -> Self {
-        let again = Rc::new(Notify::new());
-        let later = Rc::<Cell<bool>>::default();
-        let mind = (Rc::clone(&again), Rc::clone(&later));
-        let task = keep_dialling(peer, address.clone(), hello, patience, incoming, mind);
-        Self { address, task: tokio::task::spawn_local(task).abort_handle(), again, later }
+        let mind = Mind::default();
+        let task = keep_dialling(peer, address.clone(), hello, patience, incoming, mind.clone());
+        Self { address, task: tokio::task::spawn_local(task).abort_handle(), mind }
     }
 
     /// The connection is gone: dial at once, unless it did not last.
     pub(super) fn redial(&self) {
-        self.again.notify_one();
+        self.mind.again.notify_one();
     }
 
     /// The connection was of no use: dial after a pause.
     pub(super) fn redial_later(&self) {
-        self.later.set(true);
-        self.again.notify_one();
+        self.mind.later.set(true);
+        self.mind.again.notify_one();
     }
 
-    /// For whoever finds a reason to dial at once.
-    pub(super) fn again(&self) -> Rc<Notify> {
-        Rc::clone(&self.again)
+    /// For whoever finds a reason not to wait before the next dial. A connection that is up by
+    /// then stays as it is.
+    pub(super) fn hurry(&self) -> Rc<Notify> {
+        Rc::clone(&self.mind.hurry)
     }
 }
 
@@ -134,7 +143,7 @@ async fn keep_dialling(
     hello: impl Fn() -> Hello,
     patience: Duration,
     incoming: mpsc::UnboundedSender<Incoming>,
-    (again, later): (Rc<Notify>, Rc<Cell<bool>>),
+    Mind { again, later, hurry }: Mind,
 ) {
     let mut pause = PAUSE_MIN;
     loop {
@@ -167,6 +176,7 @@ async fn keep_dialling(
         tokio::select! {
             () = sleep(jitter) => pause = (pause * 2).min(PAUSE_MAX),
             () = again.notified() => pause = PAUSE_MIN,
+            () = hurry.notified() => pause = PAUSE_MIN,
         }
     }
 }

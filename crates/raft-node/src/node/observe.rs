@@ -214,3 +214,19 @@ impl Observed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_told_as_they_were() {
+        let latencies = Latencies::new();
+        assert_eq!(latencies.summary(), (0, 0, 0));
+        latencies.record((1..=100).map(|millis| millis * 1000));
+        let (half, most, longest) = latencies.summary();
+        assert!((49_000..=51_000).contains(&half), "{half}");
+        assert!((98_000..=100_000).contains(&most), "{most}");
+        assert!((99_000..=101_000).contains(&longest), "{longest}");
+    }
+}

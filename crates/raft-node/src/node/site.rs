@@ -14,8 +14,10 @@ use crate::node::incoming::Incoming;
 use crate::node::notice::{Notice, Notices};
 use crate::node::observe::Observed;
 
-/// Different refusals that are told; a person has read enough by then.
-const TOLD_MAX: usize = 256;
+/// Different refusals, and different follies of strangers, that are told; a person has read
+/// enough by then.
+const REFUSALS_TOLD_MAX: usize = 256;
+const FOLLIES_TOLD_MAX: usize = 64;
 
 /// Who dialled in has so many election timeouts to say who it is, and at least the second.
 const GUEST_TIMEOUTS: u32 = 5;
@@ -45,7 +47,8 @@ pub(super) struct Site {
     incoming: mpsc::UnboundedReceiver<Incoming>,
     pub(super) sender: mpsc::UnboundedSender<Incoming>,
     last_connection: u64,
-    told: BTreeSet<String>,
+    refusals: BTreeSet<String>,
+    follies: BTreeSet<String>,
 }
 
 impl Site {
@@ -65,7 +68,8 @@ impl Site {
             incoming,
             sender,
             last_connection: 0,
-            told: BTreeSet::new(),
+            refusals: BTreeSet::new(),
+            follies: BTreeSet::new(),
         }
     }
 
@@ -113,15 +117,22 @@ impl Site {
 
     /// Tells about a refused connection, once: diallers try again and again.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
-        self.tell_of_other(refused.to_string());
+        let text = refused.to_string();
+        if self.refusals.len() < REFUSALS_TOLD_MAX && self.refusals.insert(text.clone()) {
+            self.tell_of_other(text);
+        }
     }
 
-    /// Tells what another end did, once: it may well do it again and again.
-    pub(super) fn tell_of_other(&mut self, text: String) {
-        if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
-            self.observed.event("notice", text.clone());
-            self.notices.tell(Notice::Peer(text));
+    /// Tells what an end of a connection did wrong, once.
+    pub(super) fn tell_folly(&mut self, text: String) {
+        if self.follies.len() < FOLLIES_TOLD_MAX && self.follies.insert(text.clone()) {
+            self.tell_of_other(text);
         }
+    }
+
+    fn tell_of_other(&self, text: String) {
+        self.observed.event("notice", text.clone());
+        self.notices.tell(Notice::Peer(text));
     }
 
     /// How long somebody may stay who is neither a client nor a member: idle sockets must not

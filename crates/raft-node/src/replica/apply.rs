@@ -10,14 +10,11 @@ use raft_core::{
 use raft_log::{Entry, Kind, encoded_len};
 
 use super::{Context, Effect, Replica};
+use crate::payload::Payload;
 use crate::protocol::{Answer, Reason, Refusal};
 use crate::sessions::{Admission, Sessions};
 use crate::state_machine::{Apply, Command, Show};
 use crate::wire::{WireError, decode_membership};
-
-/// Bytes before the client's own in the payload of a command: session, sequence, lowest
-/// unacknowledged sequence.
-pub(super) const COMMAND_HEADER_BYTES: usize = 24;
 
 /// The state that the log builds: the state machine, its sessions, and how far they are.
 pub struct Machine {
@@ -83,39 +80,41 @@ impl Machine {
     /// Applies the next entry; the answer is for whoever proposed it.
     fn take(&mut self, entry: &Entry) -> Result<(Option<Answer>, Vec<Show>), String> {
         let at = LogId { term: entry.term, index: entry.index };
-        let done = match entry.kind {
-            Kind::NOOP => (None, Vec::new()),
-            Kind::COMMAND => {
-                self.command(at, &entry.payload).ok_or("a command without its header")?
+        let done = match Payload::decode(entry.kind, &entry.payload)? {
+            Payload::Noop => (None, Vec::new()),
+            Payload::Command { session, sequence, lowest_unacknowledged, bytes } => {
+                let admission =
+                    self.sessions.begin(at.index, session, sequence, lowest_unacknowledged);
+                self.command(at, (session, sequence), admission, &bytes)
             }
-            Kind::SESSION => {
-                let answer = self.session(at.index, &entry.payload);
-                (Some(answer.ok_or("a session entry of unknown form")?), Vec::new())
+            Payload::Register { one_shot } => {
+                let session = self.sessions.register(at.index, one_shot);
+                (Some(Answer::Registered { session }), Vec::new())
             }
-            Kind::MEMBERSHIP => {
-                let membership = decode_membership(&entry.payload).map_err(|e| e.to_string())?;
-                (None, self.membership(at.index, membership))
+            Payload::EndSession { session } => {
+                self.sessions.end(session);
+                (Some(Answer::SessionEnded), Vec::new())
             }
-            Kind(other) => return Err(format!("an entry of kind {other}")),
+            Payload::Membership(membership) => (None, self.membership(at.index, *membership)),
         };
         self.applied = entry.index;
         Ok(done)
     }
 
-    fn command(&mut self, at: LogId, payload: &Bytes) -> Option<(Option<Answer>, Vec<Show>)> {
-        let number = |from: usize| {
-            let bytes = payload.get(from..from + 8)?;
-            Some(u64::from_le_bytes(bytes.try_into().ok()?))
-        };
-        let (session, sequence, lowest) = (number(0)?, number(8)?, number(16)?);
-        let answer = match self.sessions.begin(at.index, session, sequence, lowest) {
+    fn command(
+        &mut self,
+        at: LogId,
+        (session, sequence): (u64, u64),
+        admission: Admission,
+        bytes: &Bytes,
+    ) -> (Option<Answer>, Vec<Show>) {
+        let answer = match admission {
             Admission::Fresh => {
-                let bytes = payload.slice(COMMAND_HEADER_BYTES..);
                 let lines_wanted = at.index > self.shown;
-                let applied = self.apply.apply(Command { at, bytes: &bytes, lines_wanted });
+                let applied = self.apply.apply(Command { at, bytes, lines_wanted });
                 self.sessions.record(session, sequence, at, applied.response.clone());
                 let answer = Answer::Written { at, response: applied.response };
-                return Some((Some(answer), applied.lines));
+                return (Some(answer), applied.lines);
             }
             Admission::Duplicate { at, response } => Answer::Written { at, response },
             // Whether an earlier attempt was applied is not known here any more.
@@ -125,22 +124,7 @@ impl Machine {
             }
             Admission::Invalid(what) => Refusal::not_applied(Reason::Invalid(what.into())).into(),
         };
-        Some((Some(answer), Vec::new()))
-    }
-
-    fn session(&mut self, index: Index, payload: &Bytes) -> Option<Answer> {
-        match payload.first()? {
-            kind @ (0 | 1) => {
-                let session = self.sessions.register(index, *kind == 1);
-                Some(Answer::Registered { session })
-            }
-            2 => {
-                let id = payload.get(1..9)?;
-                self.sessions.end(u64::from_le_bytes(id.try_into().ok()?));
-                Some(Answer::SessionEnded)
-            }
-            _ => None,
-        }
+        (Some(answer), Vec::new())
     }
 
     /// A final configuration carries how its change ended: that is worth a line.

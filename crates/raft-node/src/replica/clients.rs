@@ -301,10 +301,12 @@ impl Clients {
         }
     }
 
-    pub(super) fn transfer_ended(&mut self, to: Option<String>, fx: &mut Vec<Effect>) {
+    /// Leadership went to this member, or to nobody in time; `leads` says whether it stayed here.
+    pub(super) fn transfer_ended(&mut self, to: Option<String>, leads: bool, fx: &mut Vec<Effect>) {
         for origin in self.transfers.drain(..) {
             fx.push(match &to {
                 Some(to) => reply(origin, Answer::Transferred { to: to.clone() }),
+                None if !leads => refuse(origin, Outcome::Unknown, Reason::LeaderLost),
                 None => {
                     let why = "no other voter took over in time and leadership stays where it \
                                was; see that the others run and keep up";

@@ -9,6 +9,9 @@ use super::{Context, Effect, Origin, Replica};
 use crate::address::Address;
 use crate::protocol::{Answer, Changed, MemberRow, MembersView, Outcome, Reason, Refusal};
 
+/// Servers that are asked at once who they are.
+const MEETINGS_MAX: usize = 16;
+
 impl Replica {
     pub(super) fn member_at(&self, address: &str) -> Option<(NodeId, Member)> {
         let mut members = self.membership().members.iter();
@@ -37,6 +40,11 @@ impl Replica {
         }
         if let Some(reason) = self.unreachable_from_here(&address) {
             fx.push(refuse(origin, Outcome::NotApplied, reason));
+            return;
+        }
+        if self.clients.meetings.len() >= MEETINGS_MAX {
+            let what = "many servers are being asked whether they can be added".into();
+            fx.push(refuse(origin, Outcome::NotApplied, Reason::Busy { what }));
             return;
         }
         let number = self.clients.number();

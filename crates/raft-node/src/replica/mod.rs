@@ -154,7 +154,13 @@ impl Replica {
     /// again soon.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        self.progress.bound > self.machine.applied() && self.reads.for_machine.is_none()
+        self.is_behind() && self.reads.for_machine.is_none()
+    }
+
+    /// Whether committed entries are not applied yet.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.progress.bound > self.machine.applied()
     }
 
     /// Whether clients wait for entries of theirs to be applied, or for the leader's answer.
@@ -293,7 +299,7 @@ impl Replica {
             Output::ChangeUnknown { request, .. } => self.clients.change_unknown(request, fx),
             Output::TransferEnded { to } => {
                 let address = to.and_then(|id| self.address_of(id)).map(str::to_owned);
-                self.clients.transfer_ended(address, fx);
+                self.clients.transfer_ended(address, self.raft.is_leader(), fx);
             }
             Output::Removed { at } => fx.push(Effect::Removed { at }),
             Output::Alarm { peer, what } => fx.push(Effect::Alarm { peer, what }),

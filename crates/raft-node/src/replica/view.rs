@@ -4,7 +4,7 @@ use raft_core::{Index, Member, Membership, NodeId, RoleKind};
 use raft_log::Kind;
 
 use super::Replica;
-use super::apply::COMMAND_HEADER_BYTES;
+use crate::payload::COMMAND_HEADER_BYTES;
 use crate::protocol::{KnownMember, NodeStatus, Standing};
 use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 

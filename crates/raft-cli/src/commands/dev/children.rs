@@ -1,9 +1,13 @@
 //! The servers as child processes.
 
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
@@ -13,6 +17,7 @@ use anstyle::{AnsiColor, Style};
 use raft_node::Address;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::Event;
 use super::places::Places;
 use crate::errors::Problem;
 use crate::exit::Exit;
@@ -20,9 +25,11 @@ use crate::exit::Exit;
 const FACT: Style = Style::new().dimmed();
 const ADDRESS: Style = AnsiColor::Cyan.on_default();
 
+/// A file of what a server wrote begins anew at this size; the one before is kept beside it.
+const LOG_BYTES_MAX: u64 = 8 << 20;
+
 /// One running server.
 pub(super) struct Child {
-    pub(super) address: Address,
     pub(super) pid: u32,
     /// The server ends when this closes.
     stdin: Option<ChildStdin>,
@@ -34,17 +41,19 @@ pub(super) struct Child {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) address: Address,
+    pub(super) pid: u32,
     pub(super) how: String,
     code: Option<i32>,
 }
 
 impl Child {
-    /// Starts a server, shows its output, and calls `on_end` when it has ended.
+    /// Starts a server, shows its standard output, and tells `events` what it writes on standard
+    /// error and that it has ended.
     pub(super) fn start(
         places: &Places,
         address: &Address,
         election_timeout: Duration,
-        on_end: impl FnOnce(Ended) + Send + 'static,
+        events: &Sender<Event>,
     ) -> Result<Self, Problem> {
         let failed = |error: io::Error| {
             Problem::new(Exit::Io, format!("cannot start the server {address}: {error}"))
@@ -54,6 +63,7 @@ impl Child {
             .arg("--until-stdin-closes")
             .env_remove("RAFT_OUTPUT")
             .env_remove("RAFT_INSECURE")
+            .env_remove("RAFT_HTTP")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -62,25 +72,31 @@ impl Child {
             .map_err(failed)?;
         let (pid, stdin) = (child.id(), child.stdin.take());
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let name = address.to_string();
+        let log = Arc::new(Mutex::new(LogFile::open(places.log_of(address)).map_err(failed)?));
+        let (name, copy) = (address.to_string(), Arc::clone(&log));
         let shown = thread::Builder::new()
-            .spawn(move || show(out, &name, Style::new(), io::stdout()))
+            .spawn(move || show(out, &name, io::stdout(), &copy))
             .map_err(failed)?;
-        let name = address.to_string();
+        let (name, told) = (address.clone(), events.clone());
         let told = thread::Builder::new()
-            .spawn(move || show(err, &name, FACT, io::stderr()))
+            .spawn(move || {
+                each_line(err, &log, |line| {
+                    let line = String::from_utf8_lossy(line).into_owned();
+                    drop(told.send(Event::Line { address: name.clone(), line }));
+                });
+            })
             .map_err(failed)?;
         let (sender, ended) = mpsc::channel();
-        let name = address.clone();
+        let (address, events) = (address.clone(), events.clone());
         let reap = move || {
             let status = child.wait();
             // The last lines of a server say why it ended: they come first.
             let _ = (shown.join(), told.join());
-            on_end(Ended::new(name, status));
+            let _ = events.send(Event::Ended(Ended::new(address, pid, status)));
             let _ = sender.send(());
         };
         thread::Builder::new().spawn(reap).map_err(failed)?;
-        Ok(Self { address: address.clone(), pid, stdin, ended })
+        Ok(Self { pid, stdin, ended })
     }
 
     /// Tells the server to end.
@@ -104,7 +120,7 @@ impl Child {
 }
 
 impl Ended {
-    fn new(address: Address, status: io::Result<ExitStatus>) -> Self {
+    fn new(address: Address, pid: u32, status: io::Result<ExitStatus>) -> Self {
         let (how, code) = match status {
             Err(error) => (error.to_string(), None),
             Ok(status) => match (status.code(), status.signal()) {
@@ -113,7 +129,7 @@ impl Ended {
                 (None, None) => (status.to_string(), None),
             },
         };
-        Self { address, how, code }
+        Self { address, pid, how, code }
     }
 
     /// Why there is no cluster.
@@ -125,21 +141,63 @@ impl Ended {
     }
 }
 
+/// What a server wrote, kept in a file. Not being able to is no reason to end.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { path, file, bytes })
+    }
+
+    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        let whole = [line, b"\n"].concat();
+        if self.bytes > 0 && self.bytes + whole.len() as u64 > LOG_BYTES_MAX {
+            fs::rename(&self.path, self.path.with_extension("log.old"))?;
+            *self = Self::open(self.path.clone())?;
+        }
+        self.bytes += whole.len() as u64;
+        self.file.write_all(&whole)
+    }
+}
+
 /// Shows each line with the server's address in front. When nobody listens any more the lines are
 /// read all the same: a full pipe would hold up the server's output. The bytes of a line stay as
 /// they are, which `anstream`'s own writers do not promise.
-fn show<W: Write + RawStream>(from: Option<impl Read>, address: &str, style: Style, mut to: W) {
-    let Some(from) = from else { return };
-    let (before, after) = match AutoStream::choice(&to) {
-        ColorChoice::Never => (format!("{address}  "), "\n".to_owned()),
-        _ => (format!("{ADDRESS}{address}{ADDRESS:#}  {style}"), format!("{style:#}\n")),
+fn show<W: Write + RawStream>(
+    from: Option<impl Read>,
+    address: &str,
+    mut to: W,
+    log: &Mutex<LogFile>,
+) {
+    let before = match AutoStream::choice(&to) {
+        ColorChoice::Never => format!("{address}  "),
+        _ => format!("{ADDRESS}{address}{ADDRESS:#}  "),
     };
+    each_line(from, log, |line| {
+        let whole = [before.as_bytes(), line, b"\n"].concat();
+        let _ = to.write_all(&whole).and_then(|()| to.flush());
+    });
+}
+
+/// What a server said on standard error, for a terminal.
+pub(super) fn fact(address: &Address, line: &str) -> String {
+    format!("{ADDRESS}{address}{ADDRESS:#}  {FACT}{line}{FACT:#}")
+}
+
+fn each_line(from: Option<impl Read>, log: &Mutex<LogFile>, mut take: impl FnMut(&[u8])) {
+    let Some(from) = from else { return };
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let whole = [before.as_bytes(), text, after.as_bytes()].concat();
-        let _ = to.write_all(&whole).and_then(|()| to.flush());
+        let _ = log.lock().unwrap_or_else(PoisonError::into_inner).add(text);
+        take(text);
         line.clear();
     }
 }

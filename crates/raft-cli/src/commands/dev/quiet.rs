@@ -63,6 +63,7 @@ impl Quiet {
             .arg("--until-stdin-closes")
             .env_remove("RAFT_OUTPUT")
             .env_remove("RAFT_INSECURE")
+            .env_remove("RAFT_HTTP")
             // Ctrl-C reaches only this process.
             .process_group(0)
             .stdin(Stdio::piped())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_node::{Address, Client, ClientOptions, Conclusion};
 
@@ -26,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) unknown: Vec<String>,
     /// What certainly was not.
     pub(crate) refused: Vec<String>,
+    /// The longest time that a message took to be acknowledged.
+    pub(crate) longest: Duration,
 }
 
 #[derive(Default)]
@@ -75,14 +77,16 @@ impl Load {
             let report = client.join().expect("a client does not panic");
             all.unknown.extend(report.unknown);
             all.refused.extend(report.refused);
+            all.longest = all.longest.max(report.longest);
             for (index, message) in report.acknowledged {
                 let twice = all.acknowledged.insert(index, message);
                 assert_eq!(twice, None, "two messages at index {index}");
             }
         }
         eprintln!(
-            "load: {} acknowledged, {} unknown, {} refused",
+            "load: {} acknowledged, the slowest after {:?}; {} unknown, {} refused",
             all.acknowledged.len(),
+            all.longest,
             all.unknown.len(),
             all.refused.len()
         );
@@ -114,9 +118,11 @@ fn write(
     let client = Client::new(endpoints, options).expect("a client");
     let mut report = Report::default();
     for message in messages.take_while(|_| !stop.load(Ordering::Relaxed)) {
+        let begun = Instant::now();
         match client.write(message.clone()).wait() {
             Ok(written) => {
                 report.acknowledged.insert(written.at.index.0, message);
+                report.longest = report.longest.max(begun.elapsed());
                 *progress.lock() += 1;
                 progress.changed.notify_all();
             }

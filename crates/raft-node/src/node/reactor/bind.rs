@@ -186,6 +186,9 @@ impl Reactor<'_> {
         };
         table.insert(peer, id);
         self.set_party(id, bound);
+        if let Some(peerage) = self.connections.get(&id) {
+            peerage.connection.hurry(2 * self.site.settings.election_timeout);
+        }
         if let Some(welcome) = self.welcomes.remove(&id) {
             self.welcome(id, bound, welcome);
         }
@@ -275,11 +278,11 @@ impl Reactor<'_> {
         let address = member.address.clone();
         let hello = self.hello(Role::Admission, None, Some(member.incarnation), &address);
         let patience = self.site.settings.election_timeout;
-        let again = self.diallers.get(&peer).map(dial::Dialler::again);
+        let hurry = self.diallers.get(&peer).map(dial::Dialler::hurry);
         tokio::task::spawn_local(async move {
             // If it did not go through, the next refused dial leads here again.
             if dial::admit(&address, hello, admit, patience).await.is_ok() {
-                again.inspect(|again| again.notify_one());
+                hurry.inspect(|hurry| hurry.notify_one());
             }
         });
     }

@@ -42,10 +42,10 @@ impl Reactor<'_> {
             }
             Effect::Removed { at } => self.end_with(End::Removed(at)),
             Effect::Alarm { peer, what } => {
-                self.site.notices.tell(Notice::Peer(format!(
+                self.site.tell_folly(format!(
                     "{} said what no correct member says ({what}); its connections were closed",
                     self.named(peer)
-                )));
+                ));
                 self.drop_peer(peer);
             }
             Effect::Halt { why } => self.fail(Failure { class: FailureClass::TooNew, what: why }),

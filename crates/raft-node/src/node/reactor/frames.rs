@@ -45,7 +45,7 @@ impl Reactor<'_> {
             };
             if let Err(what) = self.frame(id, party, frame) {
                 let text = format!("{} was cut off: {what}", self.who(party));
-                self.site.tell_of_other(text);
+                self.site.tell_folly(text);
                 self.drop_connection(id);
                 return;
             }
@@ -117,7 +117,7 @@ impl Reactor<'_> {
         let Some(party) = self.connections.get(&id).map(|peerage| peerage.party) else { return };
         if error.kind() == io::ErrorKind::InvalidData {
             let text = format!("{} was cut off: {error}", self.who(party));
-            self.site.tell_of_other(text);
+            self.site.tell_folly(text);
         }
         self.drop_connection(id);
     }

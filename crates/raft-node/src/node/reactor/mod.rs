@@ -173,7 +173,11 @@ impl<'a> Reactor<'a> {
                 self.incoming(incoming);
             }
             self.cycle();
-            if let Some(end) = self.end.take() {
+            // A removed member still shows what it was part of.
+            let catches_up = matches!(self.end, Some(End::Removed(_)))
+                && self.stop_by.is_none()
+                && self.parts.replica.is_behind();
+            if let Some(end) = self.end.take_if(|_| !catches_up) {
                 return self.finish(end);
             }
         }

@@ -1,0 +1,214 @@
+//! `raft log`: looks at the log in a data directory, also while its server runs. Nothing is
+//! written, locked or started; the verdict is that of a start.
+
+mod dump;
+mod stat;
+mod text;
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use raft_log::{Cut, Disk, InspectError, Inspection, OpenError, Progress, RealDisk, inspect};
+use serde_json::{Value, json};
+
+use crate::errors::Problem;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// What to look at, and for what.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LogOptions {
+    pub(crate) dir: PathBuf,
+    pub(crate) job: LogJob,
+}
+
+/// What is wanted of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogJob {
+    Stat,
+    Dump { from: u64, to: u64, blocks: bool },
+    Verify,
+}
+
+/// What is read faster needs no words.
+const PATIENCE_BEFORE_PROGRESS: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(options: &LogOptions, output: &Output) -> Result<(), Problem> {
+    let inspection = open(&options.dir)?;
+    match options.job {
+        LogJob::Stat => stat::show(&inspection, &options.dir, output)?,
+        LogJob::Dump { from, to, blocks } => {
+            dump::show(&inspection, &dump::Choice { from, to, blocks }, output)?;
+        }
+        LogJob::Verify => verdict(&inspection, output)?,
+    }
+    if let (Some(cut), false) = (&inspection.cut, output.format.is_json()) {
+        output.note(&torn(cut));
+    }
+    conclude(&inspection, options.job == LogJob::Verify, output)
+}
+
+/// Reads all of it.
+fn open(dir: &Path) -> Result<Inspection, Problem> {
+    let disk = RealDisk::open_read_only(dir).map_err(|error| {
+        let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        let exit = if absent.contains(&error.kind()) { Exit::NotFound } else { Exit::Io };
+        Problem::new(exit, format!("{}: no log there: {error}", dir.display()))
+    })?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let mut meter = Meter::new();
+    let inspected = inspect(&disk, &mut |progress| meter.show(progress));
+    meter.clear();
+    inspected.map_err(|error| match &error {
+        InspectError::Refused(refusal) => Problem::new(Exit::of_log(refusal), format!("{refusal}")),
+        InspectError::New { .. } => Problem::new(Exit::NotFound, error.to_string()),
+        InspectError::Absent { .. } => {
+            let problem = Problem::new(Exit::NotFound, error.to_string());
+            match data_dirs_in(dir) {
+                None => problem.hint("by default a server's data is in ~/.goraft/HOSTNAME_PORT"),
+                Some(dirs) => problem.hint(format!("data directories in it: {dirs}")),
+            }
+        }
+    })
+}
+
+/// `raft log verify`, for the reader of standard output.
+fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
+    let count = inspection.last().index;
+    let text = match (inspection.damages.as_slice(), count.0) {
+        ([], 0) => "intact: no entries".to_owned(),
+        ([], 1) => format!("intact: 1 entry, last {}", inspection.last()),
+        ([], _) => format!("intact: {count} entries, last {}", inspection.last()),
+        (damages, _) => damages.iter().map(damage).collect::<Vec<_>>().join("\n"),
+    };
+    let object = json!({
+        "intact": inspection.damages.is_empty(),
+        "last_index": inspection.last().index.0,
+        "last_term": inspection.last().term.0,
+        "torn_end": torn_object(inspection),
+        "damages": damage_objects(inspection),
+    });
+    output.line(&text, object)
+}
+
+/// An exit code for what is wrong, and what to do about it.
+fn conclude(inspection: &Inspection, told: bool, output: &Output) -> Result<(), Problem> {
+    let Some(first) = inspection.damages.first() else { return Ok(()) };
+    if !told {
+        inspection.damages.iter().for_each(|error| output.note(&damage(error)));
+    }
+    let exit = Exit::of_log(first);
+    if exit != Exit::Damaged {
+        return Err(Problem::new(exit, first.to_string()));
+    }
+    let what = match inspection.damages.len() {
+        1 => "the log is damaged; a start refuses it".into(),
+        count => format!("the log is damaged in {count} slots; a start refuses it"),
+    };
+    Err(Problem::new(exit, what).hint(
+        "keep the directory as it is. The other members hold what is missing here: add a server \
+         with an empty directory, then remove this member; or restore the file that is named, \
+         from the disk that it came from",
+    ))
+}
+
+/// One place that is not what was written.
+fn damage(error: &OpenError) -> String {
+    let OpenError::Damaged { file, offset, what, first, last } = error else {
+        return format!("unreadable: {error}");
+    };
+    let range = match (first, last) {
+        (Some(first), Some(last)) if first < last => format!(": log indexes {first} to {last}"),
+        (Some(first), Some(_)) => format!(": log index {first}"),
+        (Some(first), None) => format!(": log indexes from {first} on"),
+        (None, _) => String::new(),
+    };
+    format!("damaged: {}, byte {offset}{range}: {what}", file.display())
+}
+
+fn torn(cut: &Cut) -> String {
+    format!(
+        "torn end: {}, byte {}, from log index {} on: {}. It was never known to be durable: the \
+         next start cuts it off. If a server works here right now it may be a write under way",
+        cut.file.display(),
+        cut.offset,
+        cut.first,
+        cut.what
+    )
+}
+
+fn damage_objects(inspection: &Inspection) -> Vec<Value> {
+    let object = |error: &OpenError| {
+        let exit = Exit::of_log(error).code();
+        let OpenError::Damaged { file, offset, what, first, last } = error else {
+            return json!({ "what": error.to_string(), "exit": exit });
+        };
+        json!({
+            "file": file.display().to_string(),
+            "offset": offset,
+            "what": what,
+            "first_index": first.map(|index| index.0),
+            "last_index": last.map(|index| index.0),
+            "exit": exit,
+        })
+    };
+    inspection.damages.iter().map(object).collect()
+}
+
+fn torn_object(inspection: &Inspection) -> Value {
+    let object = |cut: &Cut| {
+        json!({
+            "file": cut.file.display().to_string(),
+            "offset": cut.offset,
+            "first_index": cut.first.0,
+            "what": cut.what,
+        })
+    };
+    inspection.cut.as_ref().map(object).into()
+}
+
+/// Who asks for `~/.goraft` means one of the directories in it.
+fn data_dirs_in(dir: &Path) -> Option<String> {
+    let mut found: Vec<String> = fs::read_dir(dir)
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.path().join("NODE").exists())
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    found.sort();
+    (!found.is_empty()).then(|| found.join(", "))
+}
+
+/// How far reading is, on a terminal.
+struct Meter {
+    begun: Instant,
+    wanted: bool,
+    shown: Option<u64>,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self { begun: Instant::now(), wanted: io::stderr().is_terminal(), shown: None }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        let percent = progress.done.saturating_mul(100) / progress.total.max(1);
+        if !self.wanted || self.shown == Some(percent) {
+            return;
+        }
+        if self.begun.elapsed() > PATIENCE_BEFORE_PROGRESS {
+            let size = text::size(progress.total);
+            let _ = write!(io::stderr(), "\rreading {size}: {percent}%\x1b[K");
+            self.shown = Some(percent);
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
