@@ -39,7 +39,7 @@ fn the_kept_directory() {
         "last entry   10@2",
         "committed    up to index 5 at least",
         "shown        lines up to index 4",
-        "file        size    order  start  blocks  first  last  terms  used%",
+        "file          size  order  start  blocks  first  last  terms  used%",
         "wal/03.seg  64 KiB      4      2       5      6    10      2     43",
     ] {
         assert!(stat.lines().any(|found| found == line), "{line}");
