@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{
-    Ended, PATIENCE, Process, RAFT, Scene, free_ports, run, shell, unstamped,
-};
+use crate::support::{Ended, PATIENCE, Process, RAFT, Scene, free_ports, run, shell, unstamped};
 
 /// A block of the document.
 struct Block {
@@ -133,7 +131,8 @@ impl Terminals {
             self.ports = (9990..).zip(free).collect();
         }
         let line = self.here(shown);
-        if let Some((name, value)) = shown.strip_prefix("export ").and_then(|set| set.split_once('='))
+        if let Some((name, value)) =
+            shown.strip_prefix("export ").and_then(|set| set.split_once('='))
         {
             self.exported.push((name.to_owned(), value.trim_matches('\'').to_owned()));
         } else if shown == "raft dev" {
