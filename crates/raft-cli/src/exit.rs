@@ -23,7 +23,7 @@ pub(crate) const TABLE: &[(u8, &str, &str)] = &[
     (130, "both", "interrupted"),
 ];
 
-/// The exit codes of `raft` that are failures; [`TABLE`] says what they mean.
+/// The exit codes of `raft` that are failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {

@@ -56,23 +56,22 @@ fn commands(block: &Block) -> Vec<(String, String)> {
     commands
 }
 
-/// The same text for every index, term and member; `with_ports` for every port too.
-fn normalized(out: &str, with_ports: bool) -> String {
+/// The same text for every index, term and member; with `any_port` for every port too.
+fn normalized(out: &str, any_port: bool) -> String {
     let mut text = String::new();
-    let mut before = ' ';
+    let (mut in_number, mut is_kept) = (false, false);
     for char in out.chars() {
-        let port = before == ':' || before == 'P';
-        match char {
-            '0'..='9' if port && !with_ports => {
-                text.push(char);
-                before = 'P';
-                continue;
+        let is_digit = char.is_ascii_digit();
+        if is_digit && !in_number {
+            is_kept = text.ends_with(':') && !any_port;
+            if !is_kept {
+                text.push('N');
             }
-            '0'..='9' if before.is_ascii_digit() || before == 'P' => {}
-            '0'..='9' => text.push('N'),
-            _ => text.push(char),
         }
-        before = char;
+        if !is_digit || is_kept {
+            text.push(char);
+        }
+        in_number = is_digit;
     }
     text
 }
@@ -102,7 +101,8 @@ impl Terminals {
     /// The text with the ports that are in use here.
     fn here(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (shown, used) in &self.ports {
+        // From the top: `raft dev` takes ports in ascending order, which may be shown ones.
+        for (shown, used) in self.ports.iter().rev() {
             for before in [":", "-p ", "_"] {
                 text = text.replace(&format!("{before}{shown}"), &format!("{before}{used}"));
             }
