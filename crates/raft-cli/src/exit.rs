@@ -1,27 +1,29 @@
 //! What the program's exit code tells a script. The codes are a permanent interface.
-//!
-//! | code | who    | meaning                                                                  |
-//! |------|--------|--------------------------------------------------------------------------|
-//! | 0    | both   | done                                                                     |
-//! | 1    | client | refused, certainly not applied                                           |
-//! | 2    | both   | the command line is wrong; nothing was tried                             |
-//! | 3    | client | not found, or unhealthy                                                  |
-//! | 4    | client | no leader was reached in time; nothing was sent                          |
-//! | 5    | client | the outcome is unknown: it may have been applied, or still be            |
-//! | 6    | client | TLS or authorisation                                                     |
-//! | 7    | both   | damaged data: do not restart, look first                                 |
-//! | 8    | both   | a write or a sync failed, or the address is in use: restart once         |
-//! | 9    | server | the data directory is held by another process                            |
-//! | 10   | server | the data directory belongs to another cluster, identity or program       |
-//! | 11   | server | the data has a format that this version does not know                    |
-//! | 130  | both   | interrupted                                                              |
 
 use std::process::ExitCode;
 
 use raft_log::OpenError;
 use raft_node::{ClientError, Conclusion, FailureClass, Reason};
 
-/// The exit codes of `raft`; see the table above.
+/// Each code, whose it is, and what it means: the table of `docs/cli.md`.
+#[cfg(test)]
+pub(crate) const TABLE: &[(u8, &str, &str)] = &[
+    (0, "both", "done"),
+    (1, "client", "refused, certainly not applied"),
+    (2, "both", "the command line is wrong; nothing was tried"),
+    (3, "client", "not found, or unhealthy"),
+    (4, "client", "no leader was reached in time; nothing was sent"),
+    (5, "client", "the outcome is unknown: it may have been applied, or still be"),
+    (6, "client", "TLS or authorisation (not in use yet)"),
+    (7, "both", "damaged data: do not restart, look first"),
+    (8, "both", "a write or a sync failed, or the address is in use: restart once"),
+    (9, "server", "the data directory is held by another process"),
+    (10, "server", "the data directory belongs to another cluster, identity or program"),
+    (11, "server", "the data has a format that this version does not know"),
+    (130, "both", "interrupted"),
+];
+
+/// The exit codes of `raft` that are failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {

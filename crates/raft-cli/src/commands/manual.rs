@@ -1,6 +1,9 @@
 //! What packagers want of the command line: completions for shells, and pages of the manual. Both
 //! are made of the very definition that parses it.
 
+#[cfg(test)]
+mod reference;
+
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn operations_alerts_on_what_there_is() {
+        let samples = parsed(&text(&status()));
+        let document = include_str!("../../../../docs/operations.md");
+        let words = document.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+        let names: Vec<&str> = words.filter(|word| word.starts_with("raft_")).collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            let is = |sample: &String| sample.split('{').next() == Some(name);
+            assert!(samples.keys().any(is), "docs/operations.md names {name}");
+        }
+    }
+
+    #[test]
     fn the_histogram_adds_up() {
         let samples = parsed(&text(&status()));
         let bucket = |le: &str| {
