@@ -2,6 +2,7 @@
 //! servers that are to be added.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -181,11 +182,13 @@ async fn keep_dialling(
     }
 }
 
-/// Asks the server at an address who it is, in order to add it to this cluster.
+/// Asks the server at an address who it is, in order to add it to this cluster, which has these
+/// members.
 pub(super) async fn meet(
     address: &str,
     hello: Hello,
     cluster: u128,
+    members: &BTreeMap<NodeId, String>,
     patience: Duration,
 ) -> Result<u128, Reason> {
     let unreachable = |error: String| Reason::Unreachable { address: address.to_owned(), error };
@@ -194,12 +197,18 @@ pub(super) async fn meet(
         DialError::Unwelcome(refused) => Reason::Invalid(refused.to_string()),
         DialError::Failed(error) => unreachable(error.to_string()),
     })?;
-    match welcome.standing {
-        Standing::New => Ok(welcome.from.incarnation),
-        Standing::Removed { .. } if welcome.from.cluster == Some(cluster) => {
-            Ok(welcome.from.incarnation)
+    let is_ours = welcome.from.cluster == Some(cluster);
+    let known = welcome.from.id.and_then(|id| members.get(&id));
+    match (welcome.standing, known) {
+        (Standing::New, _) => Ok(welcome.from.incarnation),
+        (Standing::Removed { .. }, _) if is_ours => Ok(welcome.from.incarnation),
+        (Standing::Member, Some(name)) if is_ours => Err(Reason::Invalid(format!(
+            "the server at {address} is a member already, and is known to the others as {name}"
+        ))),
+        (Standing::Member, None) if is_ours => {
+            Err(Reason::Busy { what: format!("{address} has not heard yet that it was removed") })
         }
-        Standing::Removed { .. } | Standing::Member => Err(Reason::Invalid(format!(
+        (Standing::Removed { .. } | Standing::Member, _) => Err(Reason::Invalid(format!(
             "the server at {address} belongs to a cluster already; stop it and start it with \
              another data directory (--data-dir), then add it again"
         ))),

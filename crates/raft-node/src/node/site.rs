@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::address::Address;
-use crate::hello::HelloRefused;
+use crate::hello::{HelloReason, HelloRefused};
 use crate::node::incoming::Incoming;
 use crate::node::notice::{Notice, Notices};
 use crate::node::observe::Observed;
@@ -117,6 +117,15 @@ impl Site {
 
     /// Tells about a refused connection, once: diallers try again and again.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
+        // The server that was meant, added again under another id: whoever dials the old one is
+        // about to hear of that.
+        if let HelloReason::WrongNode { believed } = &refused.reason
+            && [refused.refuser.incarnation, refused.refused.incarnation]
+                .iter()
+                .any(|incarnation| believed.incarnation == Some(*incarnation))
+        {
+            return;
+        }
         let text = refused.to_string();
         if self.refusals.len() < REFUSALS_TOLD_MAX && self.refusals.insert(text.clone()) {
             self.tell_of_other(text);

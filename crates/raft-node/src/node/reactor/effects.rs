@@ -160,8 +160,10 @@ impl Reactor<'_> {
         let hello = self.hello(Role::Admission, None, None, &address);
         let (cluster, patience) = (self.me.cluster, self.site.settings.election_timeout);
         let incoming = self.site.sender.clone();
+        let members = &self.parts.replica.raft().membership().members;
+        let members = members.iter().map(|(id, member)| (*id, member.address.clone())).collect();
         tokio::task::spawn_local(async move {
-            let result = dial::meet(&address, hello, cluster, patience).await;
+            let result = dial::meet(&address, hello, cluster, &members, patience).await;
             let _sent = incoming.send(Incoming::Met { request, result });
         });
     }
