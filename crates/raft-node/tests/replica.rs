@@ -283,6 +283,30 @@ fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
 }
 
 #[test]
+fn a_transfer_that_was_passed_on_is_answered_by_the_next_leader() {
+    let elsewhere = Some(":9991".to_owned());
+    for (to, ends_well) in [(None, true), (Some(":9993".to_owned()), true), (elsewhere, false)] {
+        let mut bench = Bench::new();
+        bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: true }]);
+        bench.follow(LogId::default(), &[], 0);
+        let origin = bench.ask(Request::Transfer { to });
+        let append = AppendEntries {
+            term: Term(3),
+            prev_log_id: LogId::default(),
+            entries: vec![],
+            commit_index: Index(0),
+        };
+        bench.hear(N3, Message::AppendEntries(append), Chunk::default());
+        let expected = if ends_well {
+            Answer::Transferred { to: ":9993".into() }
+        } else {
+            Refusal::unknown(Reason::LeaderLost).into()
+        };
+        assert_eq!(bench.answer(origin), Some(expected));
+    }
+}
+
+#[test]
 fn a_forwarded_request_is_not_forwarded_again() {
     let mut bench = Bench::new();
     bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: true }]);

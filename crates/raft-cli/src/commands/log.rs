@@ -109,8 +109,8 @@ fn conclude(inspection: &Inspection, told: bool, output: &Output) -> Result<(), 
         count => format!("the log is damaged in {count} slots; a start refuses it"),
     };
     Err(Problem::new(exit, what).hint(
-        "keep the directory as it is. The other members hold what is missing here: add a server \
-         with an empty directory, then remove this member; or restore the file that is named, \
+        "keep the directory as it is. The other members hold what is missing here: remove this \
+         member, then add a server with an empty directory; or restore the file that is named, \
          from the disk that it came from",
     ))
 }

@@ -50,6 +50,8 @@ struct Pending {
 struct Forwarded {
     origin: Origin,
     to: NodeId,
+    /// Where leadership shall go, if that is what was asked.
+    transfer: Option<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -148,7 +150,11 @@ impl Replica {
         let refusal = match leader {
             Some(to) if !origin.forwarded && self.clients.linked.contains(&to) => {
                 let number = self.clients.number();
-                self.clients.forwards.insert(number, Forwarded { origin, to });
+                let transfer = match &request {
+                    Request::Transfer { to } => Some(to.clone()),
+                    _ => None,
+                };
+                self.clients.forwards.insert(number, Forwarded { origin, to, transfer });
                 fx.push(Effect::Forward { to, request: number, body: request });
                 return;
             }
@@ -336,17 +342,29 @@ impl Clients {
     /// What was passed on over this connection may or may not have arrived.
     pub(super) fn lost_link(&mut self, peer: NodeId, fx: &mut Vec<Effect>) {
         self.linked.remove(&peer);
-        self.give_up_forwards(|to| to == peer, fx);
+        self.give_up_forwards(|forwarded| forwarded.to == peer, fx);
     }
 
     /// What was passed on to somebody who leads no more is not waited for: a leader that stands
     /// still may never answer.
-    pub(super) fn leader_is(&mut self, leader: Option<NodeId>, fx: &mut Vec<Effect>) {
-        self.give_up_forwards(|to| Some(to) != leader, fx);
+    ///
+    /// A transfer is answered by the next leader's being there.
+    pub(super) fn leader_is(&mut self, leader: Option<(NodeId, String)>, fx: &mut Vec<Effect>) {
+        let at = leader.as_ref().map(|(id, _)| *id);
+        let Some((_, address)) = leader else {
+            return self.give_up_forwards(|forwarded| forwarded.transfer.is_none(), fx);
+        };
+        let meant = |wanted: &Option<String>| wanted.as_ref().is_none_or(|to| *to == address);
+        let done = self.forwards.extract_if(.., |_, forwarded| {
+            Some(forwarded.to) != at && forwarded.transfer.as_ref().is_some_and(meant)
+        });
+        let to = || Answer::Transferred { to: address.clone() };
+        fx.extend(done.map(|(_, forwarded)| reply(forwarded.origin, to())));
+        self.give_up_forwards(|forwarded| Some(forwarded.to) != at, fx);
     }
 
-    fn give_up_forwards(&mut self, lost: impl Fn(NodeId) -> bool, fx: &mut Vec<Effect>) {
-        let lost = self.forwards.extract_if(.., |_, forwarded| lost(forwarded.to));
+    fn give_up_forwards(&mut self, lost: impl Fn(&Forwarded) -> bool, fx: &mut Vec<Effect>) {
+        let lost = self.forwards.extract_if(.., |_, forwarded| lost(forwarded));
         fx.extend(
             lost.map(|(_, forwarded)| {
                 refuse(forwarded.origin, Outcome::Unknown, Reason::LeaderLost)

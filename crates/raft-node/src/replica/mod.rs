@@ -289,7 +289,9 @@ impl Replica {
                 if role != raft_core::RoleKind::Leader {
                     self.clients.lost_leadership(fx);
                 }
-                self.clients.leader_is(leader, fx);
+                let named =
+                    leader.map(|id| (id, self.address_of(id).unwrap_or_default().to_owned()));
+                self.clients.leader_is(named, fx);
                 fx.push(Effect::RoleChanged { role, term, leader });
             }
             Output::MembershipChanged { membership, .. } => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft_core::{Index, Membership, Message, NodeId};
+use raft_core::{Index, Member, Membership, Message, NodeId};
 
 use super::space::DISK_FREE_LOW;
 use super::{End, Reactor};
@@ -190,8 +190,11 @@ impl Reactor<'_> {
 
     /// Keeps a connection to every other member, and none to anybody else.
     pub(super) fn membership_changed(&mut self, membership: &Membership) {
-        let me = self.me.id;
-        for (id, member) in membership.members.iter().filter(|(id, _)| **id != me) {
+        // Nor to itself under an earlier id: a server that was replaced at its address.
+        let me = &self.me;
+        let other =
+            |(id, member): &(&NodeId, &Member)| **id != me.id && member.address != me.address;
+        for (id, member) in membership.members.iter().filter(other) {
             if self.diallers.get(id).is_some_and(|dialler| dialler.address == member.address) {
                 continue;
             }
