@@ -56,6 +56,12 @@ impl Commits {
         }
         self.told.insert(host, (commit, Arc::clone(&now)));
         let Some(model) = disks.model(host) else { return Ok(()) };
+        let news = commit.0 > self.committed.len() as u64;
+        if news && raft.is_leader() && raft.term_at(commit) != Some(raft.hard_state().term) {
+            // "Only log entries from the leader's current term are committed by counting
+            // replicas" (paper, section 5.4.2).
+            return Err(format!("host {host} commits {commit}, the newest, from an older term"));
+        }
         for index in (told.0 + 1..=commit.0).map(Index) {
             let Some(stamp) = model.handed.get(place(index)).copied() else {
                 return Err(format!("host {host} commits {index}, which its log does not have"));
@@ -68,7 +74,7 @@ impl Commits {
             }
             let holds = |id: NodeId| disks.durable(id, index) == Some(stamp);
             // A step may commit first and change the configuration then.
-            let counted = [&now, &before].into_iter().find(|counted| counted.is_quorum(holds));
+            let counted = [&now, &before].into_iter().find(|counted| is_quorum(counted, holds));
             let Some(counted) = counted else {
                 return Err(format!("host {host} commits {index} without a quorum's disks"));
             };
@@ -104,7 +110,7 @@ impl Commits {
                 let host = disks.host_of(id);
                 logs.iter().any(|(of, log)| Some(*of) == host && log.entries.get(i) == Some(stamp))
             };
-            if !membership.is_quorum(holds) {
+            if !is_quorum(membership, holds) {
                 return Err(format!(
                     "entry {} is committed and not on the disks of a quorum of {membership}",
                     i + 1
@@ -113,4 +119,14 @@ impl Commits {
         }
         Ok(())
     }
+}
+
+/// Counted once more, by other means than the core's: a majority of each half.
+fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
+    let halves = [Some(&membership.voters), membership.old_voters.as_ref()];
+    halves.into_iter().flatten().all(|half| {
+        let holders = half.iter().filter(|id| holds(**id)).count();
+        let others = half.len() - holders;
+        holders > others
+    })
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use raft_core::{HardState, Index, NodeId, Term};
-use raft_log::{DataDir, Holder, Log, NodeState, Options, Write};
+use raft_log::{DataDir, Holder, Log, NodeState, Options, PeerBoot, Write};
 
 use super::log_matching::{entries, stamp};
 use super::{Checked, Stamp};
@@ -25,6 +25,11 @@ pub(super) struct Model {
     pub(super) durable: Vec<Stamp>,
     /// Given to the log, confirmed or not.
     pub(super) handed: Vec<Stamp>,
+    /// The peers' starts, as last confirmed; and as last begun to be written.
+    peers: Vec<PeerBoot>,
+    peers_begun: Option<Vec<PeerBoot>>,
+    /// What its directory says that it is.
+    state: Option<NodeState>,
 }
 
 /// An entry that was handed over: its index, the term before it, itself.
@@ -53,8 +58,11 @@ impl Disks {
         self.hosts.insert(id, host);
         self.covers(host, &log)?;
         let model = self.models.entry(host).or_default();
-        let OnDisk { hard_state, entries } = log;
-        *model = Model { id: Some(id), hard_state, durable: entries.clone(), handed: entries };
+        let OnDisk { hard_state, entries, peers, .. } = log;
+        model.id = Some(id);
+        model.hard_state = hard_state;
+        model.durable.clone_from(&entries);
+        (model.handed, model.peers, model.peers_begun) = (entries, peers, None);
         Ok(())
     }
 
@@ -82,14 +90,26 @@ impl Disks {
                 return Err(format!("entry {} leaves a gap on the disk", write.first));
             }
             model.durable.extend(entries(&write.entries)?.iter().map(stamp));
+            if let Some(peers) = &write.peers {
+                model.peers.clone_from(peers);
+            }
         }
+        model.peers_begun = None;
         Ok(())
     }
 
-    pub(super) fn may_have_lost(&mut self, host: usize, from: Option<Index>) {
-        if let (Some(model), Some(from)) = (self.models.get_mut(&host), from) {
+    /// These writes were begun and never confirmed.
+    pub(super) fn begun(&mut self, host: usize, writes: &[Write]) {
+        let Some(model) = self.models.get_mut(&host) else { return };
+        if let Some(from) = writes.iter().filter_map(|write| write.truncate_from).min() {
             model.durable.truncate(place(from));
         }
+        model.peers_begun = writes.iter().rev().find_map(|write| write.peers.clone());
+    }
+
+    /// The directory says so from now on.
+    pub(super) fn became(&mut self, host: usize, state: NodeState) {
+        self.models.entry(host).or_default().state = Some(state);
     }
 
     /// Whether what the disk holds is at least what it must.
@@ -103,6 +123,16 @@ impl Disks {
                     i + 1
                 ));
             }
+        }
+        let known = log.peers == model.peers || Some(&log.peers) == model.peers_begun.as_ref();
+        if !known {
+            return Err(format!("host {host} forgot the starts of its peers: {:?}", model.peers));
+        }
+        if model.state.as_ref().is_some_and(|state| *state != log.state) {
+            return Err(format!(
+                "host {host} was {:?} and its disk says {:?}",
+                model.state, log.state
+            ));
         }
         let (held, now) = (model.hard_state, log.hard_state);
         if now.term < held.term
@@ -136,10 +166,12 @@ impl Model {
 }
 
 /// A log as it lies on a disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OnDisk {
     pub(super) hard_state: HardState,
     pub(super) entries: Vec<Stamp>,
+    peers: Vec<PeerBoot>,
+    state: NodeState,
 }
 
 /// Reads the log that a power cut would leave, if it is a member's.
@@ -148,16 +180,17 @@ pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, String> {
     let holder = Holder { pid: 0, address: String::new() };
     let dir = DataDir::open_seeded(copy.mount(), holder, Some(1));
     let mut dir = dir.map_err(|error| error.to_string())?;
-    let NodeState::Member(_) = dir.identity() else { return Ok(None) };
+    let state = dir.identity().clone();
+    let NodeState::Member(_) = state else { return Ok(None) };
     let start = 32 * 1024;
     let options =
         Options { slot_bytes_start: start, slot_bytes_max: start, spares: 0, seed: Some(1) };
     let log = dir.open_log(options).map_err(|error| error.to_string())?;
-    read_back(&log).map(Some)
+    read_back(&log, state).map(Some)
 }
 
 /// All that a log holds which was just opened.
-pub(super) fn read_back(log: &Log) -> Result<OnDisk, String> {
+pub(super) fn read_back(log: &Log, state: NodeState) -> Result<OnDisk, String> {
     let mut entries = Vec::new();
     let last = log.recovered.last_index;
     while (entries.len() as u64) < last.0 {
@@ -165,7 +198,8 @@ pub(super) fn read_back(log: &Log) -> Result<OnDisk, String> {
         let range = log.reader.read(first, last, 1 << 20).map_err(|error| error.to_string())?;
         entries.extend(range.entries.iter().map(stamp));
     }
-    Ok(OnDisk { hard_state: log.recovered.hard_state, entries })
+    let (hard_state, peers) = (log.recovered.hard_state, log.recovered.peers.clone());
+    Ok(OnDisk { hard_state, entries, peers, state })
 }
 
 /// Where an index is in a list that begins at 1.

@@ -15,7 +15,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId, Message, NodeId, Raft, Term};
-use raft_log::{Log, Write};
+use raft_log::{Log, MemberIdentity, NodeState, Write};
 use raft_node::Conclusion;
 use raft_node::replica::Replica;
 
@@ -100,8 +100,9 @@ impl Checkers {
     }
 
     /// A member started with what its log gave back.
-    pub fn started(&mut self, host: usize, id: NodeId, log: &Log) {
-        let held = disks::read_back(log);
+    pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
+        let id = me.id;
+        let held = disks::read_back(log, NodeState::Member(me.clone()));
         let checked = held.and_then(|held| self.disks.started(host, id, held));
         self.note("recovery", checked);
         self.monotone.started(host, log.recovered.hard_state);
@@ -145,9 +146,14 @@ impl Checkers {
         self.note("log seam", checked);
     }
 
-    /// A write that may void everything from here on was begun and never confirmed.
-    pub fn may_have_lost(&mut self, host: usize, from: Option<Index>) {
-        self.disks.may_have_lost(host, from);
+    /// These writes were begun and never confirmed.
+    pub fn begun(&mut self, host: usize, writes: &[Write]) {
+        self.disks.begun(host, writes);
+    }
+
+    /// A server's directory says so from now on.
+    pub fn became(&mut self, host: usize, state: NodeState) {
+        self.disks.became(host, state);
     }
 
     /// A member says something to another.

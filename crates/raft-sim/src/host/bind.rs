@@ -1,9 +1,7 @@
 //! Connections between members: judged, bound to one start of the peer, and taken.
 
-use std::collections::BTreeMap;
-
-use raft_core::{Lane, Membership, NodeId};
-use raft_log::{PeerBoot, Write};
+use raft_core::{Lane, NodeId};
+use raft_log::{PEERS_MAX, PeerBoot, Write};
 use raft_node::Standing;
 use raft_node::binding::{Boot, ConnectionId, Output};
 use raft_node::founding::Founder;
@@ -189,24 +187,24 @@ impl Process {
         self.refuse(world, wire, Box::new(HelloRefused { reason, refuser, refused }));
     }
 
-    /// Whoever is no member any more is refused for that; its starts need not be kept.
-    pub(super) fn forget_bindings(&mut self, world: &mut World, membership: &Membership) {
-        self.binding(world, |binding, outputs| {
-            binding.retain(|id| membership.members.contains_key(&id), outputs);
-        });
-    }
-
-    /// The last start of every peer goes into the log.
+    /// The last start of every peer goes into the log. Who was removed is refused for that and
+    /// forgotten; where still too many say that they belong here, members have the room.
     fn keep_table(&mut self, world: &mut World) {
-        let Some(member) = &self.member else { return };
-        let table: BTreeMap<NodeId, Boot> = member.binding.table();
+        let Some(member) = &mut self.member else { return };
+        let (at, settled) = member.replica.final_membership();
+        let is_removed = |id| !settled.members.contains_key(&id) && at >= settled.added_at(id);
+        // The table is written below in any case.
+        member.binding.retain(|id| !is_removed(id), &mut Vec::new());
         let boot = |(id, boot): (NodeId, Boot)| PeerBoot {
             id,
             incarnation: boot.incarnation,
             epoch: boot.epoch,
             nonce: boot.nonce,
         };
-        let peers = table.into_iter().map(boot).collect();
+        let mut peers: Vec<PeerBoot> = member.binding.table().into_iter().map(boot).collect();
+        let members = &member.replica.raft().membership().members;
+        peers.sort_by_key(|peer| !members.contains_key(&peer.id));
+        peers.truncate(PEERS_MAX);
         self.submit(world, None, Write { peers: Some(peers), ..Write::default() });
     }
 

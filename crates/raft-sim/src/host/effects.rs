@@ -119,7 +119,6 @@ impl Process {
             self.dial(world, Purpose::Peer(peer));
         }
         self.drop_diallers();
-        self.forget_bindings(world, membership);
     }
 
     /// A removed member is still fed for a while: its dialler goes when its connection does.

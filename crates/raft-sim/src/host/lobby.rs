@@ -35,7 +35,7 @@ impl Process {
                 let reply = self.lobby_answer(&request);
                 self.push(world, wire, &Frame::Reply { id, reply });
             }
-            (Party::Admission, Frame::Admit(admit)) => self.admitted(admit),
+            (Party::Admission, Frame::Admit(admit)) => self.admitted(world, admit),
             _ => self.drop_line(world, wire),
         }
     }
@@ -89,7 +89,7 @@ impl Process {
         Reply { answer, forwarded_to: None }
     }
 
-    fn admitted(&mut self, admit: Admit) {
+    fn admitted(&mut self, world: &mut World, admit: Admit) {
         let Admit { cluster, id, incarnation, address, founders, .. } = admit;
         if incarnation != self.dir.identity().incarnation() {
             return;
@@ -100,8 +100,12 @@ impl Process {
         };
         let founders = founders.into_iter().map(founder).collect();
         let me = MemberIdentity { incarnation, cluster, id: NodeId(id.0), address, founders };
-        self.fate = Some(match self.dir.set_identity(NodeState::Member(me)) {
-            Ok(()) => Fate::Admitted,
+        let state = NodeState::Member(me);
+        self.fate = Some(match self.dir.set_identity(state.clone()) {
+            Ok(()) => {
+                world.checkers.became(self.index, state);
+                Fate::Admitted
+            }
             Err(error) => Fate::Ends(error.to_string()),
         });
     }

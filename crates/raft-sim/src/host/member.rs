@@ -36,7 +36,7 @@ pub struct Member {
     pub(super) diallers: BTreeMap<NodeId, Dialler>,
     pub(super) welcomes: BTreeMap<WireId, Welcome>,
     pub(super) events: Vec<Event>,
-    /// The clock of this life.
+    /// The last step had no budget for all that is committed.
     backlog: bool,
 }
 
@@ -65,7 +65,9 @@ impl Member {
     }
 
     pub(super) fn next_deadline(&self, now: Time) -> Option<Time> {
-        let backlog = self.backlog.then_some(now + 1);
+        // What sockets took can wait for the next cycle; other events make one.
+        let waits = self.events.iter().any(|event| !matches!(event, Event::Sent { .. }));
+        let backlog = if waits { Some(now) } else { self.backlog.then_some(now + 1) };
         let own = [self.replica.next_deadline(), self.binding.next_deadline(), backlog];
         own.into_iter().flatten().min()
     }
@@ -102,7 +104,7 @@ impl Process {
         for note in &log.recovered.notes {
             world.trace(format_args!("{} notes: {note}", self.address));
         }
-        world.checkers.started(self.index, me.id, &log);
+        world.checkers.started(self.index, &me, &log);
         let boot_of = |peer: &raft_log::PeerBoot| {
             let (incarnation, epoch, nonce) = (peer.incarnation, peer.epoch, peer.nonce);
             (peer.id, binding::Boot { incarnation, epoch, nonce })
@@ -168,10 +170,12 @@ impl Process {
         if let (Fate::Removed(at), Some(member)) = (fate, self.member.take()) {
             world.checkers.left(self.index, member.me.id);
             self.machine = Some(member.replica.into_machine());
-            if let Err(error) = self.dir.set_identity(NodeState::Removed(member.me, *at)) {
+            let state = NodeState::Removed(member.me, *at);
+            if let Err(error) = self.dir.set_identity(state.clone()) {
                 self.fate = Some(Fate::Ends(error.to_string()));
                 return Ok(());
             }
+            world.checkers.became(self.index, state);
         }
         self.join(world)
     }

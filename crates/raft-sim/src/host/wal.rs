@@ -1,7 +1,7 @@
 //! The log's writer as a device: takes all that is queued, needs a while, and then all of it is
 //! durable; or the process ends anywhere in between.
 
-use raft_core::{Index, Ticket};
+use raft_core::Ticket;
 use raft_log::{LogWriter, Write, WriteError};
 
 use super::{Fate, Incoming, Process};
@@ -94,8 +94,7 @@ impl Process {
                 self.begin_write(world);
             }
             Err(WriteError::NoSpace { .. } | WriteError::Failed(_)) => {
-                let floor = truncation(&done);
-                world.checkers.may_have_lost(self.index, floor);
+                world.checkers.begun(self.index, &done);
                 self.fate = Some(Fate::Ends("the log cannot be written".into()));
             }
         }
@@ -116,7 +115,7 @@ impl Process {
         rest.append(&mut wal.queue);
         match wal.writer.write(&rest) {
             Ok(_) => world.checkers.persisted(self.index, &rest),
-            Err(_) => world.checkers.may_have_lost(self.index, truncation(&rest)),
+            Err(_) => world.checkers.begun(self.index, &rest),
         }
     }
 
@@ -126,14 +125,9 @@ impl Process {
         if wal.batch.is_empty() || platter.is_dead() || world.random.below(2) == 0 {
             return;
         }
-        world.checkers.may_have_lost(self.index, truncation(&wal.batch));
+        world.checkers.begun(self.index, &wal.batch);
         platter.light_fuse(world.random.below(8), Blow::Stop);
         // It dies in there, or just after.
         let _ended = wal.writer.write(&wal.batch);
     }
-}
-
-/// Entries from here on may be void once these writes begin.
-fn truncation(writes: &[Write]) -> Option<Index> {
-    writes.iter().filter_map(|write| write.truncate_from).min()
 }
