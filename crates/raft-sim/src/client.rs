@@ -8,7 +8,7 @@ use raft_core::{Index, Time};
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, ClientError};
+use raft_node::{Answer, Changed, ClientError};
 
 use crate::network::{End, Place, WireId};
 use crate::world::World;
@@ -221,10 +221,25 @@ impl Client {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
         world.trace(format_args!("client {}: {op:?} -> {result:?}", self.index));
+        if let Ok(success) = &result
+            && let Some(probe) = probe(&success.answer)
+        {
+            world.checkers.probe(probe);
+        }
         if let Op::Write(command) = &op {
             judge(world, command, after, &result);
         }
         self.ended.push((op, result.map(|success| *success)));
+    }
+}
+
+fn probe(answer: &Answer) -> Option<&'static str> {
+    match answer {
+        Answer::Changed(Changed::Added { .. }) => Some("member added"),
+        Answer::Changed(Changed::Removed { .. }) => Some("member removed"),
+        Answer::Changed(Changed::Undone { .. }) => Some("member given up"),
+        Answer::Transferred { .. } => Some("leadership transferred"),
+        _ => None,
     }
 }
 

@@ -16,6 +16,8 @@ pub const T: u64 = 1000;
 pub enum Fault {
     /// A process ends and is started again.
     Kill,
+    /// A process is asked to end: it hands leadership over first, if it can.
+    Retire,
     /// A machine loses its power.
     PowerCut,
     /// All machines lose their power at once.
@@ -41,8 +43,9 @@ pub enum Fault {
 }
 
 /// Every kind.
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     Fault::Kill,
+    Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
     Fault::TornWrite,

@@ -1,5 +1,6 @@
 //! One run: trouble, then calm, then everything must be well again.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::faults::T;
 use crate::host::address;
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// How long it was, in virtual milliseconds.
     pub time: u64,
@@ -25,6 +26,8 @@ pub struct Report {
     pub acknowledged: usize,
     /// How long after the end of all trouble every member took writes, in milliseconds.
     pub healed_after: u64,
+    /// How often what happened.
+    pub probes: BTreeMap<&'static str, u64>,
     /// The same for the same seed.
     pub digest: u64,
 }
@@ -62,6 +65,7 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, Failure> {
             commands: world.checkers.commands(),
             acknowledged: world.checkers.acknowledged(),
             healed_after,
+            probes: world.checkers.probes().clone(),
             digest: world.digest(),
         }),
         Some(violation) => {
@@ -75,21 +79,29 @@ fn play(cluster: &mut Cluster) -> u64 {
     cluster.run_until(cluster.world.now() + trouble);
     cluster.heal();
     let healed = cluster.world.now();
-    await_agreement(cluster);
+    let patience = if cluster.is_changing() { CHANGE_MAX } else { CALM_MAX };
+    await_agreement(cluster, patience);
     let members = cluster.agreed().unwrap_or_default();
     for (host, _) in &members {
         write_through(cluster, *host);
     }
     let healed_after = cluster.world.now() - healed;
+    if healed_after > patience {
+        let what = format!("every member took a write only {healed_after} ms after all trouble");
+        cluster.world.checkers.fail("liveness", what);
+    }
     settle(cluster);
     healed_after
 }
 
-/// A change of members that was under way may take as long as a new member is waited for.
-const CALM_MAX: u64 = 30 * T;
+/// So long after all trouble every member takes writes again.
+const CALM_MAX: u64 = 10 * T;
 
-fn await_agreement(cluster: &mut Cluster) {
-    let give_up = cluster.world.now() + CALM_MAX;
+/// A change of members that was under way may take as long as a new member is waited for.
+const CHANGE_MAX: u64 = 30 * T;
+
+fn await_agreement(cluster: &mut Cluster, patience: u64) {
+    let give_up = cluster.world.now() + patience;
     while let Err(why) = cluster.agreed().and_then(|_| cluster.changes_ended()) {
         if cluster.world.now() >= give_up {
             cluster.world.checkers.fail("liveness", format!("healed, but {why}"));
@@ -133,7 +145,7 @@ fn write_through(cluster: &mut Cluster, host: usize) {
 /// Lets everything end, and compares everybody.
 fn settle(cluster: &mut Cluster) {
     cluster.rest();
-    await_agreement(cluster);
+    await_agreement(cluster, CALM_MAX);
     cluster.inspect();
     match cluster.agreed() {
         Ok(members) => cluster.world.checkers.settled(&members),

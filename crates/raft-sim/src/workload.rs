@@ -9,7 +9,7 @@ use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::disk::Blow;
 use crate::faults::{Fault, T};
-use crate::host::{Incoming, address};
+use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place};
 use crate::world::World;
 
@@ -95,6 +95,17 @@ impl Cluster {
         }
     }
 
+    /// Whether members come or go at the moment.
+    pub(crate) fn is_changing(&self) -> bool {
+        let changing = |host: &Host| {
+            host.member().is_some_and(|member| {
+                let membership = member.replica().raft().membership();
+                membership.job.is_some() || membership.is_joint()
+            })
+        };
+        self.changes_ended().is_err() || self.hosts.iter().any(changing)
+    }
+
     /// Whether nobody wants other members any more.
     pub(crate) fn changes_ended(&self) -> Result<(), String> {
         let admin = &self.clients[self.world.settings.clients];
@@ -132,6 +143,7 @@ impl Cluster {
         self.world.trace(format_args!("{fault:?} at {}", address(host)));
         match fault {
             Fault::Kill => self.stop(host, false),
+            Fault::Retire => self.hosts[host].tell(&mut self.world, Incoming::HandOver),
             Fault::PowerCut => self.stop(host, true),
             Fault::Blackout => {
                 if self.world.random.below(4) == 0 {
@@ -165,12 +177,15 @@ impl Cluster {
         }
     }
 
+    fn leader(&self) -> Option<usize> {
+        let leads =
+            |host: &&Host| host.member().is_some_and(|member| member.replica().raft().is_leader());
+        self.hosts.iter().find(leads).map(|host| host.index)
+    }
+
     /// Any server; the leader more often.
     fn victim(&mut self) -> usize {
-        let leads = |host: &&crate::host::Host| {
-            host.member().is_some_and(|member| member.replica().raft().is_leader())
-        };
-        let leader = self.hosts.iter().find(leads).map(|host| host.index);
+        let leader = self.leader();
         let any = self.world.random.below(self.hosts.len() as u64) as usize;
         leader.filter(|_| self.world.random.below(3) == 0).unwrap_or(any)
     }
@@ -190,8 +205,14 @@ impl Cluster {
     fn partition(&mut self) {
         let mut places: Vec<Place> = (0..self.hosts.len()).map(Place::Host).collect();
         places.extend((0..self.clients.len()).map(Place::Client));
+        // Often it is the leader that is cut off, with some of the clients.
+        let alone = (self.world.random.below(2) == 0).then(|| self.leader()).flatten();
+        let mut side = |place| match (alone, place) {
+            (Some(leader), Place::Host(host)) => u64::from(host == leader),
+            _ => self.world.random.below(2),
+        };
         let sides: Vec<(Place, u64)> =
-            places.into_iter().map(|place| (place, self.world.random.below(2))).collect();
+            places.into_iter().map(|place| (place, side(place))).collect();
         for (a, side) in &sides {
             for (b, other) in &sides {
                 if side != other {

@@ -9,6 +9,22 @@
 
 use raft_sim::{Report, run};
 
+/// A simulation in which one of these never happens proves less than it seems to.
+const EXPECTED: [&str; 12] = [
+    "entries replaced",
+    "leader elected",
+    "leadership transferred",
+    "log read back",
+    "member added",
+    "member removed",
+    "not applied",
+    "outcome unknown",
+    "power lost",
+    "process ended",
+    "server removed",
+    "tail ambiguous",
+];
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
@@ -41,6 +57,9 @@ fn trouble_then_calm() {
         sum.committed += report.committed;
         sum.acknowledged += report.acknowledged;
         slowest = slowest.max(report.healed_after);
+        for (what, often) in report.probes {
+            *sum.probes.entry(what).or_default() += often;
+        }
     }
     println!(
         "{count} runs, {} s of virtual time, {} entries committed, {} writes acknowledged, well \
@@ -49,6 +68,11 @@ fn trouble_then_calm() {
         sum.committed,
         sum.acknowledged
     );
+    println!("{:?}", sum.probes);
+    for what in EXPECTED {
+        let often = sum.probes.get(what).copied().unwrap_or_default();
+        assert!(count < 60 || often > 0, "trouble in which this never happens: {what}");
+    }
     assert!(count == 1 || sum.acknowledged as u64 > count, "trouble in which nothing was done");
 }
 

@@ -107,9 +107,9 @@ impl Disks {
         model.peers_begun = writes.iter().rev().find_map(|write| write.peers.clone());
     }
 
-    /// The directory says so from now on.
-    pub(super) fn became(&mut self, host: usize, state: NodeState) {
-        self.models.entry(host).or_default().state = Some(state);
+    /// The directory says so from now on; or what it says is not certain.
+    pub(super) fn became(&mut self, host: usize, state: Option<NodeState>) {
+        self.models.entry(host).or_default().state = state;
     }
 
     /// Whether what the disk holds is at least what it must.

@@ -11,6 +11,7 @@ mod monotone;
 mod promises;
 mod shown;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
+    probes: BTreeMap<&'static str, u64>,
 }
 
 /// A property that does not hold.
@@ -69,6 +71,17 @@ impl Checkers {
         self.violation.get_or_insert(Violation { checker, what });
     }
 
+    /// Something happened that a good simulation sees happen.
+    pub fn probe(&mut self, what: &'static str) {
+        *self.probes.entry(what).or_default() += 1;
+    }
+
+    /// How often what happened.
+    #[must_use]
+    pub const fn probes(&self) -> &BTreeMap<&'static str, u64> {
+        &self.probes
+    }
+
     /// What was violated first.
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
@@ -101,6 +114,10 @@ impl Checkers {
 
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
+        self.probe("member started");
+        if log.recovered.tail_ambiguous {
+            self.probe("tail ambiguous");
+        }
         let id = me.id;
         let held = disks::read_back(log, NodeState::Member(me.clone()));
         let checked = held.and_then(|held| self.disks.started(host, id, held));
@@ -111,6 +128,7 @@ impl Checkers {
 
     /// A process ended; `dark` if its machine lost its power.
     pub fn stopped(&mut self, host: usize, dark: bool) {
+        self.probe(if dark { "power lost" } else { "process ended" });
         self.shown.stopped(host, dark);
     }
 
@@ -129,6 +147,9 @@ impl Checkers {
 
     /// A replica gave something to its log.
     pub fn handed(&mut self, host: usize, write: &Write) {
+        if write.truncate_from.is_some() {
+            self.probe("entries replaced");
+        }
         match self.disks.handed(host, write) {
             Ok(entries) => {
                 for (at, before, stamp) in entries {
@@ -151,8 +172,8 @@ impl Checkers {
         self.disks.begun(host, writes);
     }
 
-    /// A server's directory says so from now on.
-    pub fn became(&mut self, host: usize, state: NodeState) {
+    /// A server's directory says so from now on; or it was written and not confirmed.
+    pub fn became(&mut self, host: usize, state: Option<NodeState>) {
         self.disks.became(host, state);
     }
 
@@ -169,6 +190,7 @@ impl Checkers {
 
     /// A member leads.
     pub fn leads(&mut self, host: usize, term: Term, raft: &Raft) {
+        self.probe("leader elected");
         let checked = self.elections.leads(self.disks.id_of(host), term);
         self.note("election safety", checked);
         let checked = self.commits.leads(host, term, raft);
@@ -216,6 +238,11 @@ impl Checkers {
 
     /// A write was not acknowledged.
     pub fn unanswered(&mut self, command: &Bytes, conclusion: Conclusion) {
+        self.probe(match conclusion {
+            Conclusion::Unknown => "outcome unknown",
+            Conclusion::NotApplied => "not applied",
+            Conclusion::NothingSent => "nothing sent",
+        });
         let applied = self.applied.place_of(command);
         let checked = self.history.unanswered(command, conclusion, applied);
         self.note("certainly not applied", checked);

@@ -59,6 +59,7 @@ impl Process {
 
     fn refuse(&mut self, world: &mut World, wire: WireId, refused: Box<HelloRefused>) {
         world.trace(format_args!("{} refuses: {refused}", self.address));
+        world.checkers.probe("hello refused");
         self.push(world, wire, &Frame::Refused(refused));
         self.end_line(world, wire);
     }

@@ -103,10 +103,13 @@ impl Process {
         let state = NodeState::Member(me);
         self.fate = Some(match self.dir.set_identity(state.clone()) {
             Ok(()) => {
-                world.checkers.became(self.index, state);
+                world.checkers.became(self.index, Some(state));
                 Fate::Admitted
             }
-            Err(error) => Fate::Ends(error.to_string()),
+            Err(error) => {
+                world.checkers.became(self.index, None);
+                Fate::Ends(error.to_string())
+            }
         });
     }
 }

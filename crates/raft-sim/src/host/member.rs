@@ -38,6 +38,8 @@ pub struct Member {
     pub(super) events: Vec<Event>,
     /// The last step had no budget for all that is committed.
     backlog: bool,
+    /// It was asked to end, and does so then at the latest.
+    stop_by: Option<Time>,
 }
 
 impl Member {
@@ -68,7 +70,8 @@ impl Member {
         // What sockets took can wait for the next cycle; other events make one.
         let waits = self.events.iter().any(|event| !matches!(event, Event::Sent { .. }));
         let backlog = if waits { Some(now) } else { self.backlog.then_some(now + 1) };
-        let own = [self.replica.next_deadline(), self.binding.next_deadline(), backlog];
+        let own =
+            [self.replica.next_deadline(), self.binding.next_deadline(), backlog, self.stop_by];
         own.into_iter().flatten().min()
     }
 
@@ -129,6 +132,7 @@ impl Process {
             welcomes: BTreeMap::new(),
             events: Vec::new(),
             backlog: true,
+            stop_by: None,
         }));
         self.membership_changed(world, &membership);
         self.look_at_space();
@@ -172,10 +176,12 @@ impl Process {
             self.machine = Some(member.replica.into_machine());
             let state = NodeState::Removed(member.me, *at);
             if let Err(error) = self.dir.set_identity(state.clone()) {
+                world.checkers.became(self.index, None);
                 self.fate = Some(Fate::Ends(error.to_string()));
                 return Ok(());
             }
-            world.checkers.became(self.index, state);
+            world.checkers.became(self.index, Some(state));
+            world.checkers.probe("server removed");
         }
         self.join(world)
     }
@@ -209,6 +215,28 @@ impl Process {
             world.checkers.stepped(index, &member.replica);
         }
         self.binding_timer(world);
+        self.look_at_stop(now);
+    }
+
+    /// Leadership goes to another first, and who waits for an answer gets it.
+    pub(super) fn hand_over(&mut self, world: &World) {
+        match &mut self.member {
+            Some(member) => {
+                member.events.push(Event::HandOver);
+                member.stop_by.get_or_insert(world.now() + T);
+            }
+            None => self.fate = Some(Fate::Ends("it was asked to".into())),
+        }
+    }
+
+    fn look_at_stop(&mut self, now: Time) {
+        let Some(member) = &self.member else { return };
+        let Some(by) = member.stop_by else { return };
+        let raft = member.replica.raft();
+        let leads_on = raft.is_leader() && raft.handing_over().is_some();
+        if self.fate.is_none() && (now >= by || !leads_on && !member.replica.owes_answers()) {
+            self.fate = Some(Fate::Ends("it was asked to".into()));
+        }
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -251,7 +279,10 @@ impl Process {
     ) {
         let Some(member) = &mut self.member else { return };
         let chunk = match member.reader.read(first, last, bytes_max) {
-            Ok(range) => Some(range.into()),
+            Ok(range) => {
+                world.checkers.probe("log read back");
+                Some(range.into())
+            }
             Err(raft_log::ReadError::Missing { .. }) => None,
             Err(raft_log::ReadError::Io { source, .. }) => {
                 return self.fate = Some(Fate::Ends(source.to_string()));

@@ -122,6 +122,8 @@ pub enum Incoming {
     LogRead(u64, Option<Chunk>),
     /// Everything up to here is durable.
     Persisted(Ticket),
+    /// Somebody wants the server to end.
+    HandOver,
 }
 
 /// How a process goes on, or does not.
@@ -356,6 +358,7 @@ impl Process {
             Incoming::Stalled(wire, stalled) => self.stalled(wire, stalled),
             Incoming::LogRead(request, chunk) => self.log_was_read(request, chunk),
             Incoming::Persisted(ticket) => self.persisted(ticket),
+            Incoming::HandOver => self.hand_over(world),
         }
     }
 
