@@ -28,6 +28,7 @@ use crate::witness::Seen;
 pub struct Checkers {
     violation: Option<Violation>,
     disks: disks::Disks,
+    promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
     commits: commits::Commits,
@@ -178,8 +179,16 @@ impl Checkers {
     }
 
     /// A member says something to another.
-    pub fn sends(&mut self, host: usize, to: NodeId, message: &Message, entries: &[Bytes]) {
-        let checked = promises::check(&self.disks, host, to, message);
+    pub fn sends(
+        &mut self,
+        host: usize,
+        to: NodeId,
+        (message, entries): (&Message, &[Bytes]),
+        raft: &Raft,
+    ) {
+        let checked = promises::check(&self.promises, &self.disks, host, to, message);
+        self.note("promises", checked);
+        let checked = promises::feeds(to, message, raft);
         self.note("promises", checked);
         let from = self.disks.id_of(host);
         let checked = self.elections.sends(from, to, message);
@@ -191,6 +200,7 @@ impl Checkers {
     /// A member leads.
     pub fn leads(&mut self, host: usize, term: Term, raft: &Raft) {
         self.probe("leader elected");
+        self.promises.leads(host, term, &self.disks);
         let checked = self.elections.leads(self.disks.id_of(host), term);
         self.note("election safety", checked);
         let checked = self.commits.leads(host, term, raft);

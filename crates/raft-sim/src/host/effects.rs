@@ -57,8 +57,9 @@ impl Process {
     /// A request goes out on the connection that we dialled, a response on the one that the peer
     /// dialled.
     fn send(&mut self, world: &mut World, to: NodeId, message: &Message, entries: &[Bytes]) {
-        world.checkers.sends(self.index, to, message, entries);
         let Some(member) = &mut self.member else { return };
+        let raft = member.replica.raft();
+        world.checkers.sends(self.index, to, (message, entries), raft);
         let lane = if message.is_response() { &member.inbound } else { &member.outbound };
         let Some(wire) = lane.get(&to).copied() else { return };
         let frame = encode_message(message, entries, member.free_log_bytes());
