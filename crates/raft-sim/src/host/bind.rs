@@ -12,7 +12,7 @@ use raft_node::replica::Event;
 use raft_node::wire::{Admit, FRAME_BYTES_MAX, Frame};
 
 use super::dials::Purpose;
-use super::{Fate, Line, Party, Process};
+use super::{Line, Party, Process};
 use crate::network::WireId;
 use crate::world::World;
 
@@ -245,7 +245,7 @@ impl Process {
         if self.member.is_some()
             && let Some(at) = refused.removes(&self.identity())
         {
-            self.fate = Some(Fate::Removed(at));
+            self.removed(at);
         }
     }
 }

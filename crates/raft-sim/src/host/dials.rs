@@ -1,7 +1,7 @@
 //! Dialling peers, and short conversations with servers that are to be added.
 
 use raft_core::NodeId;
-use raft_node::hello::{Believed, Hello, Protocols, Role};
+use raft_node::hello::{Believed, Hello, Protocols, Role, Welcome};
 use raft_node::replica::Event;
 use raft_node::wire::{Admit, Frame};
 use raft_node::{Reason, Standing};
@@ -83,7 +83,17 @@ impl Process {
         }
     }
 
-    /// The connection is gone: dial at once, unless it did not last. Or there is hope.
+    /// There is a reason not to wait before the next dial. A connection that is up by now stays.
+    pub(super) fn hurry(&mut self, world: &mut World, peer: NodeId) {
+        if let Some(dialler) = self.dialler(peer)
+            && dialler.due.is_some()
+        {
+            dialler.pause = PAUSE_MIN;
+            self.dial(world, Purpose::Peer(peer));
+        }
+    }
+
+    /// The connection is gone: dial at once, unless it did not last.
     pub(super) fn redial(&mut self, world: &mut World, peer: NodeId) {
         let now = world.now().0;
         if let Some(dialler) = self.dialler(peer) {
@@ -94,11 +104,7 @@ impl Process {
                     dialler.pause = PAUSE_MIN;
                     self.dial(world, Purpose::Peer(peer));
                 }
-                None if dialler.due.is_some() => {
-                    dialler.pause = PAUSE_MIN;
-                    self.dial(world, Purpose::Peer(peer));
-                }
-                None => {}
+                None => self.hurry(world, peer),
             }
         }
         self.drop_diallers();
@@ -192,14 +198,7 @@ impl Process {
                 self.welcomed(world, wire, peer, hello, &welcome);
             }
             (Purpose::Meet(request, address), Frame::Welcome(welcome)) => {
-                let cluster = self.identity().cluster;
-                let fits = match welcome.standing {
-                    Standing::New => true,
-                    Standing::Removed { .. } => welcome.from.cluster == cluster,
-                    Standing::Member => false,
-                };
-                let taken = || Reason::Invalid(format!("{address} belongs to a cluster already"));
-                let result = fits.then_some(welcome.from.incarnation).ok_or_else(taken);
+                let result = self.addable(&welcome, address);
                 self.event(Event::Met { request, result });
                 self.forget_line(world, wire);
             }
@@ -218,6 +217,23 @@ impl Process {
                 self.forget_line(world, wire);
             }
             (_, _) => self.drop_line(world, wire),
+        }
+    }
+
+    /// Whether a server that said welcome can be added.
+    fn addable(&self, welcome: &Welcome, address: String) -> Result<u128, Reason> {
+        let members = self.member.as_ref().map(|own| &own.replica().raft().membership().members);
+        let is_ours = welcome.from.cluster == self.identity().cluster;
+        let known = welcome.from.id.is_some_and(|id| members.is_some_and(|m| m.contains_key(&id)));
+        match welcome.standing {
+            Standing::New => Ok(welcome.from.incarnation),
+            Standing::Removed { .. } if is_ours => Ok(welcome.from.incarnation),
+            Standing::Member if is_ours && !known => {
+                Err(Reason::Busy { what: format!("{address} has not heard of its removal") })
+            }
+            Standing::Removed { .. } | Standing::Member => {
+                Err(Reason::Invalid(format!("{address} belongs to a cluster already")))
+            }
         }
     }
 

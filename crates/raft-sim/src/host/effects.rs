@@ -45,7 +45,7 @@ impl Process {
             Effect::MembershipChanged { membership } => {
                 self.membership_changed(world, &membership);
             }
-            Effect::Removed { at } => self.fate = Some(Fate::Removed(at)),
+            Effect::Removed { at } => self.removed(at),
             Effect::Alarm { peer, what } => {
                 let what = format!("{} says that {peer} {what}", self.address);
                 world.checkers.fail("alarm", what);
@@ -109,7 +109,11 @@ impl Process {
     pub(super) fn membership_changed(&mut self, world: &mut World, membership: &Membership) {
         let Some(member) = &mut self.member else { return };
         let mut new = Vec::new();
-        for (id, peer) in membership.members.iter().filter(|(id, _)| **id != member.me.id) {
+        // Nor to itself under an earlier id: a server that was replaced at its address.
+        let (id, address) = (member.me.id, &member.me.address);
+        let others =
+            membership.members.iter().filter(|(of, m)| **of != id && m.address != *address);
+        for (id, peer) in others {
             if member.diallers.get(id).is_some_and(|dialler| dialler.address == peer.address) {
                 continue;
             }

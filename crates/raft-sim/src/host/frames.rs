@@ -91,14 +91,16 @@ impl Process {
     pub(super) fn end_line(&mut self, world: &mut World, wire: WireId) -> Option<NodeId> {
         let line = self.lines.remove(&wire)?;
         world.close(wire, line.end);
+        if let Party::Admitting(peer) = line.party {
+            self.hurry(world, peer);
+            return None;
+        }
         let redial = match &line.party {
             Party::Greeting(purpose, _) => {
                 self.dial_failed(world, purpose, false);
                 return None;
             }
-            Party::Admitting(peer)
-            | Party::Outbound(peer)
-            | Party::Unbound(peer, Lane::Outbound) => Some(*peer),
+            Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) => Some(*peer),
             _ => None,
         };
         if let Some(member) = &mut self.member {

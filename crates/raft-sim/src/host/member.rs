@@ -61,6 +61,11 @@ impl Member {
         &self.reader
     }
 
+    /// Whether it goes on for a while although it was removed.
+    pub(super) fn catches_up(&self) -> bool {
+        self.stop_by.is_none() && self.replica.is_behind()
+    }
+
     /// What the log can still take: slots that are there, and those that the disk has room for.
     pub(super) fn free_log_bytes(&self) -> u64 {
         self.spares.free_bytes().saturating_add(crate::disk::FREE_BYTES)

@@ -304,7 +304,8 @@ impl Host {
             return self.stop(world, dark);
         }
         let Some(process) = &mut self.process else { return };
-        match process.fate.take() {
+        let over = process.is_over();
+        match process.fate.take_if(|_| over) {
             None => {}
             Some(Fate::Ends(why)) => {
                 world.trace(format_args!("{} ends: {why}", self.address));
@@ -332,13 +333,30 @@ impl Process {
 
     fn wake(&mut self, world: &mut World) {
         for incoming in std::mem::take(&mut self.inbox) {
-            if self.fate.is_some() {
+            if self.is_over() {
                 return;
             }
             self.incoming(world, incoming);
         }
-        if self.member.is_some() && self.fate.is_none() {
+        if self.member.is_some() && !self.is_over() {
             self.cycle(world);
+        }
+    }
+
+    /// It is no member any more. A failure is the last word: no life goes on after it.
+    fn removed(&mut self, at: Index) {
+        if !matches!(self.fate, Some(Fate::Ends(_))) {
+            self.fate = Some(Fate::Removed(at));
+        }
+    }
+
+    /// Whether this life ends now. A removed member still shows what it was part of.
+    fn is_over(&self) -> bool {
+        let catches_up = || self.member.as_ref().is_some_and(|member| member.catches_up());
+        match self.fate {
+            None => false,
+            Some(Fate::Removed(_)) => !catches_up(),
+            Some(Fate::Ends(_) | Fate::Admitted) => true,
         }
     }
 
