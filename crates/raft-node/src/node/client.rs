@@ -29,6 +29,9 @@ use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
 use crate::vitals::Recent;
 use crate::wire::{Frame, MESSAGE_BYTES_MAX};
 
+/// Milliseconds without end, that added to a clock are still a time.
+const TIMEOUT_MAX: u64 = 1 << 50;
+
 /// How a [`Client`] behaves.
 pub struct ClientOptions {
     /// How long an operation may take, all its attempts together. Five seconds by default.
@@ -173,7 +176,7 @@ impl Client {
         let ClientOptions { timeout, one_shot, notices } = options;
         let settings = Settings {
             endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
-            timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(TIMEOUT_MAX),
             one_shot,
             command_bytes_max: MESSAGE_BYTES_MAX,
             seed: rand::rng().random(),

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
+use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Term, Time};
 use raft_log::{
     DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
 };
@@ -216,6 +216,17 @@ fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Failu
             what: format!("the configuration at index {index} cannot be read: {error}"),
         })?;
         memberships.push((*index, Arc::new(membership)));
+    }
+    let newest = log.term_runs.last().map_or(Term(0), |(_, term)| *term);
+    if newest > log.hard_state.term {
+        return Err(Failure {
+            class: FailureClass::Damaged,
+            what: format!(
+                "the log has entries of term {newest} and knows no term above {}: the vote of \
+                 that term is lost. Do not restart this member: replace it",
+                log.hard_state.term
+            ),
+        });
     }
     Ok(Recovered {
         hard_state: log.hard_state,
