@@ -350,10 +350,14 @@ pub(crate) struct DevServer {
     pub(crate) which: DevWhich,
 }
 
+/// Nobody waits longer; and what is added to a clock has to stay a time.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 /// `5s`, `300ms`, `1m30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     match parsed.and_then(|signed| Duration::try_from(signed).ok()) {
+        Some(duration) if duration > DURATION_MAX => Err("longer than a year".into()),
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("not a time above zero: write it like 5s, 300ms or 1m30s".into()),
     }
