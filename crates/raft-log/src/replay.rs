@@ -215,6 +215,11 @@ impl Replay {
         if header.synced_seq > self.last_seq {
             return Err("the block claims to have been durable before it was written".into());
         }
+        let mark = header.flags.has(Flags::ATTEST.with(Flags::SEAL));
+        if mark && ![Flags::ATTEST, Flags::SEAL].contains(&header.flags) {
+            // A start does not copy marks: what else stood in this block would be lost.
+            return Err("a mark that carries something besides".into());
+        }
         if header.flags.has(Flags::TRUNCATE) {
             let from = header.truncate_from;
             if from <= self.state.commit_hint || from > self.state.last().index.next() {

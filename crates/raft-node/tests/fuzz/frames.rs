@@ -168,7 +168,7 @@ macro_rules! targets {
                 name: stringify!($name),
                 words: WORDS,
                 bytes_max: BODY_BYTES_MAX,
-                runs: 5000,
+                runs: 20_000,
                 check: |input| frame(Kind::$kind, input),
             };
             fuzz(&target, || made(Kind::$kind, $wanted));
@@ -214,7 +214,7 @@ fn append_entries() {
         name: "append_entries",
         words: WORDS,
         bytes_max: BODY_BYTES_MAX,
-        runs: 10_000,
+        runs: 40_000,
         check: |input| frame(Kind::Message, input),
     };
     fuzz(&target, || {

@@ -40,7 +40,7 @@ fn frame_stream() {
             &[0; 24],
         ],
         bytes_max: 1 << 15,
-        runs: 5000,
+        runs: 10_000,
         check: stream,
     };
     fuzz(&target, || {
