@@ -11,6 +11,7 @@ pub mod client_core;
 pub mod founding;
 pub mod hello;
 mod node;
+pub mod notice;
 pub mod payload;
 pub mod protocol;
 pub mod random;

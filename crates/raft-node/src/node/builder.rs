@@ -8,11 +8,12 @@ use raft_log::{DataDir, Holder, OpenError, RealDisk};
 use tokio::sync::mpsc;
 
 use super::life::{self, Estate};
-use super::notice::{Notice, Notices};
+use super::notice::Notices;
 use super::output::Lines;
 use super::site::{Ready, Settings, Site};
 use super::{Failure, FailureClass, Node, StopHandle, listen};
 use crate::address::Address;
+use crate::notice::Notice;
 use crate::state_machine::Apply;
 
 /// The election timeout unless said otherwise.

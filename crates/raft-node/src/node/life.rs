@@ -5,10 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
-use raft_log::{
-    DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
-};
+use raft_core::{Config, Index, Time};
+use raft_log::{DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, Shown, ShownMark};
 use rand::RngExt;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
@@ -17,7 +15,6 @@ use tokio::time::{Instant, sleep_until};
 use super::helper::Helper;
 use super::incoming::{Incoming, Local};
 use super::lobby::{self, Left};
-use super::notice::Notice;
 use super::output::{Lines, Output};
 use super::reactor::{Ended, Parts, Reactor};
 use super::site::Site;
@@ -25,9 +22,9 @@ use super::wal::Wal;
 use super::{Failure, FailureClass};
 use crate::address::Address;
 use crate::binding::{Binding, Boot};
-use crate::replica::{Limits, Machine, Replica};
+use crate::notice::Notice;
+use crate::replica::{Limits, Machine, Replica, founding, recovered};
 use crate::state_machine::Apply;
-use crate::wire::decode_membership;
 
 /// How long a start without room waits before it asks the disk again.
 const NO_SPACE_RETRY: Duration = Duration::from_millis(500);
@@ -196,7 +193,8 @@ fn parts(
     let table = log.recovered.peers.iter().map(boot_of).collect();
     let binding = Binding::new(table, timeout);
     let boot = log.recovered.boot;
-    let recovered = recovered(me, &log.recovered)?;
+    let recovered = recovered(me, &log.recovered)
+        .map_err(|error| Failure { class: FailureClass::TooNew, what: error.to_string() })?;
     let seed = rand::rng().random();
     let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
     let spares = log.spares.clone();
@@ -205,35 +203,6 @@ fn parts(
     let helper = Helper::start(log.reader, log.spares, Arc::clone(disk_of), site.sender.clone())
         .map_err(system("start a thread"))?;
     Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
-}
-
-/// What the core starts from: the founders' configuration is the one at index 0.
-fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Failure> {
-    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
-    for (index, payload) in &log.memberships {
-        let membership = decode_membership(payload).map_err(|error| Failure {
-            class: FailureClass::TooNew,
-            what: format!("the configuration at index {index} cannot be read: {error}"),
-        })?;
-        memberships.push((*index, Arc::new(membership)));
-    }
-    Ok(Recovered {
-        hard_state: log.hard_state,
-        last_index: log.last_index,
-        term_runs: log.term_runs.clone(),
-        commit_index: log.commit_hint.min(log.last_index),
-        memberships,
-        tail_ambiguous: log.tail_ambiguous,
-    })
-}
-
-/// The configuration at index 0: all founders vote.
-fn founding(me: &MemberIdentity) -> Membership {
-    let founders = me.founders.iter().enumerate().map(|(position, founder)| {
-        let member = Member { address: founder.address.clone(), incarnation: founder.incarnation };
-        (NodeId(position as u64 + 1), member)
-    });
-    Membership::founding(founders.collect())
 }
 
 /// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing

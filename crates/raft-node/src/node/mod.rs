@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::notice::Notice;
 pub use builder::{Builder, node};
 pub use client::{Client, ClientOptions, Pending, Served, Written};
-pub use notice::Notice;
 pub use output::{Line, Lines};
 
 use crate::protocol::{Answer, NodeStatus, Request};

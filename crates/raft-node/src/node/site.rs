@@ -1,7 +1,6 @@
 //! What outlives a member's life in a cluster: sockets that listen, the queue of what arrives,
 //! where facts go.
 
-use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,15 +8,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::address::Address;
-use crate::hello::{HelloReason, HelloRefused};
+use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
-use crate::node::notice::{Notice, Notices};
+use crate::node::notice::Notices;
 use crate::node::observe::Observed;
-
-/// Different refusals, and different follies of strangers, that are told; a person has read
-/// enough by then.
-const REFUSALS_TOLD_MAX: usize = 256;
-const FOLLIES_TOLD_MAX: usize = 64;
+use crate::notice::{Notice, Told};
 
 /// Who dialled in has so many election timeouts to say who it is, and at least the second.
 const GUEST_TIMEOUTS: u32 = 5;
@@ -47,8 +42,7 @@ pub(super) struct Site {
     incoming: mpsc::UnboundedReceiver<Incoming>,
     pub(super) sender: mpsc::UnboundedSender<Incoming>,
     last_connection: u64,
-    refusals: BTreeSet<String>,
-    follies: BTreeSet<String>,
+    told: Told,
 }
 
 impl Site {
@@ -68,8 +62,7 @@ impl Site {
             incoming,
             sender,
             last_connection: 0,
-            refusals: BTreeSet::new(),
-            follies: BTreeSet::new(),
+            told: Told::default(),
         }
     }
 
@@ -115,26 +108,16 @@ impl Site {
         Ok(())
     }
 
-    /// Tells about a refused connection, once: diallers try again and again.
+    /// Tells about a refused connection, once.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
-        // The server that was meant, added again under another id: whoever dials the old one is
-        // about to hear of that.
-        if let HelloReason::WrongNode { believed } = &refused.reason
-            && [refused.refuser.incarnation, refused.refused.incarnation]
-                .iter()
-                .any(|incarnation| believed.incarnation == Some(*incarnation))
-        {
-            return;
-        }
-        let text = refused.to_string();
-        if self.refusals.len() < REFUSALS_TOLD_MAX && self.refusals.insert(text.clone()) {
+        if let Some(text) = self.told.refused(refused) {
             self.tell_of_other(text);
         }
     }
 
     /// Tells what an end of a connection did wrong, once.
     pub(super) fn tell_folly(&mut self, text: String) {
-        if self.follies.len() < FOLLIES_TOLD_MAX && self.follies.insert(text.clone()) {
+        if self.told.folly(&text) {
             self.tell_of_other(text);
         }
     }

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use raft_core::{Index, Member as Peer, Membership, NodeId, Recovered, Time};
-use raft_log::{
-    Boot, LogReader, MemberIdentity, NodeState, OpenError, RecoveredLog, Shown, SpareMaker,
-};
+use raft_core::{Index, NodeId, Time};
+use raft_log::{Boot, LogReader, MemberIdentity, NodeState, OpenError, Shown, SpareMaker};
 use raft_node::binding::{self, Binding};
 use raft_node::hello::{Party as Identity, Welcome};
-use raft_node::replica::{Chunk, Event, Machine, Replica};
-use raft_node::wire::decode_membership;
+use raft_node::replica::{Chunk, Event, Machine, Replica, founding, recovered};
 
 use super::dials::Dialler;
 use super::wal::Wal;
@@ -104,8 +101,8 @@ impl Process {
         };
         let recovered = match recovered(&me, &log.recovered) {
             Ok(recovered) => recovered,
-            Err(what) => {
-                world.checkers.fail("recovery", what);
+            Err(error) => {
+                world.checkers.fail("recovery", error.to_string());
                 return Ok(());
             }
         };
@@ -301,31 +298,4 @@ impl Process {
         }
         self.inbox.push_back(super::Incoming::LogRead(request, chunk));
     }
-}
-
-/// What the core starts from: the founders' configuration is the one at index 0.
-fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, String> {
-    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
-    for (index, payload) in &log.memberships {
-        let membership = decode_membership(payload).map_err(|error| error.to_string())?;
-        memberships.push((*index, Arc::new(membership)));
-    }
-    Ok(Recovered {
-        hard_state: log.hard_state,
-        last_index: log.last_index,
-        term_runs: log.term_runs.clone(),
-        commit_index: log.commit_hint.min(log.last_index),
-        memberships,
-        tail_ambiguous: log.tail_ambiguous,
-    })
-}
-
-/// The configuration at index 0: all founders vote.
-#[must_use]
-pub fn founding(me: &MemberIdentity) -> Membership {
-    let founders = me.founders.iter().enumerate().map(|(position, founder)| {
-        let peer = Peer { address: founder.address.clone(), incarnation: founder.incarnation };
-        (NodeId(position as u64 + 1), peer)
-    });
-    Membership::founding(founders.collect())
 }

@@ -25,7 +25,6 @@ use crate::witness::Sight;
 use crate::world::World;
 use dials::Purpose;
 use member::Member;
-pub use member::founding;
 
 /// A machine with a disk, on which a server runs most of the time.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use raft_core::Time;
 
 use super::Reactor;
 use crate::node::helper::Job;
-use crate::node::notice::Notice;
+use crate::notice::Notice;
 use crate::replica::Event;
 
 /// Less room than this is worth a word, and a second look: a few slots of the largest size.

@@ -1,0 +1,52 @@
+//! What a replica starts from: the log that was opened, in the core's words.
+
+use std::sync::Arc;
+
+use raft_core::{Index, Member, Membership, NodeId, Recovered};
+use raft_log::{MemberIdentity, RecoveredLog};
+
+use crate::wire::{WireError, decode_membership};
+
+/// A configuration in the log that cannot be read: a newer version wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration at index {at} cannot be read: {error}")]
+pub struct UnreadableMembership {
+    /// Where it is.
+    pub at: Index,
+    /// What is wrong with it.
+    pub error: WireError,
+}
+
+/// What the core starts from: the founders' configuration is the one at index 0.
+///
+/// # Errors
+/// A configuration that cannot be read.
+pub fn recovered(
+    me: &MemberIdentity,
+    log: &RecoveredLog,
+) -> Result<Recovered, UnreadableMembership> {
+    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
+    for (at, payload) in &log.memberships {
+        let membership =
+            decode_membership(payload).map_err(|error| UnreadableMembership { at: *at, error })?;
+        memberships.push((*at, Arc::new(membership)));
+    }
+    Ok(Recovered {
+        hard_state: log.hard_state,
+        last_index: log.last_index,
+        term_runs: log.term_runs.clone(),
+        commit_index: log.commit_hint.min(log.last_index),
+        memberships,
+        tail_ambiguous: log.tail_ambiguous,
+    })
+}
+
+/// The configuration at index 0: all founders vote.
+#[must_use]
+pub fn founding(me: &MemberIdentity) -> Membership {
+    let founders = me.founders.iter().enumerate().map(|(position, founder)| {
+        let member = Member { address: founder.address.clone(), incarnation: founder.incarnation };
+        (NodeId(position as u64 + 1), member)
+    });
+    Membership::founding(founders.collect())
+}
