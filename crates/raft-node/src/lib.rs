@@ -17,6 +17,7 @@ pub mod protocol;
 pub mod random;
 pub mod refused;
 pub mod replica;
+pub mod resident;
 pub mod sessions;
 pub mod state_machine;
 pub mod vitals;

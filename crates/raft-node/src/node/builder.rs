@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use super::life::{self, Estate};
 use super::notice::Notices;
 use super::output::Lines;
-use super::site::{Ready, Settings, Site};
+use super::site::{Ready, Site};
 use super::{Failure, FailureClass, Node, StopHandle, listen};
 use crate::address::Address;
 use crate::notice::Notice;
+use crate::resident::Settings;
 use crate::state_machine::Apply;
 
 /// The election timeout unless said otherwise.
@@ -124,8 +125,8 @@ impl Builder {
             address: address.to_string(),
             loopback: address.is_loopback(),
         });
-        let settings =
-            Settings { address, cluster: self.cluster, election_timeout: self.election_timeout };
+        let timeout = u64::try_from(self.election_timeout.as_millis()).unwrap_or(u64::MAX);
+        let settings = Settings { address, cluster: self.cluster, election_timeout: timeout };
         let ready = Arc::<Ready>::default();
         let channel = mpsc::unbounded_channel();
         let handle = StopHandle { sender: channel.0.clone() };

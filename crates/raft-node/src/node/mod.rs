@@ -9,12 +9,12 @@ mod helper;
 mod incoming;
 mod life;
 mod listen;
-mod lobby;
 mod notice;
 mod observe;
 mod output;
 mod reactor;
 mod site;
+mod sockets;
 mod wal;
 
 use std::fmt;

@@ -5,28 +5,17 @@ use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use raft_core::Time;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::address::Address;
+use crate::binding::ConnectionId;
 use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
 use crate::node::notice::Notices;
 use crate::node::observe::Observed;
 use crate::notice::{Notice, Told};
-
-/// Who dialled in has so many election timeouts to say who it is, and at least the second.
-const GUEST_TIMEOUTS: u32 = 5;
-const GUEST_PATIENCE_MIN: Duration = Duration::from_secs(1);
-
-/// Settings that do not change while a node runs.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) address: Address,
-    /// The founders as given; empty for a server that waits to be added.
-    pub(super) cluster: Vec<Address>,
-    /// The election timeout T.
-    pub(super) election_timeout: Duration,
-}
+use crate::resident::Settings;
 
 /// One node's surroundings.
 #[derive(Debug)]
@@ -41,6 +30,7 @@ pub(super) struct Site {
     /// the void.
     incoming: mpsc::UnboundedReceiver<Incoming>,
     pub(super) sender: mpsc::UnboundedSender<Incoming>,
+    origin: Instant,
     last_connection: u64,
     told: Told,
 }
@@ -61,6 +51,7 @@ impl Site {
             doors,
             incoming,
             sender,
+            origin: Instant::now(),
             last_connection: 0,
             told: Told::default(),
         }
@@ -127,16 +118,20 @@ impl Site {
         self.notices.tell(Notice::Peer(text));
     }
 
-    /// How long somebody may stay who is neither a client nor a member: idle sockets must not
-    /// pile up.
-    pub(super) fn guest_patience(&self) -> Duration {
-        (self.settings.election_timeout * GUEST_TIMEOUTS).max(GUEST_PATIENCE_MIN)
+    /// The time since the node started.
+    pub(super) fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When that time is.
+    pub(super) fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_millis(time.0)
     }
 
     /// A number for a new connection. Zero is the program's own.
-    pub(super) const fn number_connection(&mut self) -> u64 {
+    pub(super) const fn number_connection(&mut self) -> ConnectionId {
         self.last_connection += 1;
-        self.last_connection
+        ConnectionId(self.last_connection)
     }
 }
 
