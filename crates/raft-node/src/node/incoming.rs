@@ -2,6 +2,7 @@
 
 use std::io;
 
+use raft_log::MakeError;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -32,7 +33,7 @@ pub(super) enum Incoming {
     /// Entries could not be read back.
     ReadFailed { failure: Failure },
     /// The helper looked after spare slots.
-    Spare { result: Result<(), String> },
+    Spare { result: Result<(), MakeError> },
     /// How many bytes the data directory takes, and its file system has left.
     Disk { used: u64, free: u64 },
     /// The program that embeds this node wants something.

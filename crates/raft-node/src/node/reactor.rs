@@ -270,11 +270,16 @@ impl<'a> Reactor<'a> {
             Order::Close(id) => self.sockets.close(id),
             Order::Dial(dial, address) => self.sockets.dial(self.site, dial, address),
             Order::GiveUp(dial) => self.sockets.end_dial(dial),
-            Order::Write { .. }
-            | Order::ReadLog { .. }
-            | Order::MakeSlot
-            | Order::LookAtDisk
-            | Order::Store(_) => self.to_disk(order),
+            Order::Write { ticket, write } => {
+                self.have_done(|works| works.wal.submit(ticket, write));
+            }
+            Order::ReadLog { request, first, last, bytes_max } => {
+                let read = Job::Read { request, first, last, bytes_max };
+                self.have_done(|works| works.helper.submit(read));
+            }
+            Order::MakeSlot => self.have_done(|works| works.helper.submit(Job::Spare)),
+            Order::LookAtDisk => self.have_done(|works| works.helper.submit(Job::Disk)),
+            Order::Store(state) => self.store(state),
             Order::Show { index, lines } => {
                 if let Some(output) = self.output {
                     output.show(index, lines);
@@ -297,19 +302,10 @@ impl<'a> Reactor<'a> {
         }
     }
 
-    fn to_disk(&mut self, order: Order) {
-        if let Order::Store(state) = order {
-            return self.store(state);
-        }
-        let Some(Works { wal, helper, .. }) = &self.works else { return };
-        match order {
-            Order::Write { ticket, write } => wal.submit(ticket, write),
-            Order::ReadLog { request, first, last, bytes_max } => {
-                helper.submit(Job::Read { request, first, last, bytes_max });
-            }
-            Order::MakeSlot => helper.submit(Job::Spare),
-            Order::LookAtDisk => helper.submit(Job::Disk),
-            _ => {}
+    /// By one of the threads that work for a member; only members order that.
+    fn have_done(&self, act: impl FnOnce(&Works)) {
+        if let Some(works) = &self.works {
+            act(works);
         }
     }
 

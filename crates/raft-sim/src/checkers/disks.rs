@@ -28,8 +28,8 @@ pub(super) struct Model {
     /// The peers' starts, as last confirmed; and as last begun to be written.
     peers: Vec<PeerBoot>,
     peers_begun: Option<Vec<PeerBoot>>,
-    /// What its directory says that it is.
-    state: Option<NodeState>,
+    /// What its directory says that it is, if that is certain.
+    pub(super) state: Option<NodeState>,
 }
 
 /// An entry that was handed over: its index, the term before it, itself.

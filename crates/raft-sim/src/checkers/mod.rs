@@ -5,6 +5,7 @@ mod applied;
 mod commits;
 mod disks;
 mod elections;
+mod founding;
 mod history;
 mod log_matching;
 mod monotone;
@@ -31,6 +32,7 @@ pub struct Checkers {
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
+    founding: founding::Founding,
     commits: commits::Commits,
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
@@ -116,6 +118,8 @@ impl Checkers {
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
+        // What was written and not confirmed is certain again.
+        self.became(host, Some(NodeState::Member(me.clone())));
         if log.recovered.tail_ambiguous {
             self.probe("tail ambiguous");
         }
@@ -175,6 +179,10 @@ impl Checkers {
 
     /// A server's directory says so from now on; or it was written and not confirmed.
     pub fn became(&mut self, host: usize, state: Option<NodeState>) {
+        if let Some(state) = &state {
+            let checked = self.founding.became(host, state);
+            self.note("founding", checked);
+        }
         self.disks.became(host, state);
     }
 
@@ -186,6 +194,9 @@ impl Checkers {
         (message, entries): (&Message, &[Bytes]),
         raft: &Raft,
     ) {
+        let state = self.disks.model(host).and_then(|model| model.state.as_ref());
+        let checked = founding::Founding::sends(host, raft.status().id, state);
+        self.note("founding", checked);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
         self.note("promises", checked);
         let checked = promises::feeds(to, message, raft);

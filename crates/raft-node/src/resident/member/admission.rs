@@ -1,7 +1,7 @@
 //! Whom this member dials, and servers that are to be added: who they are, and that they are told
 //! who they will be.
 
-use raft_core::{Member as Peer, Membership, NodeId, Time};
+use raft_core::{Index, Member as Peer, Membership, NodeId, Time};
 
 use super::{End, Member, Order};
 use crate::binding::ConnectionId;
@@ -86,7 +86,7 @@ impl Member {
     }
 
     /// A peer listens and refuses. If it is new and was added by a committed entry, the leader
-    /// tells it who it is.
+    /// tells it who it is. A founder that comes late asks for itself, and adopts its cluster.
     fn unwelcome(&mut self, now: Time, peer: NodeId, refused: Box<HelloRefused>) {
         let raft = self.replica.raft();
         let added_at = raft.membership().added_at(peer);
@@ -94,7 +94,7 @@ impl Member {
             waits_for_a_cluster(&refused)
                 && raft.is_leader()
                 && member.incarnation == refused.refuser.incarnation
-                && added_at <= raft.commit_index()
+                && (Index(1)..=raft.commit_index()).contains(&added_at)
         });
         let Some(member) = member else { return self.obey(refused) };
         let admit = Admit {

@@ -1,7 +1,7 @@
 //! Room for the log: slots that are made ahead, and what the disk has left.
 
 use raft_core::{Ticket, Time};
-use raft_log::SpareMaker;
+use raft_log::{MakeError, SpareMaker};
 
 use super::{Member, Order};
 use crate::notice::Notice;
@@ -39,8 +39,10 @@ pub(super) struct Space {
     making: bool,
     /// Somebody looks at the disk.
     looking: bool,
-    /// The disk took no slot when it was last asked to: what it says it has left does not help.
-    refused: bool,
+    /// No slot could be made when that was last tried: it is tried again from time to time.
+    failing: bool,
+    /// Because the disk is full: what it says it has left does not help.
+    full: bool,
     /// When to ask again.
     pub(super) again: Option<Time>,
 }
@@ -52,14 +54,15 @@ impl Space {
             disk_free: u64::MAX,
             making: false,
             looking: false,
-            refused: false,
+            failing: false,
+            full: false,
             again: None,
         }
     }
 
     /// What the log can still take: slots that are there, and those that the disk has room for.
     pub(super) const fn free_log_bytes(&self) -> u64 {
-        let disk = if self.refused { 0 } else { self.disk_free };
+        let disk = if self.full { 0 } else { self.disk_free };
         self.room.spare_bytes.saturating_add(disk)
     }
 }
@@ -69,24 +72,24 @@ impl Member {
     pub fn persisted(&mut self, now: Time, ticket: Ticket, room: Room) {
         self.events.push(Event::Persisted(ticket));
         self.space.room = room;
-        // A disk that took none is only asked from time to time.
-        if !self.space.refused {
+        if !self.space.failing {
             self.want_slot();
         }
         self.look_at_space(now);
     }
 
-    /// A slot was made, or could not be.
-    pub fn slot_made(&mut self, now: Time, result: Result<(), String>, room: Room) {
+    /// A slot was made, or could not be. Only a full disk is a reason to refuse writes: they need
+    /// no slot yet.
+    pub fn slot_made(&mut self, now: Time, result: Result<(), MakeError>, room: Room) {
         self.space.making = false;
         self.space.room = room;
-        let refused = result.is_err();
-        if let Err(what) = result
-            && !self.space.refused
+        self.space.full = matches!(result, Err(MakeError::NoSpace { .. }));
+        let was_failing = std::mem::replace(&mut self.space.failing, result.is_err());
+        if let Err(error) = result
+            && !was_failing
         {
-            self.orders.push(Order::Tell(Notice::NoSpace { what }));
+            self.orders.push(Order::Tell(Notice::NoSpace { what: error.to_string() }));
         }
-        self.space.refused = refused;
         self.look_at_space(now);
     }
 
@@ -123,7 +126,7 @@ impl Member {
     fn look_at_space(&mut self, now: Time) {
         let free_log_bytes = self.space.free_log_bytes();
         self.events.push(Event::Space { free_log_bytes });
-        let is_low = self.space.refused || free_log_bytes < DISK_FREE_LOW;
+        let is_low = self.space.failing || free_log_bytes < DISK_FREE_LOW;
         self.space.again = match self.space.again {
             _ if !is_low => None,
             None => Some(now + LOOK_AGAIN_MS),
