@@ -412,9 +412,10 @@ impl Lobby {
         [self.leave_at, Some(self.speak_at), self.dials.next_deadline()].into_iter().flatten().min()
     }
 
-    /// How this life ended, once it has: after all of its orders are carried out.
+    /// How this life ended, once it has and its last orders are taken.
     pub fn take_end(&mut self) -> Option<End> {
-        if self.leave_at.is_none() { self.end.take() } else { None }
+        let stays = self.leave_at.is_some() || !self.orders.is_empty();
+        self.end.take_if(|_| !stays)
     }
 
     /// Says what this server waits for, when that has not changed for a moment.

@@ -194,7 +194,7 @@ impl Resident {
         }
     }
 
-    /// How this life ended, once it has: after all of its orders are carried out.
+    /// How this life ended, once it has and its last orders are taken.
     pub fn take_end(&mut self) -> Option<End> {
         match self {
             Self::Lobby(lobby) => lobby.take_end(),

@@ -311,13 +311,14 @@ impl Member {
         }
     }
 
-    /// How this life ended, once it has: after all of its orders are carried out. A removed
-    /// member still shows what it was part of.
+    /// How this life ended, once it has and its last orders are taken. A removed member still
+    /// shows what it was part of.
     pub fn take_end(&mut self) -> Option<End> {
         let catches_up = matches!(self.end, Some(End::Removed(_)))
             && self.stop_by.is_none()
             && self.replica.is_behind();
-        self.end.take_if(|_| !catches_up)
+        let stays = catches_up || !self.orders.is_empty();
+        self.end.take_if(|_| !stays)
     }
 
     fn named(&self, id: NodeId) -> String {
