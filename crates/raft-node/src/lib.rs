@@ -2,8 +2,9 @@
 //!
 //! [`node`] starts a member of a cluster around your [`StateMachine`]; [`Client`] talks to one.
 //! In between lie state machines without sockets and clocks, each in a file of its own: the
-//! handshake, founding, connection binding, sessions, the client's retries, and [`replica`],
-//! which joins the consensus core with log, sessions and state machine.
+//! handshake, founding, connection binding, sessions, the client's retries; [`replica`], which
+//! joins the consensus core with log, sessions and state machine; and [`resident`], which is all
+//! of that but the client: what a server decides.
 
 pub mod address;
 pub mod binding;
