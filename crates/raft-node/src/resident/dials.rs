@@ -370,3 +370,60 @@ impl Dials {
         outcomes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Standing;
+
+    const PEER: u64 = 2;
+    const THERE: ConnectionId = ConnectionId(1);
+
+    /// Connected to a peer at time zero.
+    fn connected() -> Dials {
+        let mut dials = Dials::new(Party::default(), 1000, 7);
+        let (mut out, now) = (Vec::new(), Time(0));
+        dials.keep(now, (PEER, Role::Peer), Believed::default(), &mut out);
+        assert_eq!(dials.dialled(now, DialId(1), Ok(THERE), &mut out), None);
+        let welcome = Welcome {
+            protocol: Protocols::OURS.max,
+            from: Party::default(),
+            standing: Standing::Member,
+            frame_bytes_max: 1 << 20,
+        };
+        let outcome = dials.frame(now, THERE, Frame::Welcome(welcome), &mut out);
+        assert!(matches!(outcome, Some(Outcome::Welcomed { number: PEER, .. })));
+        assert!(!dials.holds(THERE));
+        dials
+    }
+
+    /// Whether it dials at once when the connection is gone at that time.
+    fn dials_at_once(lasted: u64, was_of_use: bool) -> bool {
+        let (mut dials, mut out) = (connected(), Vec::new());
+        dials.gone(Time(lasted), PEER, was_of_use, &mut out);
+        let dialled = matches!(out[..], [Order::Dial(DialId(2), _)]);
+        assert_eq!(dialled, !out.is_empty());
+        dialled
+    }
+
+    #[test]
+    fn a_connection_that_lasted_is_dialled_again_at_once() {
+        assert!(dials_at_once(PAUSE_MAX, true));
+        assert!(!dials_at_once(PAUSE_MAX - 1, true));
+        assert!(!dials_at_once(PAUSE_MAX, false));
+    }
+
+    #[test]
+    fn whoever_is_not_wanted_is_neither_dialled_nor_greeted() {
+        let mut dials = Dials::new(Party::default(), 1000, 7);
+        let (mut out, now) = (Vec::new(), Time(0));
+        dials.keep(now, (2, Role::Peer), Believed::default(), &mut out);
+        dials.keep(now, (3, Role::Peer), Believed::default(), &mut out);
+        dials.dialled(now, DialId(2), Ok(THERE), &mut out);
+        out.clear();
+        dials.retain(|_| false, &mut out);
+        let hangs_up = matches!(out[..], [Order::GiveUp(DialId(1)), Order::Close(THERE)]);
+        assert!(hangs_up, "{out:?}");
+        assert_eq!(dials.next_deadline(), None);
+    }
+}

@@ -101,19 +101,6 @@ fn members_that_fail_together_do_not_dial_in_step() {
 }
 
 #[test]
-fn who_says_welcome_and_hangs_up_is_not_dialled_without_end() {
-    let (mut resident, dial) = founder();
-    resident.dialled(Time(0), dial, Ok(GUEST));
-    resident.frames(Time(1), GUEST, vec![welcome(2)], 0);
-    take(&mut resident);
-    resident.closed(Time(2), GUEST, None);
-    assert_eq!(dials(&take(&mut resident)), []);
-    let mut now = Time(2);
-    next_dial(&mut resident, &mut now);
-    assert!(now >= Time(2 + 37), "{now:?}");
-}
-
-#[test]
 fn a_dial_without_a_welcome_is_given_up() {
     let (mut resident, dial) = founder();
     let mut now = Time(0);
