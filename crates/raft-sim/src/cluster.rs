@@ -5,7 +5,7 @@ use raft_node::Address;
 
 use crate::client::Client;
 use crate::clock::Happening;
-use crate::disk::Platter;
+use crate::disk::{Blow, Platter};
 use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
@@ -55,6 +55,11 @@ impl Cluster {
         for host in 0..count {
             let delay = world.random.below(late);
             world.after(delay, Happening::Start { host });
+        }
+        // Often one of the founders dies in the midst of it.
+        if world.random.below(2) == 0 {
+            let founder = world.random.below(founders as u64) as usize;
+            hosts[founder].light_fuse(world.random.below(32), Blow::Stop);
         }
         let mut cluster =
             Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };

@@ -107,6 +107,17 @@ impl Disks {
         model.peers_begun = writes.iter().rev().find_map(|write| write.peers.clone());
     }
 
+    /// A server starts as what its directory says, which is what it was told.
+    pub(super) fn identified(&mut self, host: usize, state: &NodeState) -> Checked {
+        let known = &mut self.models.entry(host).or_default().state;
+        match known.replace(state.clone()) {
+            Some(was) if was != *state => {
+                Err(format!("host {host} was {was:?}, and its disk says {state:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The directory says so from now on; or what it says is not certain.
     pub(super) fn became(&mut self, host: usize, state: Option<NodeState>) {
         self.models.entry(host).or_default().state = state;

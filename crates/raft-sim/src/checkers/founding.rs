@@ -2,6 +2,8 @@
 //! which is theirs; each founder is who that list says it is; and nobody takes part in consensus
 //! before its directory says, durably, that it is a member.
 
+use std::collections::BTreeSet;
+
 use raft_core::NodeId;
 use raft_log::{Founder, MemberIdentity, NodeState};
 use raft_node::founding::{self, cluster_id};
@@ -12,14 +14,21 @@ use super::Checked;
 pub(super) struct Founding {
     /// As the first member was told.
     founded: Option<(u128, Vec<Founder>)>,
+    members: BTreeSet<NodeId>,
 }
 
 impl Founding {
-    /// A directory says from now on who it is.
+    /// Whether a founder becomes a member only now that so many entries are committed.
+    pub(super) fn is_late(&self, state: &NodeState, committed: usize) -> bool {
+        let NodeState::Member(me) = state else { return false };
+        let is_founder = me.id.0 <= me.founders.len() as u64;
+        is_founder && committed > 0 && !self.members.contains(&me.id)
+    }
+
+    /// A directory says who it is.
     pub(super) fn became(&mut self, host: usize, state: &NodeState) -> Checked {
-        let (NodeState::Member(me) | NodeState::Removed(me, _)) = state else {
-            return Err(format!("host {host} is new again"));
-        };
+        let (NodeState::Member(me) | NodeState::Removed(me, _)) = state else { return Ok(()) };
+        self.members.insert(me.id);
         self.is_one_cluster(host, me)?;
         let Some(place) = (me.id.0 as usize).checked_sub(1) else {
             return Err(format!("host {host} is {}", me.id));

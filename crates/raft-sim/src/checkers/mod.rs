@@ -118,8 +118,6 @@ impl Checkers {
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
-        // What was written and not confirmed is certain again.
-        self.became(host, Some(NodeState::Member(me.clone())));
         if log.recovered.tail_ambiguous {
             self.probe("tail ambiguous");
         }
@@ -177,11 +175,25 @@ impl Checkers {
         self.disks.begun(host, writes);
     }
 
+    /// A server reads in its directory who it is.
+    pub fn identified(&mut self, host: usize, state: &NodeState) {
+        let checked = self.disks.identified(host, state);
+        self.note("recovery", checked);
+        self.founded(host, state);
+    }
+
+    fn founded(&mut self, host: usize, state: &NodeState) {
+        if self.founding.is_late(state, self.committed()) {
+            self.probe("late founder");
+        }
+        let checked = self.founding.became(host, state);
+        self.note("founding", checked);
+    }
+
     /// A server's directory says so from now on; or it was written and not confirmed.
     pub fn became(&mut self, host: usize, state: Option<NodeState>) {
         if let Some(state) = &state {
-            let checked = self.founding.became(host, state);
-            self.note("founding", checked);
+            self.founded(host, state);
         }
         self.disks.became(host, state);
     }

@@ -48,6 +48,7 @@ impl Estate {
     fn resident(&mut self, world: &mut World) -> Result<(Resident, Option<Works>), OpenError> {
         let (seed, now) = (world.random.next_u64(), world.now());
         let settings = self.settings.clone();
+        world.checkers.identified(self.index, self.dir.identity());
         let NodeState::Member(me) = self.dir.identity().clone() else {
             let lobby = Lobby::new(settings, self.dir.identity(), seed, now);
             return Ok((Resident::Lobby(Box::new(lobby)), None));
