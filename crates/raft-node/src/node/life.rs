@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Config, Index};
-use raft_log::{DataDir, MemberIdentity, NodeState, OpenError, Options, Shown, ShownMark};
+use raft_core::Config;
+use raft_log::{DataDir, MemberIdentity, NodeState, OpenError, Options};
 use rand::RngExt;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
@@ -20,8 +20,8 @@ use super::site::Site;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
 use crate::notice::Notice;
-use crate::replica::{Limits, Machine, founding};
-use crate::resident::{End, Lobby, Member, Resident, Room, Start};
+use crate::replica::{Limits, Machine, founding, shown_mark};
+use crate::resident::{Lobby, Member, Next, Resident, Room, Start};
 use crate::state_machine::Apply;
 
 /// How long a start without room waits before it asks the disk again.
@@ -79,7 +79,9 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                     site.notices.tell(Notice::Fact(note.clone()));
                 }
                 if let Some((apply, lines)) = fresh.take() {
-                    let mark = shown_mark(&site, &dir, log.recovered.last_index)?;
+                    let (mark, lost) = shown_mark(&dir, log.recovered.last_index)
+                        .map_err(system("read or write which lines were shown"))?;
+                    lost.into_iter().for_each(|notice| site.notices.tell(notice));
                     machine = Some(Machine::new(apply, mark.index(), founding(&me)));
                     let started = Output::start(mark, lines, site.notices.clone());
                     output = Some(started.map_err(system("start a thread"))?);
@@ -96,18 +98,16 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
         let threads = (works, wal_wake);
         let reactor = Reactor::new((&mut site, &mut dir), output.as_ref(), resident, threads);
         match reactor.run().await? {
-            (End::Stopped, _) => return Ok(()),
-            (End::Misfit(what), _) => {
-                return Err(Failure { class: FailureClass::Identity, what });
-            }
-            (End::Halted(what), _) => return Err(Failure { class: FailureClass::TooNew, what }),
-            (End::Removed(at), Resident::Member(member)) => {
-                let (me, kept) = member.into_parts();
+            Next::Stop => return Ok(()),
+            Next::Misfit(what) => return Err(Failure { class: FailureClass::Identity, what }),
+            Next::Halted(what) => return Err(Failure { class: FailureClass::TooNew, what }),
+            Next::Live(Some(left)) => {
+                let (state, kept) = *left;
                 machine = Some(kept);
-                dir.set_identity(NodeState::Removed(me, at))
+                dir.set_identity(state)
                     .map_err(system("write into the data directory that it was removed"))?;
             }
-            (End::Removed(_) | End::Member, _) => {}
+            Next::Live(None) => {}
         }
     }
 }
@@ -191,18 +191,4 @@ fn enrol(
     let helper = Helper::start(log.reader, log.spares, disk, site.sender.clone())
         .map_err(system("start a thread"))?;
     Ok((member, Works { wal, helper, spares }))
-}
-
-/// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing
-/// repeats, and a line may be missing, which is said.
-fn shown_mark(site: &Site, dir: &DataDir, last_index: Index) -> Result<ShownMark, Failure> {
-    let (mut mark, shown) = dir.shown().map_err(system("read which lines were shown"))?;
-    if let Shown::Lost(why) = shown {
-        site.notices.tell(Notice::Fact(format!(
-            "it is not known which lines were shown ({why}): those up to index {last_index} are \
-             not shown again"
-        )));
-        mark.advance(last_index).map_err(system("write which lines were shown"))?;
-    }
-    Ok(mark)
 }

@@ -26,7 +26,7 @@ use super::wal::Wal;
 use super::{Failure, FailureClass};
 use crate::protocol::{Answer, Reply};
 use crate::replica::Origin;
-use crate::resident::{Counts, End, LOCAL, NoConnection, Order, Resident, Room};
+use crate::resident::{Counts, LOCAL, Next, NoConnection, Order, Resident, Room};
 use crate::vitals::fill_in;
 
 /// The threads that work for a member.
@@ -78,8 +78,8 @@ impl<'a> Reactor<'a> {
         }
     }
 
-    /// Runs until this life ends: how, and who lived it. What the disk was given is written.
-    pub(super) async fn run(mut self) -> Result<(End, Resident), Failure> {
+    /// Runs until this life ends, and says what follows. What the disk was given is written.
+    pub(super) async fn run(mut self) -> Result<Next, Failure> {
         self.carry_out();
         loop {
             self.flush();
@@ -89,7 +89,7 @@ impl<'a> Reactor<'a> {
             }
             if let Some(end) = self.resident.take_end() {
                 self.site.ready.clear();
-                return Ok((end, self.resident));
+                return Ok(self.resident.into_next(end));
             }
             self.wait().await;
             while let Some(incoming) = self.site.next_ready() {

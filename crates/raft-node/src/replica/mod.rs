@@ -25,7 +25,7 @@ use raft_log::{Kind, LogBuffer};
 
 pub use apply::{Machine, metas};
 pub use door::{Chunk, Effect, Event, Origin};
-pub use start::{UnreadableMembership, founding, recovered};
+pub use start::{UnreadableMembership, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
 use crate::wire::encode_membership;

@@ -1,10 +1,12 @@
-//! What a replica starts from: the log that was opened, in the core's words.
+//! What a replica starts from: what was found in the data directory, in the core's words.
 
+use std::io;
 use std::sync::Arc;
 
 use raft_core::{Index, Member, Membership, NodeId, Recovered};
-use raft_log::{MemberIdentity, RecoveredLog};
+use raft_log::{DataDir, MemberIdentity, RecoveredLog, Shown, ShownMark};
 
+use crate::notice::Notice;
 use crate::wire::{WireError, decode_membership};
 
 /// A configuration in the log that cannot be read: a newer version wrote it.
@@ -39,6 +41,22 @@ pub fn recovered(
         memberships,
         tail_ambiguous: log.tail_ambiguous,
     })
+}
+
+/// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing
+/// repeats, and a line may be missing, which is to be told.
+///
+/// # Errors
+/// The mark cannot be read, or not be written.
+pub fn shown_mark(dir: &DataDir, last_index: Index) -> io::Result<(ShownMark, Option<Notice>)> {
+    let (mut mark, shown) = dir.shown()?;
+    let Shown::Lost(why) = shown else { return Ok((mark, None)) };
+    mark.advance(last_index)?;
+    let fact = format!(
+        "it is not known which lines were shown ({why}): those up to index {last_index} are not \
+         shown again"
+    );
+    Ok((mark, Some(Notice::Fact(fact))))
 }
 
 /// The configuration at index 0: all founders vote.

@@ -13,7 +13,7 @@ mod member;
 mod order;
 
 use raft_core::{Index, Time};
-use raft_log::MemberIdentity;
+use raft_log::{MemberIdentity, NodeState};
 
 pub use lobby::Lobby;
 pub use member::{Counts, Member, Room, Start, Watch};
@@ -23,7 +23,7 @@ use crate::address::Address;
 use crate::binding::ConnectionId;
 use crate::notice::Notice;
 use crate::protocol::Request;
-use crate::replica::Origin;
+use crate::replica::{Machine, Origin};
 use crate::wire::Frame;
 
 /// Bytes that may wait for the other end to read them; beyond, nothing more is taken from it.
@@ -58,6 +58,20 @@ pub enum End {
     Misfit(String),
     /// Its log holds what this version does not understand: what, why and what next.
     Halted(String),
+}
+
+/// What follows a life.
+#[derive(Debug)]
+pub enum Next {
+    /// The server ends in good order.
+    Stop,
+    /// The server must end: it does not fit the cluster that it was to found.
+    Misfit(String),
+    /// The server must end: its log holds what this version does not understand.
+    Halted(String),
+    /// Another life, by what the directory says. What a member leaves behind: who it was and is no
+    /// more, to be written there first, and the state that its log built, for its next life.
+    Live(Option<Box<(NodeState, Machine)>>),
 }
 
 /// One life of a server.
@@ -199,6 +213,21 @@ impl Resident {
         match self {
             Self::Lobby(lobby) => lobby.take_end(),
             Self::Member(member) => member.take_end(),
+        }
+    }
+
+    /// What follows this life, now that it ended so.
+    #[must_use]
+    pub fn into_next(self, end: End) -> Next {
+        match (end, self) {
+            (End::Stopped, _) => Next::Stop,
+            (End::Misfit(what), _) => Next::Misfit(what),
+            (End::Halted(what), _) => Next::Halted(what),
+            (End::Removed(at), Self::Member(member)) => {
+                let (me, machine) = member.into_parts();
+                Next::Live(Some(Box::new((NodeState::Removed(me, at), machine))))
+            }
+            (End::Member | End::Removed(_), _) => Next::Live(None),
         }
     }
 

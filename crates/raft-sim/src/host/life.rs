@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 
 use raft_core::Index;
 use raft_log::{
-    DataDir, LogReader, MemberIdentity, NodeState, OpenError, ReadError, Shown, ShownMark,
-    SpareMaker,
+    DataDir, LogReader, MemberIdentity, NodeState, OpenError, ReadError, ShownMark, SpareMaker,
 };
-use raft_node::replica::{Machine, founding};
-use raft_node::resident::{End, Lobby, Member, Resident, Room, Settings, Start};
+use raft_node::replica::{Machine, founding, shown_mark};
+use raft_node::resident::{End, Lobby, Member, Next, Resident, Room, Settings, Start};
 
 use super::lines::Lines;
 use super::wal::Wal;
@@ -93,14 +92,12 @@ impl Estate {
     ) -> Result<Machine, OpenError> {
         let path = self.dir.disk().path("SHOWN");
         let error = |source| OpenError::Io { doing: "open", path: path.clone(), source };
-        let (mut mark, shown) = self.dir.shown().map_err(error)?;
-        let lost = matches!(shown, Shown::Lost(_));
-        if lost {
-            world.trace(format_args!("{} lost its shown mark", me.address));
-            mark.advance(last).map_err(error)?;
+        let (mark, lost) = shown_mark(&self.dir, last).map_err(error)?;
+        if let Some(notice) = &lost {
+            world.trace(format_args!("{}: {notice}", me.address));
         }
         let (witness, sight) = Witness::new();
-        world.checkers.new_machine(self.index, mark.index(), lost);
+        world.checkers.new_machine(self.index, mark.index(), lost.is_some());
         let machine = Machine::new(Box::new(witness), mark.index(), founding(me));
         (self.sight, self.mark) = (sight, Some(mark));
         Ok(machine)
@@ -147,21 +144,22 @@ impl Process {
         self.inbox.clear();
         self.flush_wal(world);
         self.life = life;
-        let lobby =
-            Lobby::new(self.estate.settings.clone(), self.estate.dir.identity(), life, world.now());
-        let resident = std::mem::replace(&mut self.resident, Resident::Lobby(Box::new(lobby)));
         self.works = None;
-        match (end, resident) {
-            (End::Stopped, _) => self.ends = Some("it was asked to".into()),
-            (End::Removed(at), Resident::Member(member)) => {
-                let (me, machine) = member.into_parts();
-                world.checkers.left(self.index, me.id);
+        let (settings, state) = (self.estate.settings.clone(), self.estate.dir.identity());
+        let empty = Resident::Lobby(Box::new(Lobby::new(settings, state, life, world.now())));
+        match std::mem::replace(&mut self.resident, empty).into_next(end) {
+            Next::Stop => self.ends = Some("it was asked to".into()),
+            Next::Live(Some(left)) => {
+                let (state, machine) = *left;
+                if let NodeState::Removed(me, _) = &state {
+                    world.checkers.left(self.index, me.id);
+                }
                 world.checkers.probe("server removed");
                 self.estate.machine = Some(machine);
-                self.store(world, NodeState::Removed(me, at));
+                self.store(world, state);
             }
-            (End::Member, _) => {}
-            (end, _) => world.checkers.fail("lives", format!("{} ends: {end:?}", self.address)),
+            Next::Live(None) => {}
+            Next::Misfit(why) | Next::Halted(why) => world.checkers.fail("lives", why),
         }
         if self.ends.is_none() {
             (self.resident, self.works) = self.estate.resident(world)?;

@@ -206,9 +206,8 @@ impl Member {
         &self.replica
     }
 
-    /// Who it is, and the state that its log built, for its server's next life.
-    #[must_use]
-    pub fn into_parts(self) -> (MemberIdentity, Machine) {
+    /// Who it is, and the state that its log built.
+    pub(super) fn into_parts(self) -> (MemberIdentity, Machine) {
         (self.me, self.replica.into_machine())
     }
 
