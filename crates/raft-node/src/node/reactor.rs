@@ -288,11 +288,11 @@ impl<'a> Reactor<'a> {
             Order::Answer { request, reply } => {
                 if let Some(asked) = self.local.remove(&request) {
                     // Whoever asked may have stopped waiting.
-                    let _told = asked.send(reply);
+                    let _told = asked.send(*reply);
                 }
             }
             Order::Report { origin, reply } => {
-                let reply = self.complete(reply);
+                let reply = self.complete(*reply);
                 self.do_as_told(Order::reply(origin, reply));
             }
             Order::Tell(notice) => self.site.notices.tell(notice),

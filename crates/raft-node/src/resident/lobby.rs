@@ -281,7 +281,7 @@ impl Lobby {
         let is_report = matches!(answer, Answer::Status(_) | Answer::Recent(_));
         let reply = Reply { answer, forwarded_to: None };
         if is_report {
-            self.orders.push(Order::Report { origin, reply });
+            self.orders.push(Order::Report { origin, reply: Box::new(reply) });
             return;
         }
         let order = Order::reply(origin, reply);

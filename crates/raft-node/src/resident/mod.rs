@@ -182,12 +182,14 @@ impl Resident {
         }
     }
 
-    /// Takes the orders since the last time.
-    pub fn take_orders(&mut self, into: &mut Vec<Order>) {
-        into.append(match self {
+    /// Takes the orders since the last time, in exchange for a list that is empty.
+    pub fn take_orders(&mut self, empty: &mut Vec<Order>) {
+        debug_assert!(empty.is_empty());
+        let orders = match self {
             Self::Lobby(lobby) => &mut lobby.orders,
             Self::Member(member) => &mut member.orders,
-        });
+        };
+        std::mem::swap(orders, empty);
     }
 
     /// When [`Self::step`] is wanted at the latest.

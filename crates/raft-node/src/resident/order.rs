@@ -95,7 +95,7 @@ pub enum Order {
         /// Its number for it.
         request: u64,
         /// The answer.
-        reply: Reply,
+        reply: Box<Reply>,
     },
     /// Add to a status what a resident cannot know of its server, then send it to where it was
     /// asked for.
@@ -103,7 +103,7 @@ pub enum Order {
         /// Who asked.
         origin: Origin,
         /// The status.
-        reply: Reply,
+        reply: Box<Reply>,
     },
     /// Tell the people at this server.
     Tell(Notice),
@@ -127,7 +127,7 @@ impl Order {
     pub fn reply(origin: Origin, reply: Reply) -> Self {
         let id = origin.request;
         if origin.connection == LOCAL {
-            return Self::Answer { request: id, reply };
+            return Self::Answer { request: id, reply: Box::new(reply) };
         }
         let frame = match origin.forwarded {
             true => Frame::ForwardReply { id, reply },

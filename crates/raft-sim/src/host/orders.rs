@@ -119,7 +119,9 @@ impl Process {
             }
             Order::Store(state) => self.store(world, state),
             Order::Show { index, lines } => self.show(world, index, &lines),
-            Order::Report { origin, reply } => self.do_as_told(world, Order::reply(origin, reply)),
+            Order::Report { origin, reply } => {
+                self.do_as_told(world, Order::reply(origin, *reply));
+            }
             Order::Tell(notice) => world.trace(format_args!("{}: {notice}", self.address)),
             Order::TellRefused(refused) => {
                 world.trace(format_args!("{}: {refused}", self.address));

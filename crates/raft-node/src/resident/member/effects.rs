@@ -8,6 +8,7 @@ use crate::binding::ConnectionId;
 use crate::notice::Notice;
 use crate::protocol::{Answer, Reason, Refusal, Reply, Request};
 use crate::replica::{Effect, Event, Origin};
+use crate::resident::LOCAL;
 use crate::wire::{Frame, encode_message};
 
 /// Bytes that may wait for a leader to take them before no more requests are passed on to it.
@@ -65,37 +66,37 @@ impl Member {
     }
 
     fn reply(&mut self, origin: Origin, mut reply: Reply) {
-        let id = ConnectionId(origin.connection);
-        if let Some(peerage) = self.connections.get_mut(&id) {
+        let status = match &mut reply.answer {
+            Answer::Written { .. } => {
+                self.answered.push(origin.since_us);
+                None
+            }
+            Answer::Refused(_) => {
+                self.counts.refused += 1;
+                None
+            }
+            Answer::Status(status) => Some(status),
+            Answer::Recent(recent) => Some(&mut recent.status),
+            _ => None,
+        };
+        let order = if let Some(status) = status {
+            status.cluster = Some(self.me.cluster);
+            // How full the disk is, for the next who asks.
+            self.want_look();
+            Order::Report { origin, reply: Box::new(reply) }
+        } else {
+            Order::reply(origin, reply)
+        };
+        if let Some(peerage) = self.connections.get_mut(&ConnectionId(origin.connection)) {
             peerage.load = peerage.load.saturating_sub(1);
-        }
-        match &mut reply.answer {
-            Answer::Written { .. } => self.answered.push(origin.since_us),
-            Answer::Refused(_) => self.counts.refused += 1,
-            Answer::Status(status) => {
-                status.cluster = Some(self.me.cluster);
-                return self.report(origin, reply);
+            if let Order::Push { frame, .. } = &order {
+                peerage.waiting += frame.byte_count();
             }
-            Answer::Recent(recent) => {
-                recent.status.cluster = Some(self.me.cluster);
-                return self.report(origin, reply);
-            }
-            _ => {}
-        }
-        let order = Order::reply(origin, reply);
-        match (&order, self.connections.get_mut(&id)) {
-            (Order::Push { frame, .. }, Some(peerage)) => peerage.waiting += frame.byte_count(),
+        } else if origin.connection != LOCAL {
             // Whoever asked has hung up.
-            (Order::Push { .. }, None) => return,
-            _ => {}
+            return;
         }
         self.orders.push(order);
-    }
-
-    /// A status tells how full the disk is: it is looked at for the next who asks.
-    fn report(&mut self, origin: Origin, reply: Reply) {
-        self.orders.push(Order::Report { origin, reply });
-        self.want_look();
     }
 
     /// Passes a request on. A leader that does not take what waits for it gets no more: nobody
