@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use raft_core::{Index, NodeId, Time};
+use raft_core::{Index, Time};
 
 use crate::network::{End, Place, WireId};
 
@@ -62,24 +62,6 @@ pub enum Happening {
         /// The wire, or whether it was refused outright.
         result: Result<WireId, bool>,
     },
-    /// The other end of a fresh wire has had time enough to say welcome.
-    GreetBy {
-        /// The dialler.
-        host: usize,
-        /// Its life.
-        life: u64,
-        /// The wire.
-        wire: WireId,
-    },
-    /// A member dials a peer again.
-    DialDue {
-        /// Who.
-        host: usize,
-        /// Its life.
-        life: u64,
-        /// Whom.
-        peer: NodeId,
-    },
     /// The disk has done what the log was writing.
     Written {
         /// Whose.
@@ -113,6 +95,13 @@ pub enum Happening {
     },
     /// The helper looks after spare slots.
     Spare {
+        /// Whose.
+        host: usize,
+        /// Its life.
+        life: u64,
+    },
+    /// The helper sees how full the disk is.
+    Look {
         /// Whose.
         host: usize,
         /// Its life.

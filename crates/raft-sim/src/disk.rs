@@ -70,7 +70,7 @@ struct File {
 #[derive(Clone, Debug)]
 enum NameChange {
     Made(String, u64),
-    Moved(String, String),
+    Moved(String, String, u64),
     Removed(String),
 }
 
@@ -176,16 +176,18 @@ fn not_found(name: &str) -> io::Error {
 impl NameChange {
     fn directory(&self) -> &str {
         match self {
-            Self::Made(name, _) | Self::Moved(_, name) | Self::Removed(name) => directory(name),
+            Self::Made(name, _) | Self::Moved(_, name, _) | Self::Removed(name) => directory(name),
         }
     }
 
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Made(name, file) => drop(names.insert(name.clone(), *file)),
-            Self::Moved(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+            Self::Moved(from, to, file) => {
+                // Another file that had this name before stays what it is.
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                    names.insert(to.clone(), *file);
                 }
             }
             Self::Removed(name) => drop(names.remove(name)),
@@ -337,10 +339,8 @@ impl Disk for Mount {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.pass(self.life)?;
-        if !state.names.contains_key(from) {
-            return Err(not_found(from));
-        }
-        state.change(NameChange::Moved(from.into(), to.into()));
+        let file = state.names.get(from).copied().ok_or_else(|| not_found(from))?;
+        state.change(NameChange::Moved(from.into(), to.into(), file));
         Ok(())
     }
 

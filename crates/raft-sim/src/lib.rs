@@ -1,5 +1,6 @@
-//! Whole clusters in one thread: the production `Replica` on the production log, over simulated
-//! disks, wires and time. One seed makes one run, and the same seed makes the same run.
+//! Whole clusters in one thread: the production `Resident` on the production log, over simulated
+//! disks, wires and time. One seed makes one run, and the same seed makes the same run. Servers
+//! start with empty directories and found their cluster themselves.
 //!
 //! A run has two parts. First there is trouble: processes and machines die anywhere in what they
 //! do, cables are cut, disks fail, members come and go, while clients write. Then it all ends,

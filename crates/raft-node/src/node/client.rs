@@ -21,6 +21,7 @@ use super::connection::{Connection, Talk};
 use super::dial::{DialError, greet};
 use super::incoming::Incoming;
 use crate::address::Address;
+use crate::binding::ConnectionId;
 use crate::client_core::{
     ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Settings, Success,
 };
@@ -376,7 +377,7 @@ impl Driver {
     fn arrived(&mut self, incoming: Incoming) {
         let now = self.now();
         match incoming {
-            Incoming::Frames { connection, frames } if connection == self.attempt => {
+            Incoming::Frames { connection, frames } if connection.0 == self.attempt => {
                 for frame in frames {
                     match frame {
                         Frame::Reply { id, reply } => {
@@ -392,7 +393,7 @@ impl Driver {
                     connection.resume();
                 }
             }
-            Incoming::Closed { connection, .. } if connection == self.attempt => {
+            Incoming::Closed { connection, .. } if connection.0 == self.attempt => {
                 self.hang_up();
                 self.core.disconnected(now, &mut self.outputs);
             }
@@ -408,8 +409,12 @@ impl Driver {
         let now = self.now();
         match result {
             Ok(talk) => {
-                let connection =
-                    Connection::start(attempt, talk, self.arrivals.0.clone(), Arc::default());
+                let connection = Connection::start(
+                    ConnectionId(attempt),
+                    talk,
+                    self.arrivals.0.clone(),
+                    Arc::default(),
+                );
                 connection.trust();
                 self.connection = Some(connection);
                 self.core.connected(now, &mut self.outputs);

@@ -5,6 +5,7 @@ mod applied;
 mod commits;
 mod disks;
 mod elections;
+mod founding;
 mod history;
 mod log_matching;
 mod monotone;
@@ -31,6 +32,7 @@ pub struct Checkers {
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
+    founding: founding::Founding,
     commits: commits::Commits,
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
@@ -173,8 +175,26 @@ impl Checkers {
         self.disks.begun(host, writes);
     }
 
+    /// A server reads in its directory who it is.
+    pub fn identified(&mut self, host: usize, state: &NodeState) {
+        let checked = self.disks.identified(host, state);
+        self.note("recovery", checked);
+        self.founded(host, state);
+    }
+
+    fn founded(&mut self, host: usize, state: &NodeState) {
+        if self.founding.is_late(state, self.committed()) {
+            self.probe("late founder");
+        }
+        let checked = self.founding.became(host, state);
+        self.note("founding", checked);
+    }
+
     /// A server's directory says so from now on; or it was written and not confirmed.
     pub fn became(&mut self, host: usize, state: Option<NodeState>) {
+        if let Some(state) = &state {
+            self.founded(host, state);
+        }
         self.disks.became(host, state);
     }
 
@@ -186,6 +206,9 @@ impl Checkers {
         (message, entries): (&Message, &[Bytes]),
         raft: &Raft,
     ) {
+        let state = self.disks.model(host).and_then(|model| model.state.as_ref());
+        let checked = founding::Founding::sends(host, raft.status().id, state);
+        self.note("founding", checked);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
         self.note("promises", checked);
         let checked = promises::feeds(to, message, raft);
