@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod disk;
 pub mod faults;
 pub mod host;
+pub mod linear;
 pub mod network;
 mod run;
 pub mod trace;
