@@ -17,10 +17,14 @@ pub mod faults;
 pub mod host;
 pub mod linear;
 pub mod network;
+mod plan;
 mod run;
+pub mod schedule;
 pub mod trace;
 pub mod witness;
 mod workload;
 pub mod world;
 
+pub use plan::{Plan, Storage};
 pub use run::{Failure, Report, run};
+pub use schedule::Schedule;
