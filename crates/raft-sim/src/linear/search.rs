@@ -284,8 +284,7 @@ struct Calls {
 impl Calls {
     fn new(is_answered: &[bool]) -> Self {
         let count = is_answered.len();
-        let mut calls =
-            Self { next: (0..count + 2).collect(), previous: (0..count + 2).collect() };
+        let mut calls = Self { next: (0..count + 2).collect(), previous: (0..count + 2).collect() };
         for (item, is_answered) in is_answered.iter().enumerate() {
             let head = if *is_answered { calls.answered() } else { calls.unknown() };
             calls.next[item] = head;

@@ -64,8 +64,7 @@ impl<M: Model> Shrink<'_, M> {
         while portion > 0 && self.budget > 0 {
             let mut from = 0;
             while from < self.left.len() {
-                let chosen: Vec<usize> =
-                    (from..self.left.len().min(from + portion)).collect();
+                let chosen: Vec<usize> = (from..self.left.len().min(from + portion)).collect();
                 let smaller = self.model.without(&self.left, &chosen);
                 if smaller.len() < self.left.len() && self.is_illegal(&smaller) {
                     self.left = smaller;
@@ -82,11 +81,10 @@ impl<M: Model> Shrink<'_, M> {
 /// The operation whose answer nothing explains: the last one that was answered.
 #[must_use]
 pub fn unexplained<M: Model>(history: &HistoryOf<M>) -> Option<usize> {
-    let answers = history.operations().iter().enumerate().filter_map(|(number, one)| {
-        match one.outcome {
+    let answers =
+        history.operations().iter().enumerate().filter_map(|(number, one)| match one.outcome {
             Outcome::Ok { at, .. } => Some((at, number)),
             Outcome::Failed { .. } | Outcome::Unknown => None,
-        }
-    });
+        });
     answers.max().map(|(_, number)| number)
 }

@@ -47,11 +47,7 @@ pub struct Bar {
 impl Timeline {
     /// The history, and which of its answers is the wrong one.
     #[must_use]
-    pub fn of<M: Model>(
-        model: &M,
-        history: &HistoryOf<M>,
-        unexplained: Option<usize>,
-    ) -> Self {
+    pub fn of<M: Model>(model: &M, history: &HistoryOf<M>, unexplained: Option<usize>) -> Self {
         let bar = |(number, one): (usize, &Operation<M::Input, M::Output>)| Bar {
             client: one.client,
             text: model.describe(&one.input, one.answer().map(|(_, output)| output)),

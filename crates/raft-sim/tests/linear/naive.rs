@@ -1,8 +1,6 @@
 //! Brute force: every order of all operations is tried, one after the other.
 
-use raft_sim::linear::{
-    Change, HistoryOf, ListInput, MapInput, MapOutput, Model, Outcome, Place,
-};
+use raft_sim::linear::{Change, HistoryOf, ListInput, MapInput, MapOutput, Model, Outcome, Place};
 
 /// Whether any order explains the history. For a few operations only.
 pub(crate) fn is_legal<M: Model>(model: &M, history: &HistoryOf<M>) -> bool {
@@ -173,7 +171,13 @@ impl Model for Coin {
         false
     }
 
-    fn step(&self, state: &bool, throw: &bool, output: Option<&Option<bool>>, next: &mut Vec<bool>) {
+    fn step(
+        &self,
+        state: &bool,
+        throw: &bool,
+        output: Option<&Option<bool>>,
+        next: &mut Vec<bool>,
+    ) {
         if *throw {
             next.extend([true, false]);
         } else if output.is_none_or(|seen| seen.is_none_or(|seen| seen == *state)) {
