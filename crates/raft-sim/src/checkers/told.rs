@@ -20,6 +20,9 @@ use crate::linear::{self, HistoryOf, Limits, List, ListInput, Outcome, Place, Ve
 /// The client that reads the list after everything else.
 const LAST: u64 = 99;
 
+/// The last list tells the place of every message, and so a step for each of them is enough.
+const STEPS_MAX: u64 = 200_000;
+
 /// A message; a long one is shown by its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Message(Bytes);
@@ -62,17 +65,19 @@ impl Told {
         commands: impl Iterator<Item = &'a Bytes>,
     ) -> Checked<bool> {
         let list: Vec<Message> = commands.cloned().map(Message).collect();
-        let order: Vec<Message> =
-            list.iter().filter(|message| is_unique(&message.0)).cloned().collect();
-        chain::check(self.writes(), &order).map_err(|broken| broken.to_string())?;
+        let order = list.iter().filter(|message| is_unique(&message.0)).cloned();
+        let chained = chain::check(self.writes(), &order.collect::<Vec<_>>());
         let mut history = self.with_lists(lines)?;
         let read = history.call(LAST, now.0, ListInput::Read);
         history.ok(read, now.0, Place { list: Some(list), ..Place::default() });
-        let limits = Limits { steps: 200_000, ..Limits::default() };
-        match linear::check(&List::default(), &history, limits).verdict {
-            Verdict::Legal => Ok(true),
-            Verdict::Undecided => Ok(false),
-            Verdict::Illegal(example) => Err(example.to_string()),
+        let limits = Limits { steps: STEPS_MAX, ..Limits::default() };
+        let verdict = linear::check(&List::default(), &history, limits).verdict;
+        match (chained, verdict) {
+            (Ok(()), Verdict::Legal) => Ok(true),
+            (Ok(()), Verdict::Undecided) => Ok(false),
+            (Ok(()), Verdict::Illegal(example)) => Err(example.to_string()),
+            (Err(broken), Verdict::Illegal(example)) => Err(format!("{broken}; {example}")),
+            (Err(broken), _) => Err(broken.to_string()),
         }
     }
 
