@@ -6,8 +6,8 @@
 //! that have their place, and the state. None is entered twice.
 //!
 //! Operations whose outcome is unknown never have to be placed. They come last when the next one
-//! is chosen, and a configuration that has used more of them than one that led nowhere leads
-//! nowhere either.
+//! is chosen; of those that ask for the same, the first is as good as any; and a configuration that
+//! has used more of them than one that led nowhere leads nowhere either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +73,8 @@ struct Item<'h, M: Model> {
     called: u64,
     /// Its bit: among those in the air, or among those with an unknown outcome.
     bit: usize,
+    /// The one before it that asks for the same, if both outcomes are unknown.
+    twin: Option<usize>,
 }
 
 /// A configuration.
@@ -112,10 +114,14 @@ impl<'h, M: Model> Search<'h, M> {
                     Some(output)
                 }
             };
-            items.push(Item { number, input, output, called, bit: 0 });
+            items.push(Item { number, input, output, called, bit: 0, twin: None });
         }
         answers.sort_unstable();
         give_bits(&mut items, &answers);
+        let mut twins = BTreeMap::new();
+        for (place, item) in items.iter_mut().enumerate().filter(|(_, it)| it.output.is_none()) {
+            item.twin = twins.insert(item.input, place);
+        }
         let must: Vec<bool> = items.iter().map(|item| item.output.is_some()).collect();
         let state = model.initial();
         Self {
@@ -161,13 +167,24 @@ impl<'h, M: Model> Search<'h, M> {
     /// The next item that may have its place here: those that were answered first, then those with
     /// an unknown outcome.
     fn candidate(&self, tried: Option<usize>, horizon: u64) -> Option<usize> {
+        let tried = tried.unwrap_or(self.calls.answered());
         let called = |item: &usize| self.items.get(*item).is_some_and(|it| it.called < horizon);
-        let after = |item: usize| Some(self.calls.next[item]).filter(called);
-        match tried {
-            Some(item) if self.items[item].output.is_none() => after(item),
-            Some(item) => after(item).or_else(|| after(self.calls.unknown())),
-            None => after(self.calls.answered()).or_else(|| after(self.calls.unknown())),
+        let is_unknown = self.items.get(tried).is_some_and(|item| item.output.is_none());
+        let mut next = self.calls.next[tried];
+        if !is_unknown {
+            if called(&next) {
+                return Some(next);
+            }
+            next = self.calls.next[self.calls.unknown()];
         }
+        let is_first = |item: usize| self.items[item].twin.is_none_or(|twin| self.placed[twin]);
+        while called(&next) {
+            if is_first(next) {
+                return Some(next);
+            }
+            next = self.calls.next[next];
+        }
+        None
     }
 
     /// Gives an item its place, if that leads to a configuration that is new.
@@ -190,7 +207,9 @@ impl<'h, M: Model> Search<'h, M> {
         if self.take_another_state() {
             return true;
         }
-        self.path.pop().map(|step| self.undo(step.item, step.before));
+        if let Some(step) = self.path.pop() {
+            self.undo(step.item, step.before);
+        }
         false
     }
 

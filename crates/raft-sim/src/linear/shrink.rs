@@ -5,7 +5,7 @@ use super::models::{HistoryOf, Model};
 use super::search::{Found, Limits, search};
 
 /// So much more than the first search may take, all searches for something smaller may take.
-const EFFORT: u64 = 4;
+const EFFORT: u64 = 16;
 
 /// The smallest part of an illegal history that could be found: without any one of its operations
 /// it is legal, unless the limits ended the search for less.

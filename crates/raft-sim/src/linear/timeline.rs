@@ -1,11 +1,11 @@
 //! Operations as bars against time, for people.
 //!
 //! ```text
-//!     ms 0                  12           31
-//!      1 [------w(1)--------]
-//!      2                    [-w(2)-- ...
-//!      3                                 [-r = nothing-]
-//!                                        ^^^^^^^^^^^^^^^ nothing explains this answer
+//!     ms 0      10        121       1401
+//!      1 [-w(1)-]
+//!      2          [-------w(2)------- …
+//!      3          [-r = 2-] [-r = 1-]
+//!                           ^^^^^^^^^ nothing explains this answer
 //! ```
 //!
 //! Real time goes from left to right, but not to scale: between two calls nothing ended, and

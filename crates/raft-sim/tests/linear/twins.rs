@@ -62,7 +62,7 @@ where
     }
     println!("{} legal and {} illegal histories", legal[1], legal[0]);
     let few = legal[0].min(legal[1]);
-    assert!(few > count / 50 || legal[0] + legal[1] < 10, "one of the verdicts is not tried");
+    assert!(few > count / 100 || legal[0] + legal[1] < 10, "one of the verdicts is not tried");
 }
 
 #[test]

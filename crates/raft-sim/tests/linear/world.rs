@@ -47,7 +47,7 @@ pub(crate) fn history<T: Thing>(random: &mut Random, clients: u64, count: u64) -
             }
             None => {}
             Some(Called { operation, output }) => match (output, random.below(16)) {
-                (None, 0) => forgotten.push(operation),
+                (None, 0 | 2) => forgotten.push(operation),
                 (None, 1) => history.failed(operation, time),
                 (None, _) => {
                     let output = T::act(&mut real, &history.operations()[operation].input);

@@ -15,7 +15,7 @@ pub struct List<V> {
 }
 
 /// What is asked of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListInput<V> {
     /// To append this.
     Append(V),

@@ -21,7 +21,7 @@ pub struct Map<K, P> {
 const EMPTY: usize = 0;
 
 /// What is asked of a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MapInput<K, P> {
     /// About this key.
     pub key: K,
@@ -30,7 +30,7 @@ pub struct MapInput<K, P> {
 }
 
 /// What is asked about a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change<P> {
     /// Its value.
     Get,

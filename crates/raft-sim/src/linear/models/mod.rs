@@ -24,7 +24,7 @@ pub trait Model: Clone {
     /// All that a part remembers.
     type State: Clone + Ord;
     /// What is asked of it.
-    type Input: Clone;
+    type Input: Clone + Ord;
     /// What it answers.
     type Output: Clone;
 

@@ -12,7 +12,7 @@ use crate::linear::history::{Operation, Outcome};
 pub struct Register<V>(PhantomData<V>);
 
 /// What is asked of a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RegisterInput<V> {
     /// Its value.
     Read,
