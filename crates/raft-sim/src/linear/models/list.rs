@@ -178,5 +178,6 @@ fn recount<V>(
         }
         less += u64::from(one.answer()?.1.at? < at?);
     }
-    count.checked_sub(less)
+    // One that is too small already is wrong, and stays so.
+    Some(count.saturating_sub(less))
 }
