@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod disk;
 pub mod faults;
 pub mod host;
+pub mod linear;
 pub mod network;
 mod plan;
 mod run;

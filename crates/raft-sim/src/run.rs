@@ -150,7 +150,10 @@ fn settle(cluster: &mut Cluster) {
     await_agreement(cluster, CALM_MAX);
     cluster.inspect();
     match cluster.agreed() {
-        Ok(members) => cluster.world.checkers.settled(&members),
+        Ok(members) => {
+            let now = cluster.world.now();
+            cluster.world.checkers.settled(now, &members);
+        }
         Err(why) => cluster.world.checkers.fail("liveness", why),
     }
 }

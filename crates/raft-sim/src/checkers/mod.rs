@@ -11,12 +11,13 @@ mod log_matching;
 mod monotone;
 mod promises;
 mod shown;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, Message, NodeId, Raft, Term};
+use raft_core::{Index, LogId, Message, NodeId, Raft, Term, Time};
 use raft_log::{Log, MemberIdentity, NodeState, Write};
 use raft_node::Conclusion;
 use raft_node::replica::Replica;
@@ -38,6 +39,7 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
+    told: told::Told,
     probes: BTreeMap<&'static str, u64>,
 }
 
@@ -65,8 +67,17 @@ pub struct Stamp {
     pub checksum: u32,
 }
 
+/// A write that a client began.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The newest place that anybody had been told of then.
+    after: Index,
+    /// Its number in the history of what clients were told.
+    operation: usize,
+}
+
 /// What a check comes to.
-type Checked = Result<(), String>;
+type Checked<T = ()> = Result<T, String>;
 
 impl Checkers {
     /// Notes a violation, unless there is one already.
@@ -254,23 +265,34 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
-    /// A client begins a write; what it was told before is behind it. Returns the mark to give
-    /// to [`Checkers::answered`].
+    /// A client begins a write; what it was told before is behind it. Returns what to give to
+    /// [`Checkers::answered`] or [`Checkers::unanswered`].
     #[must_use]
-    pub const fn asked(&self) -> Index {
-        self.history.newest()
+    pub fn asked(&mut self, client: usize, now: Time, command: &Bytes) -> Asked {
+        let operation = self.told.asked(client, now, command);
+        Asked { after: self.history.newest(), operation }
     }
 
     /// A write was acknowledged.
-    pub fn answered(&mut self, after: Index, command: &Bytes, at: LogId, response: &Bytes) {
-        let checked = self.history.answered(after, command, at);
+    pub fn answered(
+        &mut self,
+        asked: Asked,
+        now: Time,
+        command: &Bytes,
+        (at, response): (LogId, &Bytes),
+    ) {
+        self.told.answered(asked.operation, now, command, (at, response));
+        let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
         self.note("acknowledged", checked);
     }
 
     /// A write was not acknowledged.
-    pub fn unanswered(&mut self, command: &Bytes, conclusion: Conclusion) {
+    pub fn unanswered(&mut self, asked: Asked, now: Time, command: &Bytes, conclusion: Conclusion) {
+        if conclusion != Conclusion::Unknown {
+            self.told.refused(asked.operation, now);
+        }
         self.probe(match conclusion {
             Conclusion::Unknown => "outcome unknown",
             Conclusion::NotApplied => "not applied",
@@ -300,7 +322,7 @@ impl Checkers {
     }
 
     /// Everything is calm and all agree: every server must have shown every line up to here.
-    pub fn settled(&mut self, hosts: &[(usize, Index)]) {
+    pub fn settled(&mut self, now: Time, hosts: &[(usize, Index)]) {
         for (host, applied) in hosts {
             let checked = self.shown.complete(*host, *applied);
             self.note("shown once", checked);
@@ -309,5 +331,10 @@ impl Checkers {
         }
         let checked = self.applied.holds_all(self.history.all());
         self.note("acknowledged", checked);
+        match self.told.settled(now, self.shown.lines(), self.applied.commands()) {
+            Ok(true) => {}
+            Ok(false) => self.probe("history too hard to judge"),
+            Err(what) => self.fail("linearizability", what),
+        }
     }
 }
