@@ -11,6 +11,7 @@ use raft_node::wire::Frame;
 use raft_node::{Answer, Changed, ClientError};
 
 use crate::network::{End, Place, WireId};
+use crate::trace::What;
 use crate::world::World;
 
 /// A client and its connection.
@@ -78,7 +79,8 @@ impl Client {
 
     /// Its user wants something.
     pub fn submit(&mut self, world: &mut World, op: Op) {
-        world.trace(format_args!("client {} wants {op:?}", self.index));
+        let client = self.index;
+        world.checkers.observer().tell(|| What::Asked { client, text: format!("{op:?}") });
         self.last_op += 1;
         let id = OpId(self.last_op);
         self.asked.insert(id, Asked { op: op.clone(), after: world.checkers.asked() });
@@ -125,7 +127,7 @@ impl Client {
         if self.wire != Some(wire) {
             return;
         }
-        match world.network.receive(wire, End::Dialler, bytes) {
+        match world.receive(wire, End::Dialler, bytes) {
             None => {}
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
@@ -220,7 +222,10 @@ impl Client {
         let Some(Asked { op, after }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
-        world.trace(format_args!("client {}: {op:?} -> {result:?}", self.index));
+        let client = self.index;
+        let observer = world.checkers.observer();
+        observer.hash().text(format_args!("{client} {op:?} -> {result:?}"));
+        observer.tell(|| What::Answered { client, text: format!("{op:?} -> {result:?}") });
         if let Ok(success) = &result
             && let Some(probe) = probe(&success.answer)
         {

@@ -387,7 +387,7 @@ impl Process {
 
     fn bytes(&mut self, world: &mut World, wire: WireId, bytes: &[u8]) {
         let Some(end) = self.lines.get(&wire).map(|line| line.end) else { return };
-        match world.network.receive(wire, end, bytes) {
+        match world.receive(wire, end, bytes) {
             None => {}
             Some(Err(what)) => {
                 let what = format!("{} cannot decode what it was sent: {what}", self.address);
