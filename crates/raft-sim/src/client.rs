@@ -222,10 +222,7 @@ impl Client {
         let Some(Asked { op, after }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
-        let client = self.index;
-        let observer = world.checkers.observer();
-        observer.hash().text(format_args!("{client} {op:?} -> {result:?}"));
-        observer.tell(|| What::Answered { client, text: format!("{op:?} -> {result:?}") });
+        world.checkers.observer().answered(self.index, &op, &result);
         if let Ok(success) = &result
             && let Some(probe) = probe(&success.answer)
         {

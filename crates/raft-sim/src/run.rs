@@ -48,6 +48,10 @@ pub struct Failure {
     pub violation: Violation,
     /// When.
     pub time: u64,
+    /// How long trouble was to last.
+    pub length: u64,
+    /// How many servers founded the cluster.
+    pub members: usize,
     /// All trouble until then.
     pub troubles: Vec<Trouble>,
     /// What happened until then, if it was wanted.
@@ -73,6 +77,8 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
         return Err(Box::new(Failure {
             violation,
             time: world.now().0,
+            length: world.settings.trouble,
+            members: world.settings.founders,
             troubles: std::mem::take(&mut world.troubles),
             story: world.checkers.observer().take_story(),
         }));

@@ -79,6 +79,8 @@ pub enum What {
         to: Place,
         /// What it says.
         text: String,
+        /// The same, for a diagram.
+        brief: String,
         /// It only says that somebody is there, or that a leader still leads.
         idle: bool,
     },

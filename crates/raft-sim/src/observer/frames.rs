@@ -1,9 +1,10 @@
 //! What arrives on wires.
 
-use raft_core::{Index, Message};
+use raft_core::{AppendResult, Index, Message, VoteRefusal, VoteResponse};
+use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
-use raft_node::wire::{Frame, PeerContent};
-use raft_node::{Answer, Reason, Request};
+use raft_node::wire::{AppendHead, Frame, PeerContent};
+use raft_node::{Answer, ClientError, Reason, Request};
 
 use super::Observer;
 use crate::network::Place;
@@ -14,8 +15,8 @@ impl Observer {
     /// A frame arrived.
     pub fn received(&mut self, from: Place, to: Place, frame: &Frame) {
         if self.is_telling() {
-            let (text, idle) = words(frame);
-            self.tell(|| What::Frame { from, to, text, idle });
+            let Words { text, brief, idle } = words(frame);
+            self.tell(|| What::Frame { from, to, text, brief, idle });
         }
         match frame {
             Frame::Hello(hello) => self.reach(match hello.role {
@@ -36,6 +37,22 @@ impl Observer {
             Frame::Ping { .. } => self.reach(Probe::Pinged),
             Frame::Pong { .. } => self.reach(Probe::Ponged),
         }
+    }
+
+    /// A client is told how something ended that it wanted.
+    pub fn answered(&mut self, client: usize, op: &Op, result: &Result<Box<Success>, ClientError>) {
+        self.hash().text(format_args!("{client} {op:?} -> {result:?}"));
+        self.tell(|| {
+            let wanted = match op {
+                Op::Write(command) => format!("for {}", start_of(command)),
+                other => format!("for {other:?}"),
+            };
+            let text = match result {
+                Ok(success) => format!("{} {wanted}", answer_words(&success.answer)),
+                Err(error) => format!("{:?} {wanted}: {}", error.outcome, error.what),
+            };
+            What::Answered { client, text }
+        });
     }
 
     fn hello_refused(&mut self, reason: &HelloReason) {
@@ -107,59 +124,103 @@ impl Observer {
     }
 }
 
-/// What a frame says, and whether it says only that its sender is there.
-fn words(frame: &Frame) -> (String, bool) {
+/// What a frame says.
+struct Words {
+    text: String,
+    brief: String,
+    /// Only that its sender is there.
+    idle: bool,
+}
+
+impl Words {
+    fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { brief: text.clone(), text, idle: false }
+    }
+
+    fn idle(text: impl Into<String>) -> Self {
+        Self { idle: true, ..Self::new(text) }
+    }
+}
+
+fn words(frame: &Frame) -> Words {
     match frame {
-        Frame::Hello(hello) => (format!("Hello as {:?}", hello.role), false),
-        Frame::Welcome(_) => ("Welcome".into(), false),
-        Frame::Refused(refused) => (format!("Refused {:?}", refused.reason), false),
-        Frame::Founding(_) => ("Founding".into(), false),
-        Frame::Admit(admit) => (format!("Admit {}", admit.id), false),
+        Frame::Hello(hello) => Words::idle(format!("Hello as {:?}", hello.role)),
+        Frame::Welcome(_) => Words::idle("Welcome"),
+        Frame::Refused(refused) => Words::new(format!("Refused {:?}", refused.reason)),
+        Frame::Founding(_) => Words::new("Founding"),
+        Frame::Admit(admit) => Words::new(format!("Admit {}", admit.id)),
         Frame::Message(message) => match &message.content {
-            PeerContent::Whole(message) => {
-                let idle = match message {
-                    Message::AppendEntries(append) => append.entries.is_empty(),
-                    Message::AppendEntriesResponse(_) => true,
-                    _ => false,
-                };
-                (message.to_string(), idle)
-            }
-            PeerContent::Append(head, _) => {
-                let first = head.prev_log_id.index.next();
-                let last = Index(head.prev_log_id.index.0 + u64::from(head.count));
-                let range =
-                    if first == last { first.to_string() } else { format!("{first}..{last}") };
-                let text = format!(
-                    "AppendEntries {range} after {} term={} commit={}",
-                    head.prev_log_id, head.term, head.commit_index
-                );
-                (text, head.count == 0)
-            }
+            PeerContent::Whole(message) => Words {
+                text: message.to_string(),
+                brief: brief(message),
+                idle: matches!(message, Message::AppendEntries(_)),
+            },
+            PeerContent::Append(head, _) => append(head),
         },
-        Frame::Request { request, .. } => (asked(request), false),
-        Frame::Forward { request, .. } => (format!("Forward {}", asked(request)), false),
-        Frame::Reply { reply, .. } => (answered(&reply.answer), false),
+        Frame::Request { request, .. } => Words::new(asked(request)),
+        Frame::Forward { request, .. } => Words::new(format!("Forward {}", asked(request))),
+        Frame::Reply { reply, .. } => Words::new(answer_words(&reply.answer)),
         Frame::ForwardReply { reply, .. } => {
-            (format!("ForwardReply {}", answered(&reply.answer)), false)
+            Words::new(format!("ForwardReply {}", answer_words(&reply.answer)))
         }
-        Frame::Ping { .. } => ("Ping".into(), true),
-        Frame::Pong { .. } => ("Pong".into(), true),
+        Frame::Ping { .. } => Words::idle("Ping"),
+        Frame::Pong { .. } => Words::idle("Pong"),
+    }
+}
+
+fn append(head: &AppendHead) -> Words {
+    let first = head.prev_log_id.index.next();
+    let last = Index(head.prev_log_id.index.0 + u64::from(head.count));
+    let range = if first == last { first.to_string() } else { format!("{first}..{last}") };
+    let (term, prev) = (head.term, head.prev_log_id);
+    let text =
+        format!("AppendEntries term={term} prev={prev} [{range}] commit={}", head.commit_index);
+    Words { text, brief: format!("AppendEntries {range}@{term}"), idle: head.count == 0 }
+}
+
+/// A message, in the words of the paper and few of them.
+fn brief(message: &Message) -> String {
+    let verdict = |what: &str, answer: &VoteResponse| match answer.refusal {
+        None => format!("{what} granted, t{}", answer.term),
+        Some(VoteRefusal::StaleTerm) => format!("{what} refused: t{}", answer.term),
+        Some(VoteRefusal::AlreadyVoted { candidate }) => format!("{what} refused: {candidate}'s"),
+        Some(VoteRefusal::LogBehind { last_log_id }) => format!("{what} refused: {last_log_id}"),
+        Some(VoteRefusal::LeaderAlive { leader }) => format!("{what} refused: {leader} leads"),
+    };
+    match message {
+        Message::PreVote(ask) => format!("PreVote t{} {}", ask.term, ask.last_log_id),
+        Message::RequestVote(ask) => format!("RequestVote t{} {}", ask.term, ask.last_log_id),
+        Message::PreVoteResponse(answer) => verdict("pre-vote", answer),
+        Message::RequestVoteResponse(answer) => verdict("vote", answer),
+        Message::AppendEntries(append) => format!("heartbeat t{}", append.term),
+        Message::AppendEntriesResponse(answer) => match answer.result {
+            AppendResult::Match(index) => format!("match {index}, t{}", answer.term),
+            AppendResult::Conflict { prev_index, hint } => {
+                format!("conflict {prev_index}, has {hint}")
+            }
+            AppendResult::StaleTerm => format!("stale term, t{}", answer.term),
+        },
+        Message::TimeoutNow { term } => format!("TimeoutNow t{term}"),
     }
 }
 
 fn asked(request: &Request) -> String {
     match request {
         Request::Write { session, sequence, command, .. } => {
-            let text = String::from_utf8_lossy(command);
-            let short: String = text.chars().take(16).collect();
-            format!("Write {session}/{sequence} {short:?}")
+            format!("Write {session}/{sequence} {}", start_of(command))
         }
         Request::Register { .. } => "Register".into(),
         other => format!("{other:?}"),
     }
 }
 
-fn answered(answer: &Answer) -> String {
+/// A command, as far as it takes to know it again.
+fn start_of(command: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(command).chars().take(16).collect::<String>())
+}
+
+fn answer_words(answer: &Answer) -> String {
     match answer {
         Answer::Written { at, .. } => format!("Written {at}"),
         Answer::Registered { session } => format!("Registered {session}"),

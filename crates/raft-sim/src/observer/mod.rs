@@ -154,9 +154,6 @@ impl Observer {
             (true, _) => self.reach(Probe::HardStateWithEntries),
             _ => {}
         }
-        if write.peers.is_some() {
-            self.reach(Probe::PeersWritten);
-        }
         if write.count > 0 || write.truncate_from.is_some() {
             let (first, count, truncate_from) = (write.first, write.count, write.truncate_from);
             self.tell(|| What::Wrote { host, first, count, truncate_from });
@@ -167,6 +164,9 @@ impl Observer {
     pub fn persisted(&mut self, writes: &[Write]) {
         if writes.len() > 1 {
             self.reach(Probe::GroupCommit);
+        }
+        if writes.iter().any(|write| write.peers.is_some()) {
+            self.reach(Probe::PeersWritten);
         }
     }
 

@@ -161,12 +161,7 @@ impl Observer {
     /// A member says something to another.
     pub fn sends(&mut self, message: &Message) {
         match message {
-            Message::PreVote(ask) => {
-                self.reach(Probe::PreVoteAsked);
-                if ask.transfer {
-                    self.reach(Probe::PreVoteForTransfer);
-                }
-            }
+            Message::PreVote(_) => self.reach(Probe::PreVoteAsked),
             Message::RequestVote(ask) => {
                 self.reach(Probe::VoteAsked);
                 if ask.transfer {
