@@ -13,8 +13,8 @@ use crate::cluster::Cluster;
 use crate::faults::T;
 use crate::host::address;
 use crate::plan::Plan;
+use crate::schedule::{Schedule, Trouble};
 use crate::trace::Line;
-use crate::world::Trouble;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,16 @@ pub struct Report {
     pub probes: BTreeMap<&'static str, u64>,
     /// How many things happened.
     pub events: u64,
-    /// How much trouble of which kind there was.
-    pub troubles: BTreeMap<&'static str, u64>,
+    /// Which trouble came when.
+    pub schedule: Option<Schedule>,
+    /// How many servers founded the cluster.
+    pub members: usize,
+    /// How many troubles were due, left out or not: their numbers are below this.
+    pub due: u32,
+    /// The troubles that were done.
+    pub troubles: Vec<Trouble>,
+    /// How many of each kind.
+    pub kinds: BTreeMap<&'static str, u64>,
     /// What happened, if it was wanted.
     pub story: Vec<Line>,
     /// The trace hash: the same for the same plan.
@@ -52,7 +60,9 @@ pub struct Failure {
     pub length: u64,
     /// How many servers founded the cluster.
     pub members: usize,
-    /// All trouble until then.
+    /// How many troubles were due, left out or not: their numbers are below this.
+    pub due: u32,
+    /// The troubles that were done.
     pub troubles: Vec<Trouble>,
     /// What happened until then, if it was wanted.
     pub story: Vec<Line>,
@@ -79,13 +89,10 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
             time: world.now().0,
             length: world.settings.trouble,
             members: world.settings.founders,
-            troubles: std::mem::take(&mut world.troubles),
+            due: world.troubles.due,
+            troubles: std::mem::take(&mut world.troubles.done),
             story: world.checkers.observer().take_story(),
         }));
-    }
-    let mut troubles = BTreeMap::new();
-    for trouble in &cluster.world.troubles {
-        *troubles.entry(trouble.kind).or_default() += 1;
     }
     let hash = cluster.hash();
     let world = &mut cluster.world;
@@ -97,7 +104,11 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
         acknowledged: world.checkers.acknowledged(),
         healed_after,
         probes: world.checkers.observer().reached(),
-        troubles,
+        schedule: Some(world.plan.schedule.unwrap_or(Schedule::Random)),
+        members: world.settings.founders,
+        due: world.troubles.due,
+        troubles: std::mem::take(&mut world.troubles.done),
+        kinds: std::mem::take(&mut world.troubles.kinds),
         story: world.checkers.observer().take_story(),
         hash,
     })

@@ -73,7 +73,7 @@ impl Shrinker<'_> {
     /// Trouble ends earlier.
     fn shorten(&mut self) -> bool {
         let failure = &self.best.failure;
-        let last = failure.troubles.last().map_or(0, |trouble| trouble.at.0 + 1);
+        let last = failure.troubles.last().map_or(0, |trouble| trouble.time + 1);
         let mut length = last.min(failure.time + 1).max(1);
         let mut progress = false;
         while self.best.failure.length > length {
@@ -121,11 +121,9 @@ impl Shrinker<'_> {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::Time;
-
     use super::*;
     use crate::checkers::Violation;
-    use crate::world::Trouble;
+    use crate::schedule::Trouble;
 
     /// Ten troubles a second. It fails once all the `guilty` ones came, with three members at
     /// least.
@@ -135,7 +133,7 @@ mod tests {
             .filter(|number| !plan.without.contains(number) && u64::from(*number) * 100 < length)
             .map(|number| Trouble {
                 number,
-                at: Time(u64::from(number) * 100),
+                time: u64::from(number) * 100,
                 kind: "kill",
                 text: String::new(),
             })
@@ -147,7 +145,15 @@ mod tests {
         }
         let violation = Violation { checker: "commit", what: String::new() };
         let time = length + 500;
-        Err(Box::new(Failure { violation, time, length, members, troubles, story: Vec::new() }))
+        Err(Box::new(Failure {
+            violation,
+            time,
+            length,
+            members,
+            due: 100,
+            troubles,
+            story: Vec::new(),
+        }))
     }
 
     fn shrunk(guilty: &[u32], patience: u64) -> Shrunk {

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Happening};
 use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId};
 use crate::plan::Plan;
+use crate::schedule::Troubles;
 use crate::trace::What;
 
 /// The surroundings of everybody.
@@ -29,27 +30,12 @@ pub struct World {
     pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
-    /// The troubles so far.
-    pub troubles: Vec<Trouble>,
+    /// What went wrong on purpose.
+    pub troubles: Troubles,
     /// How many things happened so far.
     pub events: u64,
     /// No more faults.
     pub calm: bool,
-    /// The number of the next trouble.
-    due: u32,
-}
-
-/// Something bad that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Its number in this plan: counted from 0, those that were left out included.
-    pub number: u32,
-    /// When it came.
-    pub at: Time,
-    /// Of which kind it is.
-    pub kind: &'static str,
-    /// What it is, and whom it hits.
-    pub text: String,
 }
 
 impl World {
@@ -69,9 +55,8 @@ impl World {
             checkers,
             settings,
             calm: false,
-            troubles: Vec::new(),
+            troubles: Troubles::default(),
             events: 0,
-            due: 0,
             plan: plan.clone(),
         }
     }
@@ -117,13 +102,13 @@ impl World {
 
     /// Trouble comes, unless it is left out. It has the next number, and its story is told.
     pub fn trouble(&mut self, kind: &'static str, text: String) -> bool {
-        let number = self.due;
-        self.due += 1;
+        let number = self.troubles.due;
+        self.troubles.due += 1;
         if self.plan.without.contains(&number) {
             return false;
         }
         self.checkers.observer().tell(|| What::Trouble { number, text: text.clone() });
-        self.troubles.push(Trouble { number, at: self.clock.now(), kind, text });
+        self.troubles.note(number, self.clock.now(), kind, text);
         true
     }
 

@@ -10,16 +10,18 @@ mod summary;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{process, thread};
 
 use raft_sim::{Plan, Probe, diagram};
+use serde_json::Map;
 
 use crate::args::{Seeds, SimArgs};
 use crate::errors::Problem;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::signals;
+use failed::Found;
 use hunt::Hunt;
 use summary::Summary;
 
@@ -56,38 +58,63 @@ pub(crate) fn run(options: &SimOptions, output: &Output) -> Result<(), Problem> 
     if stop.load(Ordering::Relaxed) {
         output.note("interrupted: this is what was run until then");
     }
-    summary.write(args.probes, output)?;
-    match failed {
-        Some((plan, failure)) => failed::report(&plan, *failure, args.mermaid, &stop, output),
-        None => verdict(&summary, args),
+    let Some((plan, failure)) = failed else {
+        summary.write(args.probes, Map::new(), output)?;
+        return verdict(&summary, args);
+    };
+    if output.format.is_json() {
+        let found = Found::of(&plan, *failure, &stop);
+        let more = Map::from_iter([("failure".to_owned(), found.object())]);
+        summary.write(args.probes, more, output)?;
+        return Err(found.problem());
     }
+    // It takes a while until less cannot be left out: the sum first.
+    summary.write(args.probes, Map::new(), output)?;
+    let found = Found::of(&plan, *failure, &stop);
+    found.write(args.mermaid, output)?;
+    Err(found.problem())
 }
 
 /// One run with its story.
 fn replay(plan: &Plan, args: &SimArgs, stop: &AtomicBool, output: &Output) -> Result<(), Problem> {
     hunt::catch_panics();
-    let ran = raft_sim::run(plan, true);
+    let begin = Instant::now();
+    let ran = hunt::run(plan, true);
+    let mut summary = Summary::new(1);
+    summary.took = begin.elapsed();
     let story = match &ran {
         Ok(report) => &report.story,
         Err(failure) => &failure.story,
     };
-    if args.trace {
-        let lines: String = story.iter().map(|line| format!("{line}\n")).collect();
-        output.text(&lines)?;
+    let mut more = Map::new();
+    let lines = || story.iter().map(ToString::to_string);
+    if output.format.is_json() && args.trace {
+        more.insert("trace".into(), lines().collect());
+    } else if args.trace {
+        output.text(&lines().map(|line| line + "\n").collect::<String>())?;
+    }
+    if output.format.is_json() && args.mermaid {
+        more.insert("mermaid".into(), diagram::mermaid(story).into());
+    } else if args.mermaid && ran.is_ok() {
+        output.text(&diagram::mermaid(story))?;
     }
     match ran {
         Ok(report) => {
-            if args.mermaid {
-                output.text(&diagram::mermaid(&report.story))?;
-            }
-            if !args.trace && args.mermaid {
-                return Ok(());
-            }
-            let mut summary = Summary::default();
             summary.add(plan.seed, &report);
-            summary.write(args.probes, output)
+            // The diagram alone is a document for other programs.
+            let alone = args.mermaid && !args.trace && !output.format.is_json();
+            if alone { Ok(()) } else { summary.write(args.probes, more, output) }
         }
-        Err(failure) => failed::report(plan, *failure, args.mermaid, stop, output),
+        Err(failure) => {
+            let found = Found::of(plan, *failure, stop);
+            if output.format.is_json() {
+                more.insert("failure".into(), found.object());
+                summary.write(args.probes, more, output)?;
+            } else {
+                found.write(args.mermaid, output)?;
+            }
+            Err(found.problem())
+        }
     }
 }
 

@@ -30,6 +30,9 @@ fn one_run_tells_its_story() {
     }
     let drawn = scene.ok(&["sim", "--seed", "3", "--mermaid"]).out;
     assert!(drawn.starts_with("sequenceDiagram\n    participant "), "{drawn}");
+    let both = scene.json(&["sim", "--seed", "3", "--trace", "--mermaid", "-o", "json"]);
+    assert_eq!(both["mermaid"].as_str(), Some(drawn.as_str()));
+    assert!(both["trace"].as_array().is_some_and(|lines| lines.len() > 100));
     // What is left out does not come, and nothing else is renumbered.
     let without = scene.ok(&["sim", "--seed", "3", "--trace", "--without", "0"]).out;
     assert!(!without.contains("trouble 0: ") && without.contains("trouble 1: "));

@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use raft_sim::schedule::Trouble;
+use raft_sim::trace::Line;
 use raft_sim::{Failure, Plan, Shrunk, diagram, shrink};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::hunt;
 use crate::errors::Problem;
@@ -16,56 +18,72 @@ use crate::output::Output;
 /// Longer than this nobody waits for a smaller failure.
 const SHRINK_MAX: Duration = Duration::from_secs(30);
 
-/// Tells all of it; the problem is what it was.
-pub(super) fn report(
-    plan: &Plan,
-    failure: Failure,
-    mermaid: bool,
-    stop: &AtomicBool,
-    output: &Output,
-) -> Result<(), Problem> {
-    let what = format!("seed {}, at {} ms: {}", plan.seed, failure.time, failure.violation);
-    let shrunk = smaller(plan, failure, stop);
-    let again = hunt::run(&shrunk.plan, true);
-    let story = match &again {
-        Ok(report) => &report.story,
-        Err(failure) => &failure.story,
-    };
-    let last = &shrunk.failure;
-    if output.format.is_json() {
-        output.line(
-            "",
-            json!({
-                "seed": plan.seed,
-                "checker": last.violation.checker,
-                "what": last.violation.what,
-                "replay": format!("raft sim {plan}"),
-                "smaller": format!("raft sim {}", shrunk.plan),
-                "troubles": last.troubles.iter().map(|trouble| json!({
-                    "number": trouble.number,
-                    "ms": trouble.at.0,
-                    "kind": trouble.kind,
-                    "text": trouble.text,
-                })).collect::<Vec<_>>(),
-                "smaller_is_minimal": shrunk.is_minimal,
-                "diagram": diagram::text(story),
-            }),
-        )?;
-    } else {
-        let drawn = if mermaid { diagram::mermaid(story) } else { diagram::text(story) };
-        let tried = if shrunk.is_minimal { "nothing more can be left out" } else { "not the end" };
-        output.text(&format!(
-            "\n{}\nwith {} troubles, {} servers and {} ms of trouble ({} runs tried, {tried}):\n\n{drawn}\n",
-            last.violation,
-            last.troubles.len(),
-            last.members,
-            last.length,
-            shrunk.runs,
-        ))?;
-        output.note(&format!("the whole run:   raft sim {plan} --trace"));
-        output.note(&format!("the smaller one: raft sim {} --trace", shrunk.plan));
+/// A failure, made as small as it gets.
+pub(super) struct Found {
+    plan: Plan,
+    /// As it was at first.
+    what: String,
+    shrunk: Shrunk,
+    /// How the smaller run went.
+    story: Vec<Line>,
+}
+
+impl Found {
+    /// Makes the run again and again, with less and less around it.
+    pub(super) fn of(plan: &Plan, failure: Failure, stop: &AtomicBool) -> Self {
+        let what = format!("seed {}, at {} ms: {}", plan.seed, failure.time, failure.violation);
+        let shrunk = smaller(plan, failure, stop);
+        let story = match hunt::run(&shrunk.plan, true) {
+            Ok(report) => report.story,
+            Err(failure) => failure.story,
+        };
+        Self { plan: plan.clone(), what, shrunk, story }
     }
-    Err(Problem::new(Exit::Refused, what).hint(format!("raft sim {}", shrunk.plan)))
+
+    pub(super) fn write(&self, mermaid: bool, output: &Output) -> Result<(), Problem> {
+        let draw = if mermaid { diagram::mermaid } else { diagram::text };
+        output.text(&format!("\n{}\n{}\n", what_is_left(&self.shrunk), draw(&self.story)))?;
+        output.note(&format!("the whole run:   raft sim {} --trace", self.plan));
+        output.note(&format!("the smaller one: raft sim {} --trace", self.shrunk.plan));
+        Ok(())
+    }
+
+    pub(super) fn object(&self) -> Value {
+        let failure = &self.shrunk.failure;
+        let trouble = |trouble: &Trouble| {
+            let Trouble { number, time, kind, text } = trouble;
+            json!({ "number": number, "ms": time, "kind": kind, "text": text })
+        };
+        json!({
+            "seed": self.plan.seed,
+            "checker": failure.violation.checker,
+            "what": failure.violation.what,
+            "replay": format!("raft sim {}", self.plan),
+            "smaller": format!("raft sim {}", self.shrunk.plan),
+            "is_minimal": self.shrunk.is_minimal,
+            "troubles": failure.troubles.iter().map(trouble).collect::<Vec<_>>(),
+            "diagram": diagram::text(&self.story),
+        })
+    }
+
+    pub(super) fn problem(&self) -> Problem {
+        Problem::new(Exit::Refused, &*self.what).hint(format!("raft sim {}", self.shrunk.plan))
+    }
+}
+
+/// What does not hold, and all that it takes.
+fn what_is_left(shrunk: &Shrunk) -> String {
+    let Shrunk { failure, runs, is_minimal, .. } = shrunk;
+    let tried = if *is_minimal { "nothing more can be left out" } else { "there may be less" };
+    let (members, length) = (failure.members, failure.length);
+    let mut text = format!(
+        "{}\nservers at first: {members}, trouble for {length} ms; {runs} runs tried: {tried}\n",
+        failure.violation
+    );
+    for Trouble { number, time, text: what, .. } in &failure.troubles {
+        text += &format!("trouble {number} at {time} ms: {what}\n");
+    }
+    text
 }
 
 fn smaller(plan: &Plan, failure: Failure, stop: &AtomicBool) -> Shrunk {
@@ -90,4 +108,38 @@ fn smaller(plan: &Plan, failure: Failure, stop: &AtomicBool) -> Shrunk {
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
     shrunk
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_sim::checkers::Violation;
+
+    use super::*;
+
+    #[test]
+    fn what_it_takes_to_fail() {
+        let trouble = Trouble {
+            number: 7,
+            time: 512,
+            kind: "disk error",
+            text: "disk error at :7002".into(),
+        };
+        let failure = Failure {
+            violation: Violation { checker: "commit", what: "too early".into() },
+            time: 777,
+            length: 760,
+            members: 3,
+            due: 9,
+            troubles: vec![trouble],
+            story: Vec::new(),
+        };
+        let plan = Plan { seed: 3, without: [0, 1].into(), ..Plan::default() };
+        let mut shrunk = Shrunk { plan, failure, runs: 14, is_minimal: true };
+        let expected = "commit: too early\n\
+            servers at first: 3, trouble for 760 ms; 14 runs tried: nothing more can be left out\n\
+            trouble 7 at 512 ms: disk error at :7002\n";
+        assert_eq!(what_is_left(&shrunk), expected);
+        shrunk.is_minimal = false;
+        assert!(what_is_left(&shrunk).contains("there may be less"));
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_sim::hash::TraceHash;
-use raft_sim::{Probe, Report};
-use serde_json::{Value, json};
+use raft_sim::{Probe, Report, Schedule};
+use serde_json::{Map, Value, json};
 
 use crate::errors::Problem;
 use crate::output::{Format, Output, Table};
@@ -23,6 +23,9 @@ pub(super) struct Summary {
     acknowledged: u64,
     /// How long it took at worst until all members took writes again, and with which seed.
     healed: Option<(u64, u64)>,
+    schedules: BTreeMap<&'static str, u64>,
+    /// How many runs had so many members at first.
+    members: BTreeMap<usize, u64>,
     troubles: BTreeMap<&'static str, u64>,
     probes: BTreeMap<&'static str, u64>,
     /// The trace hash of each run.
@@ -51,12 +54,16 @@ impl Summary {
         {
             self.healed = Some(healed);
         }
-        let sums = [(&mut self.troubles, &report.troubles), (&mut self.probes, &report.probes)];
+        let sums = [(&mut self.troubles, &report.kinds), (&mut self.probes, &report.probes)];
         for (sum, counts) in sums {
             for (what, count) in counts {
                 *sum.entry(what).or_default() += count;
             }
         }
+        if let Some(schedule) = report.schedule {
+            *self.schedules.entry(schedule.name()).or_default() += 1;
+        }
+        *self.members.entry(report.members).or_default() += 1;
         self.hashes.insert(seed, report.hash);
     }
 
@@ -107,9 +114,19 @@ impl Summary {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    pub(super) fn write(&self, probes: bool, output: &Output) -> Result<(), Problem> {
+    /// All of it; programs are told `more` in the same document.
+    pub(super) fn write(
+        &self,
+        probes: bool,
+        mut more: Map<String, Value>,
+        output: &Output,
+    ) -> Result<(), Problem> {
         if output.format.is_json() {
-            return output.line("", self.object(probes));
+            let mut object = self.object(probes);
+            if let Value::Object(fields) = &mut object {
+                fields.append(&mut more);
+            }
+            return output.line("", object);
         }
         let mut text = String::new();
         for (name, value) in self.rows() {
@@ -200,6 +217,8 @@ impl Summary {
             "speed": self.speed(),
             "committed": self.committed,
             "acknowledged": self.acknowledged,
+            "schedules": self.schedules,
+            "members": self.members,
             "troubles": self.troubles,
             "healed_after_ms": self.healed.map(|(after, _)| after),
             "healed_last": self.healed.map(|(_, seed)| seed),
@@ -228,7 +247,9 @@ pub(super) fn of_run(seed: u64, report: &Report) -> Value {
         "virtual_seconds": report.time as f64 / 1000.0,
         "committed": report.committed,
         "acknowledged": report.acknowledged,
-        "troubles": report.troubles,
+        "schedule": report.schedule.map(Schedule::name),
+        "members": report.members,
+        "troubles": report.kinds,
         "healed_after_ms": report.healed_after,
     })
 }
