@@ -12,6 +12,10 @@ use raft_node::Address;
 
 use crate::output::Format;
 
+mod sim;
+
+pub(crate) use sim::{Seeds, SimArgs};
+
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
        raft -c ADDRESSES -p ADDRESS                 (classic: run a server)
        raft -C COMMAND -m TEXT -S ADDRESSES         (classic: ask a server)";
@@ -128,6 +132,8 @@ pub(crate) enum Verb {
     Dev(DevArgs),
     /// Measure how fast a cluster appends messages
     Bench(BenchArgs),
+    /// Run whole clusters in simulation, with all the trouble that they can have; exit 1 if one fails
+    Sim(SimArgs),
     /// Write what completes this command line in your shell
     Completions {
         /// The shell

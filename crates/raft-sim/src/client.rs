@@ -12,6 +12,7 @@ use raft_node::{Answer, Changed, ClientError};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
+use crate::trace::What;
 use crate::world::World;
 
 /// A client and its connection.
@@ -79,7 +80,8 @@ impl Client {
 
     /// Its user wants something.
     pub fn submit(&mut self, world: &mut World, op: Op) {
-        world.trace(format_args!("client {} wants {op:?}", self.index));
+        let client = self.index;
+        world.checkers.observer().tell(|| What::Asked { client, text: format!("{op:?}") });
         self.last_op += 1;
         let id = OpId(self.last_op);
         let write = match &op {
@@ -130,7 +132,7 @@ impl Client {
         if self.wire != Some(wire) {
             return;
         }
-        match world.network.receive(wire, End::Dialler, bytes) {
+        match world.receive(wire, End::Dialler, bytes) {
             None => {}
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
@@ -225,7 +227,7 @@ impl Client {
         let Some(Asked { op, write }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
-        world.trace(format_args!("client {}: {op:?} -> {result:?}", self.index));
+        world.checkers.observer().answered(self.index, &op, &result);
         if let Ok(success) = &result
             && let Some(probe) = probe(&success.answer)
         {

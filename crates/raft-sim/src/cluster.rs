@@ -80,15 +80,18 @@ impl Cluster {
             let times = [host.map(|h| h.0), client.map(|c| c.0), agenda];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
-                debug_assert!(self.world.clock.take_due(end).is_none());
+                self.world.clock.pass(end);
                 return;
             };
             self.count_steps(next, (host, client));
             if let Some(happening) = self.world.clock.take_due(next) {
+                self.world.tick(next, happening.number());
                 self.happen(happening);
             } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
+                self.world.tick(next, 100 + index as u64);
                 self.hosts[index].wake(&mut self.world);
             } else if let Some((_, index)) = client {
+                self.world.tick(next, 200 + index as u64);
                 self.clients[index].wake(&mut self.world);
             }
         }
@@ -242,8 +245,19 @@ impl Cluster {
         self.world.checkers.inspect(&disks);
     }
 
+    /// The trace hash of the whole run so far.
+    #[must_use]
+    pub fn hash(&mut self) -> u128 {
+        for host in &self.hosts {
+            let disk = host.platter.recorder().digest();
+            self.world.checkers.observer().hash().bytes(&disk.to_le_bytes());
+        }
+        self.world.hash()
+    }
+
     /// Everything that is wrong with the network and the machines ends.
     pub fn heal(&mut self) {
+        self.world.checkers.observer().tell(|| crate::trace::What::Healed);
         self.world.calm = true;
         self.world.network.delays = crate::network::Delays::CALM;
         let World { network, clock, random, .. } = &mut self.world;

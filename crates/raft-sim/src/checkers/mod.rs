@@ -13,7 +13,6 @@ mod promises;
 mod shown;
 mod told;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -23,6 +22,8 @@ use raft_node::Conclusion;
 use raft_node::replica::Replica;
 
 use crate::disk::Platter;
+use crate::observer::Observer;
+use crate::trace::What;
 use crate::witness::Seen;
 
 /// All of them, and what the first one found.
@@ -40,7 +41,7 @@ pub struct Checkers {
     shown: shown::ShownOnce,
     history: history::History,
     told: told::Told,
-    probes: BTreeMap<&'static str, u64>,
+    observer: Observer,
 }
 
 /// A property that does not hold.
@@ -82,18 +83,20 @@ type Checked<T = ()> = Result<T, String>;
 impl Checkers {
     /// Notes a violation, unless there is one already.
     pub fn fail(&mut self, checker: &'static str, what: String) {
-        self.violation.get_or_insert(Violation { checker, what });
+        if self.violation.is_none() {
+            self.observer.tell(|| What::Violation(format!("{checker}: {what}")));
+            self.violation = Some(Violation { checker, what });
+        }
     }
 
     /// Something happened that a good simulation sees happen.
     pub fn probe(&mut self, what: &'static str) {
-        *self.probes.entry(what).or_default() += 1;
+        self.observer.reach_named(what);
     }
 
-    /// How often what happened.
-    #[must_use]
-    pub const fn probes(&self) -> &BTreeMap<&'static str, u64> {
-        &self.probes
+    /// Who looks at all of it and judges nothing.
+    pub const fn observer(&mut self) -> &mut Observer {
+        &mut self.observer
     }
 
     /// What was violated first.
@@ -129,6 +132,7 @@ impl Checkers {
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
+        self.observer.started(host, me.id, log);
         if log.recovered.tail_ambiguous {
             self.probe("tail ambiguous");
         }
@@ -143,6 +147,7 @@ impl Checkers {
     /// A process ended; `dark` if its machine lost its power.
     pub fn stopped(&mut self, host: usize, dark: bool) {
         self.probe(if dark { "power lost" } else { "process ended" });
+        self.observer.stopped(host, dark);
         self.shown.stopped(host, dark);
     }
 
@@ -164,6 +169,7 @@ impl Checkers {
         if write.truncate_from.is_some() {
             self.probe("entries replaced");
         }
+        self.observer.handed(host, write);
         match self.disks.handed(host, write) {
             Ok(entries) => {
                 for (at, before, stamp) in entries {
@@ -177,12 +183,14 @@ impl Checkers {
 
     /// The log confirmed that this is durable.
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
+        self.observer.persisted(writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
     }
 
     /// These writes were begun and never confirmed.
     pub fn begun(&mut self, host: usize, writes: &[Write]) {
+        self.observer.begun(writes);
         self.disks.begun(host, writes);
     }
 
@@ -220,6 +228,7 @@ impl Checkers {
         let state = self.disks.model(host).and_then(|model| model.state.as_ref());
         let checked = founding::Founding::sends(host, raft.status().id, state);
         self.note("founding", checked);
+        self.observer.sends(message);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
         self.note("promises", checked);
         let checked = promises::feeds(to, message, raft);
@@ -243,6 +252,7 @@ impl Checkers {
 
     /// A replica took a step.
     pub fn stepped(&mut self, host: usize, replica: &Replica) {
+        self.observer.stepped(host, replica);
         let checked = self.monotone.stepped(host, replica);
         self.note("monotone", checked);
         let checked = self.commits.stepped(host, replica.raft(), &self.disks);
@@ -261,6 +271,7 @@ impl Checkers {
 
     /// A server showed lines.
     pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
+        self.observer.shown(host, index, &text);
         let checked = self.shown.shown(host, index, text);
         self.note("shown once", checked);
     }

@@ -135,7 +135,7 @@ impl Process {
         let held = std::mem::take(&mut line.held);
         let mut frames = Vec::new();
         for bytes in held {
-            match world.network.receive(wire, line.end, &bytes) {
+            match world.receive(wire, line.end, &bytes) {
                 None => {}
                 Some(Ok(more)) => frames.extend(more),
                 Some(Err(what)) => {
