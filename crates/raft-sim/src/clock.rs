@@ -130,6 +130,11 @@ pub enum Happening {
     },
     /// Something bad.
     Mischief,
+    /// What had filled a disk is gone.
+    RoomAgain {
+        /// Whose.
+        host: usize,
+    },
     /// The disks are read as if all power were cut now.
     Inspect,
 }

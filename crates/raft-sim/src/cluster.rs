@@ -6,7 +6,7 @@ use raft_node::founding::{Founder as Named, cluster_id};
 
 use crate::client::Client;
 use crate::clock::Happening;
-use crate::disk::Platter;
+use crate::disk::{Platter, Storage};
 use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
@@ -36,8 +36,8 @@ pub struct Cluster {
 impl Cluster {
     /// A founded cluster, all of its members starting.
     #[must_use]
-    pub fn new(seed: u64, traced: bool) -> Self {
-        let mut world = World::new(seed, traced);
+    pub fn new(seed: u64, storage: Storage, traced: bool) -> Self {
+        let mut world = World::new(seed, storage, traced);
         let count = world.settings.founders + world.settings.joiners;
         let hosts: Vec<Host> =
             (0..count).map(|index| Host::new(index, world.random.next_u64())).collect();
@@ -140,6 +140,7 @@ impl Cluster {
             Happening::Start { host } => self.hosts[host].start(&mut self.world),
             Happening::Think { client } => self.think(client),
             Happening::Mischief => self.mischief(),
+            Happening::RoomAgain { host } => self.hosts[host].platter.clear(),
             Happening::Inspect => {
                 self.inspect();
                 self.world.after(2 * T, Happening::Inspect);
@@ -168,11 +169,11 @@ impl Cluster {
         let Some(process) = self.hosts[host].process_of(life) else { return };
         match happening {
             Happening::Written { .. } => process.written(&mut self.world),
-            Happening::Attest { writes, .. } => process.attest(writes),
+            Happening::Attest { writes, .. } => process.attest(&mut self.world, writes),
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
-            Happening::Spare { .. } => process.make_spare(),
+            Happening::Spare { .. } => process.make_spare(&mut self.world),
             Happening::GreetBy { wire, .. } => {
                 self.hosts[host].tell(&mut self.world, Incoming::GreetBy(wire));
             }
@@ -260,12 +261,12 @@ impl Cluster {
         network.mend(clock, random);
         for index in 0..self.hosts.len() {
             self.hosts[index].paused_until = Time(0);
-            self.hosts[index].platter.put_out_fuse();
+            self.hosts[index].platter.mend();
             self.hosts[index].start(&mut self.world);
         }
     }
 
-    /// Whether all members of the newest configuration run, agree and have nothing left to do;
+    /// Whether all members of the newest configuration run (but for those whose disk is damaged), agree and have nothing left to do;
     /// who they are.
     pub fn agreed(&self) -> Result<Vec<(usize, Index)>, String> {
         let members = || self.hosts.iter().filter_map(|host| Some((host.index, host.member()?)));
@@ -281,6 +282,9 @@ impl Cluster {
         let mut agreed = Vec::new();
         for id in membership.members.keys() {
             let found = members().find(|(_, member)| member.id() == *id);
+            if found.is_none() && self.world.checkers.is_member_down(*id) {
+                continue;
+            }
             let (host, member) = found.ok_or_else(|| format!("{id} does not run"))?;
             let (applied, due) = (member.replica().applied_index(), leader.last_log_id().index);
             if applied != due || member.replica().raft().last_log_id() != leader.last_log_id() {

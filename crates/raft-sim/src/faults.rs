@@ -26,6 +26,20 @@ pub enum Fault {
     TornWrite,
     /// A disk operation fails.
     DiskError,
+    /// A disk cannot be read, once.
+    ReadError,
+    /// A disk is slow for a while.
+    SlowDisk,
+    /// A disk hangs for a while.
+    HungDisk,
+    /// A disk is full for a while.
+    DiskFull,
+    /// A bit turns on a disk that may be damaged.
+    Rot,
+    /// A page of such a disk reads as it was before.
+    Stale,
+    /// A write to such a disk lands in a wrong place.
+    Misdirected,
     /// A process is stopped for a while and does not know it.
     Pause,
     /// Two sides do not hear each other.
@@ -43,13 +57,20 @@ pub enum Fault {
 }
 
 /// Every kind.
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 20] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
     Fault::TornWrite,
     Fault::DiskError,
+    Fault::ReadError,
+    Fault::SlowDisk,
+    Fault::HungDisk,
+    Fault::DiskFull,
+    Fault::Rot,
+    Fault::Stale,
+    Fault::Misdirected,
     Fault::Pause,
     Fault::Partition,
     Fault::OneWay,
@@ -143,6 +164,7 @@ impl Settings {
             uncommitted_bytes_max: 4096,
             unapplied_entries_max: 64,
             apply_bytes_max: 400,
+            reserved_log_bytes: 16 * 1024,
             ..Limits::default()
         }
     }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod cluster;
 pub mod disk;
 pub mod faults;
+mod hardware;
 pub mod host;
 pub mod network;
 mod run;
@@ -22,4 +23,5 @@ pub mod witness;
 mod workload;
 pub mod world;
 
-pub use run::{Failure, Report, run};
+pub use disk::Storage;
+pub use run::{Failure, Report, run, run_on};

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use raft_node::client_core::Op;
-use raft_node::{Answer, Reason};
+use raft_node::client_core::{Op, Success};
+use raft_node::{Answer, ClientError, Reason};
 
 use crate::checkers::Violation;
 use crate::client::Client;
 use crate::cluster::Cluster;
+use crate::disk::Storage;
 use crate::faults::T;
 use crate::host::address;
 
@@ -48,7 +49,15 @@ pub struct Failure {
 /// # Errors
 /// What was violated.
 pub fn run(seed: u64, traced: bool) -> Result<Report, Failure> {
-    let mut cluster = Cluster::new(seed, traced);
+    run_on(Storage::Tolerated, seed, traced)
+}
+
+/// Runs one seed on disks that are as bad as this.
+///
+/// # Errors
+/// What was violated.
+pub fn run_on(storage: Storage, seed: u64, traced: bool) -> Result<Report, Failure> {
+    let mut cluster = Cluster::new(seed, storage, traced);
     let ran = catch_unwind(AssertUnwindSafe(|| play(&mut cluster)));
     let healed_after = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -78,6 +87,12 @@ fn play(cluster: &mut Cluster) -> u64 {
     let trouble = cluster.world.settings.trouble;
     cluster.run_until(cluster.world.now() + trouble);
     cluster.heal();
+    if cluster.world.atlas.storage() == Storage::Exceeded {
+        // Who refuses its disk may be a majority: what runs must be right, and need not be well.
+        cluster.run_until(cluster.world.now() + CALM_MAX);
+        cluster.inspect();
+        return 0;
+    }
     let healed = cluster.world.now();
     let patience = if cluster.is_changing() { CHANGE_MAX } else { CALM_MAX };
     await_agreement(cluster, patience);
@@ -121,18 +136,24 @@ fn write_through(cluster: &mut Cluster, host: usize) {
     let index = cluster.clients.len();
     let client = Client::new(&mut cluster.world, index, vec![address(host)], 10 * T);
     cluster.clients.push(client);
-    let message = Bytes::from(format!("after all, through {host}"));
-    cluster.submit(index, Op::Write(message));
-    while cluster.clients[index].pending() > 0 && cluster.world.checkers.violation().is_none() {
-        cluster.run_until(cluster.world.now() + 10);
+    let mut results = write_once(cluster, index, host);
+    let give_up = cluster.world.now() + CALM_MAX;
+    while let [(_, Err(error))] = &results[..]
+        && error.reason == Some(Reason::DiskFull)
+        && cluster.world.now() < give_up
+    {
+        // There is room again, and that is noticed when the disk is looked at next.
+        cluster.run_until(cluster.world.now() + 100);
+        results = write_once(cluster, index, host);
     }
-    for (op, result) in cluster.clients[index].take_ended() {
+    for (op, result) in results {
         let well = match &result {
             Ok(success) => matches!(success.answer, Answer::Written { .. }),
             // A removal whose client had gone may have been on its way until now.
             Err(error) => {
                 matches!(error.reason, Some(Reason::Removed { .. }))
                     && cluster.hosts[host].member().is_none()
+                    || cluster.world.checkers.is_down(host)
             }
         };
         if !well {
@@ -140,6 +161,19 @@ fn write_through(cluster: &mut Cluster, host: usize) {
             cluster.world.checkers.fail("liveness", what);
         }
     }
+}
+
+fn write_once(
+    cluster: &mut Cluster,
+    index: usize,
+    host: usize,
+) -> Vec<(Op, Result<Success, ClientError>)> {
+    let message = Bytes::from(format!("after all, through {host}, at {}", cluster.world.now().0));
+    cluster.submit(index, Op::Write(message));
+    while cluster.clients[index].pending() > 0 && cluster.world.checkers.violation().is_none() {
+        cluster.run_until(cluster.world.now() + 10);
+    }
+    cluster.clients[index].take_ended()
 }
 
 /// Lets everything end, and compares everybody.

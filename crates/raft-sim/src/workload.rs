@@ -89,7 +89,13 @@ impl Cluster {
                 Op::AddMember(address((founders + random.below(hosts - founders)) as usize))
             }
             3 => Op::AddMember(address(random.below(hosts) as usize)),
-            4 | 5 => Op::RemoveMember(address(random.below(hosts) as usize)),
+            4 | 5 => {
+                let host = random.below(hosts) as usize;
+                match self.world.atlas.may_leave(host) {
+                    true => Op::RemoveMember(address(host)),
+                    false => Op::AddMember(address(host)),
+                }
+            }
             6 => Op::Transfer(None),
             _ => Op::Transfer(Some(address(random.below(hosts) as usize))),
         }
@@ -174,6 +180,7 @@ impl Cluster {
             }
             Fault::Stall => self.stall(),
             Fault::ClientEnds => self.client_ends(),
+            disk => self.disk_fault(disk, host),
         }
     }
 
@@ -190,7 +197,7 @@ impl Cluster {
         leader.filter(|_| self.world.random.below(3) == 0).unwrap_or(any)
     }
 
-    fn stop(&mut self, host: usize, dark: bool) {
+    pub(crate) fn stop(&mut self, host: usize, dark: bool) {
         if self.hosts[host].process.is_some() {
             self.hosts[host].stop(&mut self.world, dark);
         }

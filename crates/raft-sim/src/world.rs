@@ -8,8 +8,12 @@ use raft_node::random::Random;
 
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening};
+use crate::disk::{Atlas, Storage};
 use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId};
+
+/// The atlas has a stream of chance of its own.
+const ATLAS_STREAM: u64 = 0xa71a_5000_0000_0000;
 
 /// The surroundings of everybody.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct World {
     pub checkers: Checkers,
     /// How this run differs from others.
     pub settings: Settings,
+    /// Whose disks may be damaged.
+    pub atlas: Atlas,
     /// No more faults.
     pub calm: bool,
     trace: Option<Vec<String>>,
@@ -33,15 +39,18 @@ pub struct World {
 impl World {
     /// A world at time zero.
     #[must_use]
-    pub fn new(seed: u64, traced: bool) -> Self {
+    pub fn new(seed: u64, storage: Storage, traced: bool) -> Self {
         let mut random = Random::new(seed);
         let settings = Settings::draw(&mut random);
+        let hosts = (settings.founders, settings.joiners);
+        let atlas = Atlas::draw(storage, hosts, &mut Random::new(seed ^ ATLAS_STREAM));
         Self {
             clock: Clock::default(),
             network: Network::new(settings.delays),
             random,
             checkers: Checkers::default(),
             settings,
+            atlas,
             calm: false,
             trace: traced.then(Vec::new),
             digest: seed,

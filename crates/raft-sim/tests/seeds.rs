@@ -7,10 +7,35 @@
     reason = "a red run prints its story and the command that replays it"
 )]
 
-use raft_sim::{Report, run};
+use raft_sim::{Failure, Report, Storage, run, run_on};
+
+/// Harm that disks take, ways to refuse them, and what only many runs see.
+const DAMAGE: [&str; 21] = [
+    "NODE damaged",
+    "bit turned",
+    "block body damaged",
+    "block header damaged",
+    "newest commit damaged",
+    "newest commit forgotten",
+    "page stale",
+    "refused: NODE is damaged",
+    "refused: a block read back is damaged",
+    "refused: a certified block is damaged",
+    "refused: a proven block is damaged",
+    "refused: both header copies are damaged",
+    "shown mark damaged",
+    "shown mark lost",
+    "slot header damaged",
+    "start not counted for lack of room",
+    "tail ambiguous",
+    "unused space damaged",
+    "write misdirected",
+    "log waits for room",
+    "start waits for room",
+];
 
 /// A simulation in which one of these never happens proves less than it seems to.
-const EXPECTED: [&str; 12] = [
+const EXPECTED: [&str; 21] = [
     "entries replaced",
     "leader elected",
     "leadership transferred",
@@ -21,6 +46,15 @@ const EXPECTED: [&str; 12] = [
     "outcome unknown",
     "power lost",
     "process ended",
+    "disk full answered",
+    "refused: a certified block is damaged",
+    "shown mark lost",
+    "slot recycled",
+    "slot superseded",
+    "spare refused for lack of room",
+    "tail rewritten",
+    "write misdirected",
+    "written after room came back",
     "server removed",
     "tail ambiguous",
 ];
@@ -30,7 +64,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn run_seed(seed: u64, traced: bool) -> Report {
-    run(seed, traced).unwrap_or_else(|failure| {
+    report(seed, run(seed, traced))
+}
+
+fn report(seed: u64, result: Result<Report, Failure>) -> Report {
+    result.unwrap_or_else(|failure| {
         for line in &failure.trace {
             println!("{line}");
         }
@@ -74,6 +112,28 @@ fn trouble_then_calm() {
         assert!(count < 60 || often > 0, "trouble in which this never happens: {what}");
     }
     assert!(count == 1 || sum.acknowledged as u64 > count, "trouble in which nothing was done");
+}
+
+/// Damage beyond what a cluster can survive, on any of its disks: who is damaged says so, and
+/// whoever runs is right.
+#[test]
+fn damage_beyond_repair_is_refused() {
+    let long = std::env::var_os("RAFT_TEST_LONG").is_some();
+    let (seeds, traced) = match number("RAFT_SIM_SEED") {
+        Some(seed) => (seed..seed + 1, true),
+        None => (0..number("RAFT_SIM_RUNS").unwrap_or(if long { 2000 } else { 40 }), false),
+    };
+    let count = seeds.end - seeds.start;
+    let mut sum = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in seeds {
+        for (what, often) in report(seed, run_on(Storage::Exceeded, seed, traced)).probes {
+            *sum.entry(what).or_default() += often;
+        }
+    }
+    println!("{count} runs: {sum:?}");
+    for what in DAMAGE {
+        assert!(count < 1000 || sum.contains_key(what), "damage that never does this: {what}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod applied;
 mod commits;
+mod damage;
 mod disks;
 mod elections;
 mod history;
@@ -11,16 +12,16 @@ mod monotone;
 mod promises;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId, Message, NodeId, Raft, Term};
-use raft_log::{Log, MemberIdentity, NodeState, Write};
+use raft_log::{Log, LogRange, MemberIdentity, NodeState, OpenError, ReadError, Write};
 use raft_node::Conclusion;
 use raft_node::replica::Replica;
 
-use crate::disk::Platter;
+use crate::disk::{Harm, Part, Platter, Scar};
 use crate::witness::Seen;
 
 /// All of them, and what the first one found.
@@ -28,6 +29,7 @@ use crate::witness::Seen;
 pub struct Checkers {
     violation: Option<Violation>,
     disks: disks::Disks,
+    damage: damage::Damage,
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
@@ -36,6 +38,7 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
+    is_full: bool,
     probes: BTreeMap<&'static str, u64>,
 }
 
@@ -119,10 +122,25 @@ impl Checkers {
         if log.recovered.tail_ambiguous {
             self.probe("tail ambiguous");
         }
+        if log.recovered.notes.iter().any(|note| note.contains("not counted")) {
+            self.probe("start not counted for lack of room");
+        }
         let id = me.id;
-        let held = disks::read_back(log, NodeState::Member(me.clone()));
-        let checked = held.and_then(|held| self.disks.started(host, id, held));
+        let held = match disks::read_back(log, NodeState::Member(me.clone())) {
+            Ok(held) => held,
+            // Copied into a new slot, and damaged there.
+            Err(error) => return self.read_refused(host, &error),
+        };
+        let promised = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);
+        let forgets = self.damage.forgets(host);
+        let checked = self.disks.started(host, id, held, forgets);
         self.note("recovery", checked);
+        if log.recovered.last_index < Index(promised) {
+            self.probe("newest commit forgotten");
+            let checked = self.damage.forgot(host, log);
+            self.note("damage", checked);
+        }
+        self.damage.proven(host);
         self.monotone.started(host, log.recovered.hard_state);
         self.commits.started(host);
     }
@@ -141,6 +159,9 @@ impl Checkers {
 
     /// A state machine begins from nothing.
     pub fn new_machine(&mut self, host: usize, shown: Index, lost: bool) {
+        if lost {
+            self.probe("shown mark lost");
+        }
         self.applied.new_machine(host);
         let checked = self.shown.new_machine(host, shown, lost);
         self.note("shown once", checked);
@@ -166,6 +187,73 @@ impl Checkers {
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
+        self.damage.proven(host);
+    }
+
+    /// The log wrote down that everything before is durable.
+    pub fn attested(&mut self, host: usize) {
+        self.damage.proven(host);
+    }
+
+    /// A server's disk was damaged.
+    pub fn scarred(&mut self, host: usize, scar: Scar) {
+        self.probe(match scar.harm {
+            Harm::Rot => "bit turned",
+            Harm::Stale => "page stale",
+            Harm::Misdirected => "write misdirected",
+        });
+        self.probe(match scar.part {
+            Part::BlockBody => "block body damaged",
+            Part::BlockHeader => "block header damaged",
+            Part::SlotHeader => "slot header damaged",
+            Part::Unused => "unused space damaged",
+            Part::NewestCommit => "newest commit damaged",
+            Part::Node => "NODE damaged",
+            Part::Shown => "shown mark damaged",
+        });
+        self.damage.scarred(host, scar);
+    }
+
+    /// A server refuses to start: it stays down.
+    pub fn refuses(&mut self, host: usize, error: &OpenError) {
+        match self.damage.refuses(host, error) {
+            Ok(reason) => self.probe(reason),
+            Err(what) => self.fail("recovery", what),
+        }
+        self.damage.down(host);
+    }
+
+    /// A server cannot read its log back: it ends, and stays down.
+    pub fn read_refused(&mut self, host: usize, error: &ReadError) {
+        self.probe("refused: a block read back is damaged");
+        let checked = self.damage.read_refused(host, error);
+        self.note("damage", checked);
+        self.damage.down(host);
+    }
+
+    /// Whether a server stays down because of its disk.
+    #[must_use]
+    pub fn is_down(&self, host: usize) -> bool {
+        self.damage.is_down(host)
+    }
+
+    /// The same, of the server that is this member.
+    #[must_use]
+    pub fn is_member_down(&self, id: NodeId) -> bool {
+        self.disks.host_of(id).is_some_and(|host| self.damage.is_down(host))
+    }
+
+    /// Entries were read back from a disk.
+    pub fn read_back(&mut self, host: usize, range: &LogRange) {
+        self.probe("log read back");
+        let checked = self.damage.read(host, range, &self.disks);
+        self.note("damage", checked);
+    }
+
+    /// Whether these entries are committed, and on the disks of a quorum without these hosts.
+    #[must_use]
+    pub fn are_elsewhere(&self, first: Index, last: Index, without: &BTreeSet<usize>) -> bool {
+        self.commits.are_elsewhere((first, last), without, &self.disks)
     }
 
     /// These writes were begun and never confirmed.
@@ -227,7 +315,8 @@ impl Checkers {
 
     /// A server showed lines.
     pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
-        let checked = self.shown.shown(host, index, text);
+        let may_repeat = self.damage.may_repeat(host);
+        let checked = self.shown.shown(host, index, text, may_repeat);
         self.note("shown once", checked);
     }
 
@@ -240,10 +329,19 @@ impl Checkers {
 
     /// A write was acknowledged.
     pub fn answered(&mut self, after: Index, command: &Bytes, at: LogId, response: &Bytes) {
+        if std::mem::take(&mut self.is_full) {
+            self.probe("written after room came back");
+        }
         let checked = self.history.answered(after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
         self.note("acknowledged", checked);
+    }
+
+    /// A write was refused for lack of room.
+    pub fn disk_full(&mut self) {
+        self.probe("disk full answered");
+        self.is_full = true;
     }
 
     /// A write was not acknowledged.
@@ -265,14 +363,20 @@ impl Checkers {
             match disks::read(platter) {
                 Ok(None) => {}
                 Ok(Some(log)) => {
-                    let checked = self.disks.covers(*host, &log);
+                    let checked = self.disks.covers(*host, &log, self.damage.forgets(*host));
                     self.note("disks", checked);
                     logs.push((*host, log));
                 }
-                Err(what) => self.fail("disks", format!("host {host}: {what}")),
+                Err(disks::Unread::Refused(error)) => match self.damage.refuses(*host, &error) {
+                    Ok(_) => self.probe("damage found in a copy"),
+                    Err(what) => self.fail("disks", what),
+                },
+                Err(disks::Unread::Wrong(what)) => {
+                    self.fail("disks", format!("host {host}: {what}"));
+                }
             }
         }
-        let checked = self.commits.on_disks(&logs, &self.disks);
+        let checked = self.commits.on_disks(&logs, &self.disks, &self.damage);
         self.note("disks", checked);
     }
 

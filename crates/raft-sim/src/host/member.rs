@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use raft_core::{Index, Member as Peer, Membership, NodeId, Recovered, Time};
 use raft_log::{
-    Boot, LogReader, MemberIdentity, NodeState, OpenError, RecoveredLog, Shown, SpareMaker,
+    Boot, LogReader, MakeError, MemberIdentity, NodeState, OpenError, RecoveredLog, Shown,
+    SpareMaker,
 };
 use raft_node::binding::{self, Binding};
 use raft_node::hello::{Party as Identity, Welcome};
@@ -17,9 +18,16 @@ use super::wal::Wal;
 use super::{Fate, Process};
 use crate::clock::Happening;
 use crate::faults::T;
+use crate::hardware::{note_scar, note_start};
 use crate::network::WireId;
 use crate::witness::Witness;
 use crate::world::World;
+
+/// A disk with little room is looked at again after so long.
+const LOOK_AGAIN: u64 = 1000;
+
+/// Less room than this is little.
+const DISK_FREE_LOW: u64 = 256 * 1024 * 1024;
 
 /// What a member consists of.
 #[derive(Debug)]
@@ -38,6 +46,12 @@ pub struct Member {
     pub(super) events: Vec<Event>,
     /// The last step had no budget for all that is committed.
     backlog: bool,
+    /// What the disk had left when it was last looked at.
+    disk_free: u64,
+    /// The disk took no slot when it was last asked to: what it says it has left does not help.
+    space_refused: bool,
+    /// It is going to look again.
+    looks_again: bool,
     /// It was asked to end, and does so then at the latest.
     stop_by: Option<Time>,
 }
@@ -68,7 +82,8 @@ impl Member {
 
     /// What the log can still take: slots that are there, and those that the disk has room for.
     pub(super) fn free_log_bytes(&self) -> u64 {
-        self.spares.free_bytes().saturating_add(crate::disk::FREE_BYTES)
+        let on_disk = if self.space_refused { 0 } else { self.disk_free };
+        self.spares.free_bytes().saturating_add(on_disk)
     }
 
     pub(super) fn next_deadline(&self, now: Time) -> Option<Time> {
@@ -112,7 +127,14 @@ impl Process {
         for note in &log.recovered.notes {
             world.trace(format_args!("{} notes: {note}", self.address));
         }
+        note_scar(world, self.index, &self.platter);
+        note_start(world, &self.platter);
+        self.platter.let_read();
         world.checkers.started(self.index, &me, &log);
+        if world.checkers.is_down(self.index) {
+            self.fate = Some(Fate::Ends("its log cannot be read back".into()));
+            return Ok(());
+        }
         let boot_of = |peer: &raft_log::PeerBoot| {
             let (incarnation, epoch, nonce) = (peer.incarnation, peer.epoch, peer.nonce);
             (peer.id, binding::Boot { incarnation, epoch, nonce })
@@ -137,10 +159,13 @@ impl Process {
             welcomes: BTreeMap::new(),
             events: Vec::new(),
             backlog: true,
+            disk_free: 0,
+            space_refused: false,
+            looks_again: false,
             stop_by: None,
         }));
         self.membership_changed(world, &membership);
-        self.look_at_space();
+        self.look_at_space(world);
         let (host, life) = (self.index, self.life);
         world.after(1, Happening::Spare { host, life });
         Ok(())
@@ -254,25 +279,40 @@ impl Process {
         self.event(Event::LogRead { request, chunk });
     }
 
-    pub(super) fn persisted(&mut self, ticket: raft_core::Ticket) {
+    pub(super) fn persisted(&mut self, world: &mut World, ticket: raft_core::Ticket) {
         self.event(Event::Persisted(ticket));
-        self.look_at_space();
+        self.look_at_space(world);
     }
 
-    pub(super) fn look_at_space(&mut self) {
+    pub(super) fn look_at_space(&mut self, world: &mut World) {
         if let Some(member) = &mut self.member {
+            member.disk_free = self.dir.disk().free_bytes().unwrap_or(0);
             let free_log_bytes = member.free_log_bytes();
             member.events.push(Event::Space { free_log_bytes });
+            let is_low = member.space_refused || free_log_bytes < DISK_FREE_LOW;
+            if is_low && !std::mem::replace(&mut member.looks_again, true) {
+                // Nothing else would: who refuses all writes is not woken by any.
+                let (host, life) = (self.index, self.life);
+                world.after(LOOK_AGAIN, Happening::Spare { host, life });
+            }
         }
     }
 
     /// The helper makes a spare slot, if one is wanted.
-    pub fn make_spare(&mut self) {
+    pub fn make_spare(&mut self, world: &mut World) {
         let Some(member) = &mut self.member else { return };
+        member.looks_again = false;
         if let Some(bytes) = member.spares.needed() {
-            // What fails here is tried again by the writer.
-            let _made = member.spares.make(bytes);
+            let result = member.spares.make(bytes);
+            let refused = std::mem::replace(&mut member.space_refused, result.is_err());
+            world.checkers.probe(match result {
+                Ok(()) if refused => "spare made after room came back",
+                Ok(()) => "spare made",
+                Err(MakeError::NoSpace { .. }) => "spare refused for lack of room",
+                Err(MakeError::Io { .. }) => "spare failed",
+            });
         }
+        self.look_at_space(world);
     }
 
     /// The helper reads old log.
@@ -285,7 +325,7 @@ impl Process {
         let Some(member) = &mut self.member else { return };
         let chunk = match member.reader.read(first, last, bytes_max) {
             Ok(range) => {
-                world.checkers.probe("log read back");
+                world.checkers.read_back(self.index, &range);
                 Some(range.into())
             }
             Err(raft_log::ReadError::Missing { .. }) => None,
@@ -293,7 +333,8 @@ impl Process {
                 return self.fate = Some(Fate::Ends(source.to_string()));
             }
             Err(error) => {
-                return world.checkers.fail("recovery", format!("{}: {error}", self.address));
+                world.checkers.read_refused(self.index, &error);
+                return self.fate = Some(Fate::Ends(error.to_string()));
             }
         };
         if self.inbox.is_empty() {

@@ -20,6 +20,7 @@ use raft_node::replica::{Chunk, Machine};
 use raft_node::wire::Frame;
 
 use crate::disk::{Blow, Platter};
+use crate::hardware::note_scar;
 use crate::network::{End, Place, WireId};
 use crate::witness::Sight;
 use crate::world::World;
@@ -52,6 +53,7 @@ pub struct Process {
     life: u64,
     address: String,
     dir: DataDir,
+    platter: Platter,
     inbox: VecDeque<Incoming>,
     /// When the inbox is looked at.
     ready_at: Time,
@@ -215,7 +217,7 @@ impl Host {
 
     /// Starts the server.
     pub fn start(&mut self, world: &mut World) {
-        if self.process.is_some() {
+        if self.process.is_some() || world.checkers.is_down(self.index) {
             return;
         }
         self.dark = false;
@@ -234,6 +236,7 @@ impl Host {
             life: self.life,
             address: self.address.clone(),
             dir,
+            platter: self.platter.clone(),
             inbox: VecDeque::new(),
             ready_at: world.now(),
             lines: BTreeMap::new(),
@@ -254,13 +257,16 @@ impl Host {
         }
     }
 
-    /// A start may fail because the disk does; anything else is wrong.
+    /// A start may fail because the disk does, or wait for room on it; who refuses a damaged disk
+    /// is not started again.
     fn start_failed(&mut self, world: &mut World, error: &OpenError) {
-        let OpenError::Io { .. } = error else {
-            world.checkers.fail("recovery", format!("{} cannot start: {error}", self.address));
-            return;
-        };
         world.trace(format_args!("{} cannot start: {error}", self.address));
+        note_scar(world, self.index, &self.platter);
+        match error {
+            OpenError::Io { .. } => world.checkers.probe("start failed"),
+            OpenError::NoSpace { .. } => world.checkers.probe("start waits for room"),
+            _ => world.checkers.refuses(self.index, error),
+        }
         self.stop(world, false);
     }
 
@@ -273,6 +279,7 @@ impl Host {
         ));
         if let Some(mut process) = self.process.take() {
             process.stop_mid_write(world, &self.platter);
+            note_scar(world, self.index, &self.platter);
             world.checkers.stopped(self.index, dark);
         }
         let (clock, random) = (&mut world.clock, &mut world.random);
@@ -299,6 +306,7 @@ impl Host {
 
     /// What became of the process.
     pub fn look(&mut self, world: &mut World) {
+        note_scar(world, self.index, &self.platter);
         if self.platter.is_dead() {
             let dark = world.random.below(2) == 0;
             return self.stop(world, dark);
@@ -375,7 +383,7 @@ impl Process {
             Incoming::DialDue(peer) => self.dial_due(world, peer),
             Incoming::Stalled(wire, stalled) => self.stalled(wire, stalled),
             Incoming::LogRead(request, chunk) => self.log_was_read(request, chunk),
-            Incoming::Persisted(ticket) => self.persisted(ticket),
+            Incoming::Persisted(ticket) => self.persisted(world, ticket),
             Incoming::HandOver => self.hand_over(world),
         }
     }

@@ -8,10 +8,14 @@ use super::{Fate, Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
 use crate::faults::T;
+use crate::hardware::note_scar;
 use crate::world::World;
 
 /// After so long without a write the last one is attested.
 const ATTEST_AFTER: u64 = 100;
+
+/// A log that waits for room tries again after so long.
+const NO_SPACE_RETRY: u64 = 500;
 
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -63,11 +67,12 @@ impl Process {
         }
         (*batch, *ticket) = (std::mem::take(queue), *queued);
         let hangs = world.settings.sync_hangs_one_in;
-        let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
+        let usual = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
             world.random.below(3 * T)
         } else {
             1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
         };
+        let delay = self.platter.delay(world.now(), usual);
         world.after(delay, Happening::Written { host, life });
     }
 
@@ -83,6 +88,14 @@ impl Process {
             Ok(_) => {
                 *writes += 1;
                 world.checkers.persisted(self.index, &done);
+                if note_scar(world, self.index, &self.platter) {
+                    // The gap of the newest commit is not for writes that went astray, whose
+                    // entries nobody else has yet: this one is proven at once.
+                    self.platter.put_out_fuse();
+                    if writer.attest().is_err() {
+                        world.checkers.fail("damage", "a sound disk cannot attest".into());
+                    }
+                }
                 let ticket = *ticket;
                 if self.inbox.is_empty() {
                     self.ready_at = world.now();
@@ -93,7 +106,14 @@ impl Process {
                 world.after(delay, Happening::Spare { host, life });
                 self.begin_write(world);
             }
-            Err(WriteError::NoSpace { .. } | WriteError::Failed(_)) => {
+            Err(WriteError::NoSpace { .. }) => {
+                // What was admitted waits as long as it takes.
+                *batch = done;
+                world.checkers.probe("log waits for room");
+                let (host, life) = (self.index, self.life);
+                world.after(NO_SPACE_RETRY, Happening::Written { host, life });
+            }
+            Err(WriteError::Failed(_)) => {
                 world.checkers.begun(self.index, &done);
                 self.fate = Some(Fate::Ends("the log cannot be written".into()));
             }
@@ -101,16 +121,22 @@ impl Process {
     }
 
     /// Nothing was written for a while.
-    pub fn attest(&mut self, writes: u64) {
+    pub fn attest(&mut self, world: &mut World, writes: u64) {
         let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
-        if wal.writes == writes && wal.batch.is_empty() && wal.writer.attest().is_err() {
-            self.fate = Some(Fate::Ends("the log cannot be written".into()));
+        if wal.writes != writes || !wal.batch.is_empty() {
+            return;
+        }
+        match wal.writer.attest() {
+            Ok(_) => world.checkers.attested(self.index),
+            Err(_) => self.fate = Some(Fate::Ends("the log cannot be written".into())),
         }
     }
 
     /// What was queued is written before a member's life ends in good order.
     pub(super) fn flush_wal(&mut self, world: &mut World) {
         let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        // Nothing follows that would show that this went astray.
+        self.platter.steady();
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
         match wal.writer.write(&rest) {

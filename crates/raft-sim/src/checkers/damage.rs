@@ -1,0 +1,160 @@
+//! What a server with a damaged disk may do: read what was written, or refuse and name the place.
+//! It never serves other bytes, forgets a confirmed entry, or votes as if it had not voted.
+//!
+//! The one exception is documented: a commit that was damaged before anything was written after
+//! it, and before the process ended, may be missing. Its entries are then forgotten, and whether
+//! that was noticed (`tail_ambiguous`) depends on what is left of it; a turned bit always is.
+//! Once a later block or ATTEST is durable, the same damage must be refused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use raft_core::Index;
+use raft_log::{Log, LogRange, OpenError, ReadError};
+
+use super::disks::Disks;
+use super::log_matching::stamp;
+use super::{Checked, Stamp};
+use crate::disk::{Harm, Part, Scar};
+
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    hosts: BTreeMap<usize, Hurt>,
+}
+
+#[derive(Debug, Default)]
+struct Hurt {
+    scars: Vec<Scar>,
+    /// Entries from here on are not promised any more, and how the newest commit was damaged.
+    forgets: Option<(Index, Harm)>,
+    refuses: bool,
+}
+
+impl Damage {
+    pub(super) fn scarred(&mut self, host: usize, scar: Scar) {
+        let hurt = self.hosts.entry(host).or_default();
+        if let Some(from) = scar.forgets {
+            hurt.forgets = Some((from, scar.harm));
+        }
+        hurt.scars.push(scar);
+    }
+
+    /// A later block proves what was forgettable.
+    pub(super) fn proven(&mut self, host: usize) {
+        if let Some(hurt) = self.hosts.get_mut(&host) {
+            hurt.forgets = None;
+        }
+    }
+
+    pub(super) fn is_hurt(&self, host: usize) -> bool {
+        self.hosts.contains_key(&host)
+    }
+
+    /// Where what a host may forget begins.
+    pub(super) fn forgets(&self, host: usize) -> Option<Index> {
+        Some(self.hosts.get(&host)?.forgets?.0)
+    }
+
+    /// A start, or a look at the disk, ended with this.
+    pub(super) fn refuses(&self, host: usize, error: &OpenError) -> Result<&'static str, String> {
+        let (file, reason) = match error {
+            OpenError::Damaged { file, .. } if file.ends_with("NODE") => {
+                (file, "refused: NODE is damaged")
+            }
+            OpenError::Damaged { file, what, .. } => (file, reason(what)),
+            OpenError::OtherIdentity { file, .. } => (file, "refused: another's slot"),
+            other => return Err(format!("host {host} cannot start: {other}")),
+        };
+        self.names(host, file).map(|()| reason).map_err(|why| format!("{why}: {error}"))
+    }
+
+    /// A process ended with this.
+    pub(super) fn read_refused(&self, host: usize, error: &ReadError) -> Checked {
+        let ReadError::Corrupt { file, .. } = error else {
+            return Err(format!("host {host} cannot read its log: {error}"));
+        };
+        self.names(host, file).map_err(|why| format!("{why}: {error}"))
+    }
+
+    pub(super) fn down(&mut self, host: usize) {
+        self.hosts.entry(host).or_default().refuses = true;
+    }
+
+    pub(super) fn is_down(&self, host: usize) -> bool {
+        self.hosts.get(&host).is_some_and(|hurt| hurt.refuses)
+    }
+
+    /// A refusal is due to damage, and names a file that was damaged; the slots' directory if a
+    /// whole slot seems to be gone.
+    fn names(&self, host: usize, file: &Path) -> Checked {
+        let Some(hurt) = self.hosts.get(&host) else {
+            return Err(format!("host {host} refuses its disk, which nobody damaged"));
+        };
+        let is_file = |name: &str| file.ends_with(name);
+        let known = |scar: &Scar| {
+            is_file(&scar.file) || scar.missed.as_ref().is_some_and(|(missed, _)| is_file(missed))
+        };
+        // NODE is written beside itself.
+        let moved = file.ends_with("NODE") && hurt.scars.iter().any(Scar::is_of_node);
+        if moved || file.ends_with("wal") || hurt.scars.iter().any(known) {
+            return Ok(());
+        }
+        Err(format!("host {host} blames another file than those damaged, {:?}", hurt.scars))
+    }
+
+    /// A member started without its newest commit: by a turned bit that is always noticed.
+    pub(super) fn forgot(&self, host: usize, log: &Log) -> Checked {
+        let forgets = self.hosts.get(&host).and_then(|hurt| hurt.forgets);
+        match forgets {
+            Some((_, Harm::Rot)) if !log.recovered.tail_ambiguous => {
+                Err(format!("host {host} forgot entries, and takes its log for whole"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is read back is what was written.
+    pub(super) fn read(&self, host: usize, range: &LogRange, disks: &Disks) -> Checked {
+        let Some(model) = disks.model(host) else { return Ok(()) };
+        for entry in &range.entries {
+            let written: Option<&Stamp> = model.durable.get(super::disks::place(entry.index));
+            if written.is_some_and(|written| *written != stamp(entry)) {
+                let index = entry.index;
+                return Err(format!("host {host} reads entry {index}, and wrote another there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines that a server shows may repeat if its mark was damaged.
+    pub(super) fn may_repeat(&self, host: usize) -> bool {
+        let of_shown = |scar: &Scar| {
+            scar.part == Part::Shown
+                || scar.missed.as_ref().is_some_and(|(file, _)| file == "SHOWN")
+        };
+        self.hosts.get(&host).is_some_and(|hurt| hurt.scars.iter().any(of_shown))
+    }
+}
+
+impl Scar {
+    fn is_of_node(&self) -> bool {
+        let missed = self.missed.as_ref();
+        self.part == Part::Node || missed.is_some_and(|(file, _)| file.starts_with("NODE"))
+    }
+}
+
+/// The ways to refuse, so that a run shows which of them it has seen.
+fn reason(what: &str) -> &'static str {
+    const REASONS: [(&str, &str); 8] = [
+        ("which the next slot certifies", "refused: a certified block is damaged"),
+        ("is not the one that the next slot certifies", "refused: the chain ends elsewhere"),
+        ("which was durable", "refused: a proven block is damaged"),
+        ("belongs", "refused: another block stands there"),
+        ("both copies", "refused: both header copies are damaged"),
+        ("order number", "refused: a slot is missing"),
+        ("newest slot is missing", "refused: the newest slot is missing"),
+        ("its successor", "refused: the successor is missing"),
+    ];
+    let found = REASONS.iter().find(|(words, _)| what.contains(words));
+    found.map_or("refused: for another reason", |(_, reason)| reason)
+}

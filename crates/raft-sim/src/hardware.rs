@@ -1,0 +1,84 @@
+//! What goes wrong with the hosts' disks, but for power.
+
+use crate::clock::Happening;
+use crate::cluster::Cluster;
+use crate::disk::{Harm, Part, Platter, Storage, field};
+use crate::faults::{Fault, T};
+use crate::host::address;
+use crate::world::World;
+
+impl Cluster {
+    /// A disk gets worse: this host's, or one that may be damaged.
+    pub(crate) fn disk_fault(&mut self, fault: Fault, host: usize) {
+        let (now, random) = (self.world.now(), &mut self.world.random);
+        let platter = &self.hosts[host].platter;
+        match fault {
+            Fault::ReadError => platter.fail_read(random.below(20)),
+            Fault::SlowDisk => platter.slow_down(now + random.below(4 * T)),
+            Fault::HungDisk => platter.hang(now + random.below(4 * T)),
+            Fault::DiskFull => {
+                // Nothing at all, or so little that a slot or a reserve does not fit.
+                let left = [0, 2048, 40 * 1024, 300 * 1024][random.below(4) as usize];
+                platter.fill(left);
+                let delay = random.below(3 * T);
+                self.world.checkers.probe("disk filled");
+                self.world.after(delay, Happening::RoomAgain { host });
+            }
+            Fault::Rot => self.damage(Harm::Rot),
+            Fault::Stale => self.damage(Harm::Stale),
+            Fault::Misdirected => self.damage(Harm::Misdirected),
+            _ => {}
+        }
+    }
+
+    /// Damages a disk of the atlas.
+    fn damage(&mut self, harm: Harm) {
+        let hosts = self.world.atlas.hosts();
+        let at = self.world.random.below(hosts.len() as u64) as usize;
+        let Some(host) = hosts.iter().nth(at).copied() else { return };
+        if self.world.checkers.is_down(host) {
+            return;
+        }
+        let stable = !self.is_changing();
+        let without = match self.world.atlas.storage() {
+            Storage::Tolerated => hosts.clone(),
+            Storage::Exceeded => [host].into(),
+        };
+        let checkers = &self.world.checkers;
+        let elsewhere = |first, last| stable && checkers.are_elsewhere(first, last, &without);
+        let scar = self.hosts[host].platter.harm(harm, &elsewhere);
+        if let Some(scar) = scar {
+            self.world.trace(format_args!("{}: {scar}", address(host)));
+            let newest = scar.part == Part::NewestCommit;
+            self.world.checkers.scarred(host, scar);
+            if newest && self.world.random.below(2) == 0 {
+                // The gap is open until something else is written.
+                self.stop(host, true);
+            }
+        }
+    }
+}
+
+/// Whether a write to this disk has gone astray since the last look.
+pub(crate) fn note_scar(world: &mut World, host: usize, platter: &Platter) -> bool {
+    let Some(scar) = platter.take_scar() else { return false };
+    world.trace(format_args!("{}: {scar}", address(host)));
+    world.checkers.scarred(host, scar);
+    true
+}
+
+/// What the slot of a start, which was just begun, says of the slots before: by the offsets of the
+/// format's description.
+pub(crate) fn note_start(world: &mut World, platter: &Platter) {
+    let Some(header) = platter.newest_slot() else { return };
+    let [order, base, synced, previous] = [64, 96, 112, 120].map(|at| field(&header, at));
+    if synced >= base {
+        world.checkers.probe("tail rewritten");
+    }
+    if previous + 1 < order {
+        world.checkers.probe("slot superseded");
+    }
+    if header[92] == 1 {
+        world.checkers.probe("slot recycled");
+    }
+}
