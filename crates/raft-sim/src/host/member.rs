@@ -231,7 +231,12 @@ impl Process {
             }
         }
         let mut effects = Vec::new();
+        let handed = member.replica.raft().handing_over();
         member.replica.step(now, events, &mut effects);
+        let is_full = member.free_log_bytes() < world.settings.limits().reserved_log_bytes;
+        if is_full && handed.is_none() && member.replica.raft().handing_over().is_some() {
+            world.checkers.probe("full leader hands over");
+        }
         member.backlog = member.replica.has_backlog();
         let due = member.replica.next_deadline().is_some_and(|deadline| deadline <= now);
         if due && timer {
