@@ -1,10 +1,13 @@
 //! What goes wrong with the hosts' disks, but for power.
 
+use raft_core::Index;
+
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::disk::{Harm, Part, Platter, Storage, field};
+use crate::disk::{Harm, Part, Platter, field};
 use crate::faults::{Fault, T};
 use crate::host::address;
+use crate::plan::Storage;
 use crate::world::World;
 
 impl Cluster {
@@ -46,15 +49,35 @@ impl Cluster {
         };
         let checkers = &self.world.checkers;
         let elsewhere = |first, last| stable && checkers.are_elsewhere(first, last, &without);
-        let scar = self.hosts[host].platter.harm(harm, &elsewhere);
+        // Twice damaged, the newest commit could lose its vote, or the one before be the newest.
+        let gap = (!checkers.may_forget(host)).then_some(&elsewhere as _);
+        let scar = self.hosts[host].platter.harm(harm, gap);
         if let Some(scar) = scar {
             self.world.trace(format_args!("{}: {scar}", address(host)));
             let newest = scar.part == Part::NewestCommit;
             self.world.checkers.scarred(host, scar);
+            self.read_all(host);
             if newest && self.world.random.below(2) == 0 {
                 // The gap is open until something else is written.
                 self.stop(host, true);
             }
+        }
+    }
+
+    /// Reads back all that a server has in its log: right, or known to be damaged.
+    fn read_all(&mut self, host: usize) {
+        let Some(member) = self.hosts[host].member() else { return };
+        let (mut next, last) = (Index(1), member.replica().raft().last_log_id().index);
+        while next <= last {
+            let read = member.reader().read(next, last, 1);
+            let count = match &read {
+                Ok(range) => range.entries.len() as u64,
+                Err(_) => 1,
+            };
+            if let Ok(range) = read {
+                self.world.checkers.read_back(host, &range);
+            }
+            next = Index(next.0 + count);
         }
     }
 }

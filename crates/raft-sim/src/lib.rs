@@ -17,11 +17,14 @@ pub mod faults;
 mod hardware;
 pub mod host;
 pub mod network;
+mod plan;
 mod run;
+pub mod schedule;
 pub mod trace;
 pub mod witness;
 mod workload;
 pub mod world;
 
-pub use disk::Storage;
-pub use run::{Failure, Report, run, run_on};
+pub use plan::{Plan, Storage};
+pub use run::{Failure, Report, run};
+pub use schedule::Schedule;

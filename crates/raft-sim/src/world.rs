@@ -8,9 +8,10 @@ use raft_node::random::Random;
 
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening};
-use crate::disk::{Atlas, Storage};
+use crate::disk::Atlas;
 use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId};
+use crate::plan::Plan;
 
 /// The atlas has a stream of chance of its own.
 const ATLAS_STREAM: u64 = 0xa71a_5000_0000_0000;
@@ -26,10 +27,14 @@ pub struct World {
     pub network: Network,
     /// What must never happen.
     pub checkers: Checkers,
+    /// What is run.
+    pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
     /// Whose disks may be damaged.
     pub atlas: Atlas,
+    /// How many troubles were due so far.
+    pub troubles: u32,
     /// No more faults.
     pub calm: bool,
     trace: Option<Vec<String>>,
@@ -39,11 +44,12 @@ pub struct World {
 impl World {
     /// A world at time zero.
     #[must_use]
-    pub fn new(seed: u64, storage: Storage, traced: bool) -> Self {
-        let mut random = Random::new(seed);
-        let settings = Settings::draw(&mut random);
+    pub fn new(plan: &Plan, traced: bool) -> Self {
+        let mut random = Random::new(plan.seed);
+        let settings = Settings::draw(&mut random).of(plan);
         let hosts = (settings.founders, settings.joiners);
-        let atlas = Atlas::draw(storage, hosts, &mut Random::new(seed ^ ATLAS_STREAM));
+        let mut chance = Random::new(plan.seed ^ ATLAS_STREAM);
+        let atlas = Atlas::draw(plan.storage, hosts, &mut chance);
         Self {
             clock: Clock::default(),
             network: Network::new(settings.delays),
@@ -52,8 +58,10 @@ impl World {
             settings,
             atlas,
             calm: false,
+            troubles: 0,
             trace: traced.then(Vec::new),
-            digest: seed,
+            digest: plan.seed,
+            plan: plan.clone(),
         }
     }
 

@@ -33,17 +33,27 @@ fn entry(index: u64) -> Write {
     Write { first: Index(index), count: 1, entries: vec![entry], ..Write::default() }
 }
 
+fn vote(start: u64) -> Write {
+    let hard_state = HardState { term: Term(start + 1), voted_for: Some(NodeId(1)) };
+    Write { hard_state: Some(hard_state), ..Write::default() }
+}
+
 /// A server's disk after some starts, and what it must remember.
 fn used(seed: u64) -> (Platter, u64) {
     let platter = Platter::new(seed);
     let mut last = 0;
     for start in 0..3 {
         let (_dir, mut log) = open(&platter, start).expect("a sound disk");
-        let hard_state = HardState { term: Term(start + 1), voted_for: Some(NodeId(1)) };
-        log.writer.write(&[Write { hard_state: Some(hard_state), ..Write::default() }]).unwrap();
-        for _ in 0..7 {
+        if !seed.is_multiple_of(3) {
+            log.writer.write(&[vote(start)]).unwrap();
+        }
+        for place in 0..7 {
             last += 1;
-            log.writer.write(&[entry(last)]).unwrap();
+            // The last vote is sometimes all that the newest commit holds.
+            let votes = place == 6 && seed.is_multiple_of(3);
+            let write = if votes { vote(start) } else { entry(last) };
+            last -= u64::from(votes);
+            log.writer.write(&[write]).unwrap();
         }
         platter.kill();
     }
@@ -81,7 +91,7 @@ fn whatever_rots_or_gets_old_is_refused_or_does_no_harm() {
     for seed in 0..600 {
         let (platter, last) = used(seed);
         let harm = if seed % 2 == 0 { Harm::Rot } else { Harm::Stale };
-        let Some(scar) = platter.harm(harm, &|_, _| true) else { continue };
+        let Some(scar) = platter.harm(harm, Some(&|_, _| true)) else { continue };
         let verdict = verdict(&platter, last, scar.forgets);
         assert!(verdict != "forgotten" || scar.part == Part::NewestCommit, "{scar}");
         *seen.entry((harm, scar.part)).or_default().entry(verdict).or_default() += 1;
@@ -100,9 +110,9 @@ fn whatever_rots_or_gets_old_is_refused_or_does_no_harm() {
 
 #[test]
 fn the_newest_commit_is_spared_where_somebody_needs_it() {
-    for seed in 0..300 {
+    for seed in (0..300).filter(|seed: &u64| !seed.is_multiple_of(3)) {
         let (platter, _) = used(seed);
-        let scar = platter.harm(Harm::Rot, &|_, _| false);
+        let scar = platter.harm(Harm::Rot, Some(&|_, _| false));
         assert_ne!(scar.map(|scar| scar.part), Some(Part::NewestCommit));
     }
 }
@@ -113,7 +123,7 @@ fn a_write_that_went_astray_is_missed_once_another_one_follows() {
     for seed in 0..200 {
         let (platter, mut last) = used(seed);
         let (_dir, mut log) = open(&platter, 50).unwrap();
-        assert_eq!(platter.harm(Harm::Misdirected, &|_, _| true), None, "it is only armed");
+        assert_eq!(platter.harm(Harm::Misdirected, Some(&|_, _| true)), None, "it is only armed");
         last += 1;
         log.writer.write(&[entry(last)]).unwrap();
         let Some(scar) = platter.take_scar() else { continue };

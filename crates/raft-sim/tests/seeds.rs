@@ -7,7 +7,7 @@
     reason = "a red run prints its story and the command that replays it"
 )]
 
-use raft_sim::{Failure, Report, Storage, run, run_on};
+use raft_sim::{Plan, Report, Storage, run};
 
 /// Harm that disks take, ways to refuse them, and what only many runs see.
 const DAMAGE: [&str; 21] = [
@@ -64,17 +64,19 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn run_seed(seed: u64, traced: bool) -> Report {
-    report(seed, run(seed, traced))
+    run_plan("trouble_then_calm", &Plan::of_seed(seed), traced)
 }
 
-fn report(seed: u64, result: Result<Report, Failure>) -> Report {
-    result.unwrap_or_else(|failure| {
+fn run_plan(test: &str, plan: &Plan, traced: bool) -> Report {
+    let seed = plan.seed;
+    run(plan, traced).unwrap_or_else(|failure| {
         for line in &failure.trace {
             println!("{line}");
         }
         eprintln!("seed {seed}, at {} ms: {}", failure.time, failure.violation);
         eprintln!(
-            "replay with: RAFT_SIM_SEED={seed} cargo test -p raft-sim --test seeds -- --nocapture"
+            "replay with: RAFT_SIM_SEED={seed} cargo test -p raft-sim --test seeds {test} -- \
+             --nocapture"
         );
         panic!("seed {seed}: {}", failure.violation);
     })
@@ -126,7 +128,9 @@ fn damage_beyond_repair_is_refused() {
     let count = seeds.end - seeds.start;
     let mut sum = std::collections::BTreeMap::<&str, u64>::new();
     for seed in seeds {
-        for (what, often) in report(seed, run_on(Storage::Exceeded, seed, traced)).probes {
+        let plan = Plan { storage: Storage::Exceeded, ..Plan::of_seed(seed) };
+        let report = run_plan("damage_beyond_repair_is_refused", &plan, traced);
+        for (what, often) in report.probes {
             *sum.entry(what).or_default() += often;
         }
     }

@@ -3,7 +3,7 @@
 //! "if a log entry is committed in a given term, then that entry will be present in the logs of
 //! the leaders for all higher-numbered terms" (paper, figure 3; `LeaderCompleteness`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use raft_core::{Index, Membership, NodeId, Raft, Term};
@@ -47,10 +47,9 @@ impl Commits {
 
     pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Checked {
         let now = Arc::clone(raft.membership());
-        let (told, before) = match self.told.get(&host) {
-            Some((told, membership)) => (*told, Arc::clone(membership)),
-            None => (Index(0), Arc::clone(&now)),
-        };
+        // What it knew at first counts: its first news may come with the next configuration.
+        let first = || (Index(0), Arc::clone(&now));
+        let (told, before) = self.told.entry(host).or_insert_with(first).clone();
         let commit = raft.commit_index();
         if commit == told && Arc::ptr_eq(&before, &now) {
             return Ok(());
@@ -103,18 +102,19 @@ impl Commits {
         Ok(())
     }
 
-    /// Whether these entries are committed, and on the disks of a quorum without these hosts.
+    /// Whether these entries are committed, and on the disks of a quorum of such hosts.
     pub(super) fn are_elsewhere(
         &self,
         (first, last): (Index, Index),
-        without: &BTreeSet<usize>,
+        counts: &dyn Fn(usize) -> bool,
         disks: &Disks,
     ) -> bool {
         let Some(membership) = &self.membership else { return false };
         (first.0..=last.0).map(Index).all(|index| {
             let Some(stamp) = self.committed.get(place(index)) else { return false };
-            let others = |id| disks.host_of(id).is_some_and(|host| !without.contains(&host));
-            let holds = |id| others(id) && disks.durable(id, index) == Some(*stamp);
+            let holds = |id| {
+                disks.host_of(id).is_some_and(counts) && disks.durable(id, index) == Some(*stamp)
+            };
             is_quorum(membership, holds)
         })
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use raft_core::Index;
-use raft_log::{Log, LogRange, OpenError, ReadError};
+use raft_log::{LogRange, OpenError, ReadError};
 
 use super::disks::Disks;
 use super::log_matching::stamp;
@@ -27,6 +27,8 @@ struct Hurt {
     scars: Vec<Scar>,
     /// Entries from here on are not promised any more, and how the newest commit was damaged.
     forgets: Option<(Index, Harm)>,
+    /// A start said that the end of the log is not certain.
+    noticed: bool,
     refuses: bool,
 }
 
@@ -42,7 +44,7 @@ impl Damage {
     /// A later block proves what was forgettable.
     pub(super) fn proven(&mut self, host: usize) {
         if let Some(hurt) = self.hosts.get_mut(&host) {
-            hurt.forgets = None;
+            (hurt.forgets, hurt.noticed) = (None, false);
         }
     }
 
@@ -102,11 +104,21 @@ impl Damage {
         Err(format!("host {host} blames another file than those damaged, {:?}", hurt.scars))
     }
 
+    /// A start found the end of the log damaged, or may have. If it does not succeed, the next one
+    /// finds a whole log: the doubt is not written down.
+    pub(super) fn noticed(&mut self, host: usize) {
+        if let Some(hurt) = self.hosts.get_mut(&host) {
+            hurt.noticed = true;
+        }
+    }
+
     /// A member started without its newest commit: by a turned bit that is always noticed.
-    pub(super) fn forgot(&self, host: usize, log: &Log) -> Checked {
-        let forgets = self.hosts.get(&host).and_then(|hurt| hurt.forgets);
+    pub(super) fn forgot(&self, host: usize) -> Checked {
+        let hurt = self.hosts.get(&host);
+        let forgets = hurt.and_then(|hurt| hurt.forgets);
+        let noticed = hurt.is_some_and(|hurt| hurt.noticed);
         match forgets {
-            Some((_, Harm::Rot)) if !log.recovered.tail_ambiguous => {
+            Some((_, Harm::Rot)) if !noticed => {
                 Err(format!("host {host} forgot entries, and takes its log for whole"))
             }
             _ => Ok(()),

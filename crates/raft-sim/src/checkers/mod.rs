@@ -116,12 +116,23 @@ impl Checkers {
         }
     }
 
+    /// A start failed: it may have begun a new slot, which the next one takes for whole.
+    pub fn start_failed(&mut self, host: usize) {
+        self.probe("start failed");
+        self.damage.noticed(host);
+    }
+
+    /// A log was opened: a start that goes on.
+    pub fn opened(&mut self, host: usize, log: &Log) {
+        if log.recovered.tail_ambiguous {
+            self.probe("tail ambiguous");
+            self.damage.noticed(host);
+        }
+    }
+
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
-        if log.recovered.tail_ambiguous {
-            self.probe("tail ambiguous");
-        }
         if log.recovered.notes.iter().any(|note| note.contains("not counted")) {
             self.probe("start not counted for lack of room");
         }
@@ -137,7 +148,7 @@ impl Checkers {
         self.note("recovery", checked);
         if log.recovered.last_index < Index(promised) {
             self.probe("newest commit forgotten");
-            let checked = self.damage.forgot(host, log);
+            let checked = self.damage.forgot(host);
             self.note("damage", checked);
         }
         self.damage.proven(host);
@@ -250,10 +261,18 @@ impl Checkers {
         self.note("damage", checked);
     }
 
+    /// Whether the newest commit of a server was damaged, and nothing shows that yet.
+    #[must_use]
+    pub fn may_forget(&self, host: usize) -> bool {
+        self.damage.forgets(host).is_some()
+    }
+
     /// Whether these entries are committed, and on the disks of a quorum without these hosts.
     #[must_use]
     pub fn are_elsewhere(&self, first: Index, last: Index, without: &BTreeSet<usize>) -> bool {
-        self.commits.are_elsewhere((first, last), without, &self.disks)
+        // Who may have forgotten them already holds nothing.
+        let sure = |host: usize| !without.contains(&host) && self.damage.forgets(host).is_none();
+        self.commits.are_elsewhere((first, last), &sure, &self.disks)
     }
 
     /// These writes were begun and never confirmed.

@@ -10,15 +10,7 @@ use std::collections::BTreeSet;
 
 use raft_node::random::Random;
 
-/// What disks do at worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Storage {
-    /// What a cluster must survive: an intact copy of everything stays on a quorum.
-    #[default]
-    Tolerated,
-    /// More than that: a cluster may stop, but must say why, and never serve wrong data.
-    Exceeded,
-}
+use crate::plan::Storage;
 
 /// The hosts whose disks may be damaged.
 #[derive(Clone, Debug, Default)]

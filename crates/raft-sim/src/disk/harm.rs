@@ -8,7 +8,7 @@
 //!   for who sees two older copies sees an older slot.
 //! - The newest commit, which nothing proves yet, is the documented gap: it may be damaged only
 //!   if nobody needs this copy of its entries, and its term and vote, which stand there twice,
-//!   only by turned bits.
+//!   only by one turned bit.
 
 use std::fmt;
 use std::ops::Range;
@@ -105,14 +105,15 @@ impl fmt::Display for Scar {
 }
 
 impl Platter {
-    /// Damages some place on the disk, if there is one that may be. A misdirected write is armed
-    /// only: see [`Platter::take_scar`].
-    pub fn harm(&self, harm: Harm, elsewhere: Elsewhere<'_>) -> Option<Scar> {
+    /// Damages some place on the disk, if there is one that may be: the newest commit only with a
+    /// `gap` that says whether its entries are elsewhere. A misdirected write is armed only: see
+    /// [`Platter::take_scar`].
+    pub fn harm(&self, harm: Harm, gap: Option<Elsewhere<'_>>) -> Option<Scar> {
         if harm == Harm::Misdirected {
             lock(&self.0).astray = true;
             return None;
         }
-        let sites = sites(self, Some(elsewhere), harm)?;
+        let sites = sites(self, gap, harm)?;
         let mut state = lock(&self.0);
         let site = state.choose(&sites, harm)?;
         state.damage(harm, &site, &sites)
@@ -131,7 +132,7 @@ impl Platter {
 }
 
 /// Everything on the disk that may be damaged; none if it is beyond use already.
-fn sites(platter: &Platter, elsewhere: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
+fn sites(platter: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
     let copy = platter.durable_copy();
     let mut sites = Sites {
         places: Vec::new(),
@@ -151,10 +152,9 @@ fn sites(platter: &Platter, elsewhere: Option<Elsewhere<'_>>, harm: Harm) -> Opt
     sites.add_log(&found);
     let forgettable = sites
         .newest
-        .is_none_or(|(first, last)| elsewhere.is_some_and(|elsewhere| elsewhere(first, last)));
+        .is_none_or(|(first, last)| gap.is_some_and(|elsewhere| elsewhere(first, last)));
     let silent = harm != Harm::Rot;
-    if !forgettable || sites.has_truncation || sites.has_hard_state && silent || elsewhere.is_none()
-    {
+    if !forgettable || sites.has_truncation || sites.has_hard_state && silent || gap.is_none() {
         sites.places.retain(|site| site.part != Part::NewestCommit);
     }
     Some(sites)

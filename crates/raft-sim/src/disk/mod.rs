@@ -29,7 +29,7 @@ use raft_core::Time;
 use raft_log::Disk;
 use raft_node::random::Random;
 
-pub use atlas::{Atlas, Storage};
+pub use atlas::Atlas;
 use file::File;
 pub use file::SECTOR_BYTES;
 pub use harm::{Harm, Part, Scar};
@@ -38,6 +38,9 @@ pub use pages::PAGE_BYTES;
 
 /// What the disk holds altogether.
 const CAPACITY_BYTES: u64 = 1 << 30;
+
+/// A slow disk takes at most so long, in milliseconds.
+const SLOW_MAX: u64 = 500;
 
 /// The hardware: survives processes and power cuts.
 #[derive(Clone, Debug)]
@@ -192,7 +195,9 @@ impl Platter {
     #[must_use]
     pub fn delay(&self, now: Time, usual: u64) -> u64 {
         let state = lock(&self.0);
-        let usual = if now < state.slow_until { 20 * usual } else { usual };
+        // What hangs anyway does so no longer.
+        let slow = (20 * usual).min(SLOW_MAX).max(usual);
+        let usual = if now < state.slow_until { slow } else { usual };
         if now < state.hangs_until { state.hangs_until - now + usual } else { usual }
     }
 

@@ -113,6 +113,7 @@ impl Process {
         let NodeState::Member(me) = self.dir.identity().clone() else { return Ok(()) };
         let seed = world.random.next_u64();
         let log = self.dir.open_log(world.settings.log_options(seed))?;
+        world.checkers.opened(self.index, &log);
         let machine = match self.machine.take() {
             Some(machine) => machine,
             None => self.new_machine(world, &me, log.recovered.last_index)?,

@@ -263,7 +263,7 @@ impl Host {
         world.trace(format_args!("{} cannot start: {error}", self.address));
         note_scar(world, self.index, &self.platter);
         match error {
-            OpenError::Io { .. } => world.checkers.probe("start failed"),
+            OpenError::Io { .. } => world.checkers.start_failed(self.index),
             OpenError::NoSpace { .. } => world.checkers.probe("start waits for room"),
             _ => world.checkers.refuses(self.index, error),
         }
