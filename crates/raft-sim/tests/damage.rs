@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{HardState, Index, NodeId, Term};
 use raft_log::{
-    DataDir, Holder, Kind, Log, MemberIdentity, NodeState, OpenError, Options, Write, encode_entry,
+    DataDir, Holder, Kind, Log, MemberIdentity, NodeState, OpenError, Options, ReadError, Write,
+    encode_entry,
 };
 use raft_sim::disk::{Harm, Part, Platter};
 
@@ -43,7 +44,12 @@ fn used(seed: u64) -> (Platter, u64) {
     let platter = Platter::new(seed);
     let mut last = 0;
     for start in 0..3 {
-        let (_dir, mut log) = open(&platter, start).expect("a sound disk");
+        // Starts after which little is written use slots again.
+        for idle in 0..seed % 4 {
+            drop(open(&platter, 10 * start + idle).expect("a sound disk"));
+            platter.kill();
+        }
+        let (_dir, mut log) = open(&platter, 10 * start + 9).expect("a sound disk");
         if !seed.is_multiple_of(3) {
             log.writer.write(&[vote(start)]).unwrap();
         }
@@ -115,6 +121,36 @@ fn the_newest_commit_is_spared_where_somebody_needs_it() {
         let scar = platter.harm(Harm::Rot, Some(&|_, _| false));
         assert_ne!(scar.map(|scar| scar.part), Some(Part::NewestCommit));
     }
+}
+
+#[test]
+fn what_is_read_back_was_written_or_is_refused() {
+    let mut verdicts = BTreeMap::<Harm, [u32; 2]>::new();
+    for seed in 0..900 {
+        let (platter, mut last) = used(seed);
+        let (_dir, mut log) = open(&platter, 99).expect("a sound disk");
+        let harm = [Harm::Rot, Harm::Stale, Harm::Misdirected][seed as usize % 3];
+        let scar = platter.harm(harm, None);
+        last += 1;
+        log.writer.write(&[entry(last)]).unwrap();
+        if scar.or(platter.take_scar()).is_none() {
+            continue;
+        }
+        for index in (1..=last).map(Index) {
+            let [right, refused] = verdicts.entry(harm).or_default();
+            match log.reader.read(index, index, 1) {
+                Ok(range) => {
+                    let read = &range.entries[0];
+                    assert_eq!((read.index, &read.payload), (index, &payload(index.0)));
+                    *right += 1;
+                }
+                Err(ReadError::Corrupt { .. }) => *refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert_eq!(verdicts.len(), 3);
+    assert!(verdicts.values().all(|[_, refused]| *refused > 20), "{verdicts:?}");
 }
 
 #[test]

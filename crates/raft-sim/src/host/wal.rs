@@ -132,7 +132,7 @@ impl Process {
         }
     }
 
-    /// What was queued is written before a member's life ends in good order.
+    /// What was queued is written, and attested, before a member's life ends in good order.
     pub(super) fn flush_wal(&mut self, world: &mut World) {
         let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
         // Nothing follows that would show that this went astray.
@@ -140,7 +140,12 @@ impl Process {
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
         match wal.writer.write(&rest) {
-            Ok(_) => world.checkers.persisted(self.index, &rest),
+            Ok(_) => {
+                world.checkers.persisted(self.index, &rest);
+                if wal.writer.attest().is_ok() {
+                    world.checkers.attested(self.index);
+                }
+            }
             Err(_) => world.checkers.begun(self.index, &rest),
         }
     }
