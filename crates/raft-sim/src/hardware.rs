@@ -39,7 +39,11 @@ impl Cluster {
         let hosts = self.world.atlas.hosts();
         let at = self.world.random.below(hosts.len() as u64) as usize;
         let Some(host) = hosts.iter().nth(at).copied() else { return };
-        if self.world.checkers.is_down(host) {
+        // A cluster is founded by all its founders, or not at all; and who is the only one to know
+        // that it was founded is no minority.
+        let checkers = &self.world.checkers;
+        let founded = checkers.was_member(host) && checkers.committed() > 0;
+        if !founded || checkers.is_down(host) {
             return;
         }
         let stable = !self.is_changing();
@@ -67,9 +71,11 @@ impl Cluster {
     /// Reads back all that a server has in its log: right, or known to be damaged.
     fn read_all(&mut self, host: usize) {
         let Some(member) = self.hosts[host].member() else { return };
-        let (mut next, last) = (Index(1), member.replica().raft().last_log_id().index);
+        let last = member.replica().raft().last_log_id().index;
+        let Some(reader) = self.hosts[host].reader() else { return };
+        let mut next = Index(1);
         while next <= last {
-            let read = member.reader().read(next, last, 1);
+            let read = reader.read(next, last, 1);
             let count = match &read {
                 Ok(range) => range.entries.len() as u64,
                 Err(_) => 1,

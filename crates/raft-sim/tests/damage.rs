@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{HardState, Index, NodeId, Term};
 use raft_log::{
-    DataDir, Holder, Kind, Log, MemberIdentity, NodeState, OpenError, Options, ReadError, Write,
-    encode_entry,
+    DataDir, Founder, Holder, Kind, Log, MemberIdentity, NodeState, OpenError, Options, ReadError,
+    Write, encode_entry,
 };
 use raft_sim::disk::{Harm, Part, Platter};
 
@@ -15,8 +15,9 @@ fn open(platter: &Platter, seed: u64) -> Result<(DataDir, Log), OpenError> {
     let holder = Holder { pid: 1, address: ":1".into() };
     let mut dir = DataDir::open_seeded(platter.mount(), holder, Some(7))?;
     if let NodeState::New { incarnation } = *dir.identity() {
-        let (cluster, id, founders) = (5, NodeId(1), Vec::new());
-        let me = MemberIdentity { incarnation, cluster, id, address: ":1".into(), founders };
+        let (cluster, id, address) = (5, NodeId(1), ":1".to_owned());
+        let founders = vec![Founder { address: address.clone(), incarnation }];
+        let me = MemberIdentity { incarnation, cluster, id, address, founders };
         dir.set_identity(NodeState::Member(me)).expect("a sound disk");
     }
     let bytes = 32 * 1024;

@@ -6,15 +6,15 @@
 //! that was noticed (`tail_ambiguous`) depends on what is left of it; a turned bit always is.
 //! Once a later block or ATTEST is durable, the same damage must be refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use raft_core::Index;
-use raft_log::{LogRange, OpenError, ReadError};
+use raft_core::{Index, NodeId};
+use raft_log::{Log, LogRange, OpenError, ReadError};
 
 use super::disks::Disks;
 use super::log_matching::stamp;
-use super::{Checked, Stamp};
+use super::{Checked, Checkers, Stamp};
 use crate::disk::{Harm, Part, Scar};
 
 #[derive(Debug, Default)]
@@ -61,10 +61,10 @@ impl Damage {
     pub(super) fn refuses(&self, host: usize, error: &OpenError) -> Result<&'static str, String> {
         let (file, reason) = match error {
             OpenError::Damaged { file, .. } if file.ends_with("NODE") => {
-                (file, "refused: NODE is damaged")
+                (file, "refused disk: NODE is damaged")
             }
             OpenError::Damaged { file, what, .. } => (file, reason(what)),
-            OpenError::OtherIdentity { file, .. } => (file, "refused: another's slot"),
+            OpenError::OtherIdentity { file, .. } => (file, "refused disk: another's slot"),
             other => return Err(format!("host {host} cannot start: {other}")),
         };
         self.names(host, file).map(|()| reason).map_err(|why| format!("{why}: {error}"))
@@ -148,6 +148,108 @@ impl Damage {
     }
 }
 
+impl Checkers {
+    /// A start failed: it may have begun a new slot, which the next one takes for whole.
+    pub fn start_failed(&mut self, host: usize) {
+        self.probe("start failed");
+        self.damage.noticed(host);
+    }
+
+    /// A log was opened: a start that goes on.
+    pub fn opened(&mut self, host: usize, log: &Log) {
+        if log.recovered.tail_ambiguous {
+            self.probe("tail ambiguous");
+            self.damage.noticed(host);
+        }
+    }
+
+    /// The log wrote down that everything before is durable.
+    pub fn attested(&mut self, host: usize) {
+        self.damage.proven(host);
+    }
+
+    /// A server's disk was damaged.
+    pub fn scarred(&mut self, host: usize, scar: Scar) {
+        self.probe(match scar.harm {
+            Harm::Rot => "bit turned",
+            Harm::Stale => "page stale",
+            Harm::Misdirected => "write misdirected",
+        });
+        self.probe(match scar.part {
+            Part::BlockBody => "block body damaged",
+            Part::BlockHeader => "block header damaged",
+            Part::SlotHeader => "slot header damaged",
+            Part::Unused => "unused space damaged",
+            Part::NewestCommit => "newest commit damaged",
+            Part::Node => "NODE damaged",
+            Part::Shown => "shown mark damaged",
+        });
+        self.damage.scarred(host, scar);
+    }
+
+    /// A server refuses to start: it stays down.
+    pub fn refuses(&mut self, host: usize, error: &OpenError) {
+        match self.damage.refuses(host, error) {
+            Ok(reason) => self.probe(reason),
+            Err(what) => self.fail("recovery", what),
+        }
+        self.damage.down(host);
+    }
+
+    /// A server cannot read its log back: it ends, and stays down.
+    pub fn read_refused(&mut self, host: usize, error: &ReadError) {
+        self.probe("refused disk: a block read back is damaged");
+        let checked = self.damage.read_refused(host, error);
+        self.note("damage", checked);
+        self.damage.down(host);
+    }
+
+    /// Whether a server was a member at any time.
+    #[must_use]
+    pub fn was_member(&self, host: usize) -> bool {
+        self.disks.model(host).is_some_and(|model| model.id.is_some())
+    }
+
+    /// Whether a server stays down because of its disk.
+    #[must_use]
+    pub fn is_down(&self, host: usize) -> bool {
+        self.damage.is_down(host)
+    }
+
+    /// The same, of the server that is this member.
+    #[must_use]
+    pub fn is_member_down(&self, id: NodeId) -> bool {
+        self.disks.host_of(id).is_some_and(|host| self.damage.is_down(host))
+    }
+
+    /// Entries were read back from a disk.
+    pub fn read_back(&mut self, host: usize, range: &LogRange) {
+        self.probe("log read back");
+        let checked = self.damage.read(host, range, &self.disks);
+        self.note("damage", checked);
+    }
+
+    /// Whether the newest commit of a server was damaged, and nothing shows that yet.
+    #[must_use]
+    pub fn may_forget(&self, host: usize) -> bool {
+        self.damage.forgets(host).is_some()
+    }
+
+    /// Whether these entries are committed, and on the disks of a quorum without these hosts.
+    #[must_use]
+    pub fn are_elsewhere(&self, first: Index, last: Index, without: &BTreeSet<usize>) -> bool {
+        // Who may have forgotten them already holds nothing.
+        let sure = |host: usize| !without.contains(&host) && self.damage.forgets(host).is_none();
+        self.commits.are_elsewhere((first, last), &sure, &self.disks)
+    }
+
+    /// A write was refused for lack of room.
+    pub fn disk_full(&mut self) {
+        self.probe("disk full answered");
+        self.is_full = true;
+    }
+}
+
 impl Scar {
     fn is_of_node(&self) -> bool {
         let missed = self.missed.as_ref();
@@ -158,15 +260,15 @@ impl Scar {
 /// The ways to refuse, so that a run shows which of them it has seen.
 fn reason(what: &str) -> &'static str {
     const REASONS: [(&str, &str); 8] = [
-        ("which the next slot certifies", "refused: a certified block is damaged"),
-        ("is not the one that the next slot certifies", "refused: the chain ends elsewhere"),
-        ("which was durable", "refused: a proven block is damaged"),
-        ("belongs", "refused: another block stands there"),
-        ("both copies", "refused: both header copies are damaged"),
-        ("order number", "refused: a slot is missing"),
-        ("newest slot is missing", "refused: the newest slot is missing"),
-        ("its successor", "refused: the successor is missing"),
+        ("which the next slot certifies", "refused disk: a certified block is damaged"),
+        ("is not the one that the next slot certifies", "refused disk: the chain ends elsewhere"),
+        ("which was durable", "refused disk: a proven block is damaged"),
+        ("belongs", "refused disk: another block stands there"),
+        ("both copies", "refused disk: both header copies are damaged"),
+        ("order number", "refused disk: a slot is missing"),
+        ("newest slot is missing", "refused disk: the newest slot is missing"),
+        ("its successor", "refused disk: the successor is missing"),
     ];
     let found = REASONS.iter().find(|(words, _)| what.contains(words));
-    found.map_or("refused: for another reason", |(_, reason)| reason)
+    found.map_or("refused disk: for another reason", |(_, reason)| reason)
 }

@@ -12,7 +12,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 
 use raft_core::Index;
 use raft_log::{Inspection, inspect};
@@ -301,7 +300,7 @@ impl State {
         if is_header && self.harmed_headers.contains(name) {
             return;
         }
-        let copy = Platter(Arc::new(Mutex::new(self.clone())));
+        let copy = Platter::of(self.clone());
         let Some(mut sites) = sites(&copy, None, Harm::Misdirected) else { return };
         let meant = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
         sites.places.retain(|site| {

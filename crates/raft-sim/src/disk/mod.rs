@@ -29,6 +29,8 @@ use raft_core::Time;
 use raft_log::Disk;
 use raft_node::random::Random;
 
+use crate::recorder::Recorder;
+
 pub use atlas::Atlas;
 use file::File;
 pub use file::SECTOR_BYTES;
@@ -44,7 +46,7 @@ const SLOW_MAX: u64 = 500;
 
 /// The hardware: survives processes and power cuts.
 #[derive(Clone, Debug)]
-pub struct Platter(Arc<Mutex<State>>);
+pub struct Platter(Arc<Mutex<State>>, Recorder);
 
 #[derive(Clone, Debug)]
 struct State {
@@ -75,7 +77,7 @@ struct State {
 #[derive(Clone, Debug)]
 enum NameChange {
     Made(String, u64),
-    Moved(String, String),
+    Moved(String, String, u64),
     Removed(String),
 }
 
@@ -98,7 +100,7 @@ impl Platter {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self::of(State {
             random: Random::new(seed),
             life: 0,
             files: BTreeMap::new(),
@@ -116,7 +118,17 @@ impl Platter {
             astray: false,
             scar: None,
             harmed_headers: BTreeSet::new(),
-        })))
+        })
+    }
+
+    fn of(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)), Recorder::default())
+    }
+
+    /// Keeps a hash of what happens on it.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.1
     }
 
     /// A process begins to use the disk.
@@ -126,7 +138,7 @@ impl Platter {
         state.life += 1;
         state.locked.clear();
         state.dead = false;
-        Arc::new(Mount { state: Arc::clone(&self.0), life: state.life })
+        self.1.watch(Arc::new(Mount { state: Arc::clone(&self.0), life: state.life }))
     }
 
     /// The process is gone: what it wrote stays in the machine's cache.
@@ -224,7 +236,7 @@ impl Platter {
         state.name_changes.clear();
         state.names.clone_from(&state.durable_names);
         state.dead = false;
-        let copy = Self(Arc::new(Mutex::new(state)));
+        let copy = Self::of(state);
         copy.mend();
         copy
     }
@@ -251,16 +263,18 @@ fn directory(name: &str) -> &str {
 impl NameChange {
     fn directory(&self) -> &str {
         match self {
-            Self::Made(name, _) | Self::Moved(_, name) | Self::Removed(name) => directory(name),
+            Self::Made(name, _) | Self::Moved(_, name, _) | Self::Removed(name) => directory(name),
         }
     }
 
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Made(name, file) => drop(names.insert(name.clone(), *file)),
-            Self::Moved(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+            Self::Moved(from, to, file) => {
+                // Another file that had this name before stays what it is.
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                    names.insert(to.clone(), *file);
                 }
             }
             Self::Removed(name) => drop(names.remove(name)),

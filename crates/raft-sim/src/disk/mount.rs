@@ -67,10 +67,8 @@ impl Disk for Mount {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.pass(self.life)?;
-        if !state.names.contains_key(from) {
-            return Err(not_found(from));
-        }
-        state.change(NameChange::Moved(from.into(), to.into()));
+        let file = state.names.get(from).copied().ok_or_else(|| not_found(from))?;
+        state.change(NameChange::Moved(from.into(), to.into(), file));
         Ok(())
     }
 

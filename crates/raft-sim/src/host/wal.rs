@@ -4,7 +4,8 @@
 use raft_core::Ticket;
 use raft_log::{LogWriter, Write, WriteError};
 
-use super::{Fate, Incoming, Process};
+use super::life::Works;
+use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
 use crate::faults::T;
@@ -26,6 +27,8 @@ pub(super) struct Wal {
     batch: Vec<Write>,
     ticket: Ticket,
     writes: u64,
+    /// For room on the disk, and has said so.
+    waits: bool,
 }
 
 impl Wal {
@@ -37,6 +40,7 @@ impl Wal {
             batch: Vec::new(),
             ticket: Ticket(0),
             writes: 0,
+            waits: false,
         }
     }
 }
@@ -44,16 +48,16 @@ impl Wal {
 impl Process {
     /// Queues a durable operation.
     pub(super) fn submit(&mut self, world: &mut World, ticket: Option<Ticket>, write: Write) {
-        let Some(member) = &mut self.member else { return };
-        member.wal.queue.push(write);
-        member.wal.queued = ticket.unwrap_or(member.wal.queued);
+        let Some(Works { wal, .. }) = &mut self.works else { return };
+        wal.queue.push(write);
+        wal.queued = ticket.unwrap_or(wal.queued);
         self.begin_write(world);
     }
 
     fn begin_write(&mut self, world: &mut World) {
         let (host, life) = (self.index, self.life);
         let Some(Wal { queue, queued, batch, ticket, writes, .. }) =
-            self.member.as_mut().map(|member| &mut member.wal)
+            self.works.as_mut().map(|works| &mut works.wal)
         else {
             return;
         };
@@ -78,8 +82,8 @@ impl Process {
 
     /// The disk is done.
     pub fn written(&mut self, world: &mut World) {
-        let Some(Wal { writer, batch, ticket, writes, .. }) =
-            self.member.as_mut().map(|member| &mut member.wal)
+        let Some(Wal { writer, batch, ticket, writes, waits, .. }) =
+            self.works.as_mut().map(|works| &mut works.wal)
         else {
             return;
         };
@@ -87,6 +91,7 @@ impl Process {
         match writer.write(&done) {
             Ok(_) => {
                 *writes += 1;
+                *waits = false;
                 world.checkers.persisted(self.index, &done);
                 if note_scar(world, self.index, &self.platter) {
                     // The gap of the newest commit is not for writes that went astray, whose
@@ -97,44 +102,41 @@ impl Process {
                     }
                 }
                 let ticket = *ticket;
-                if self.inbox.is_empty() {
-                    self.ready_at = world.now();
-                }
-                self.inbox.push_back(Incoming::Persisted(ticket));
-                let (host, life) = (self.index, self.life);
-                let delay = world.random.below(200);
-                world.after(delay, Happening::Spare { host, life });
+                self.tell_self(world, Incoming::Persisted(ticket));
                 self.begin_write(world);
             }
-            Err(WriteError::NoSpace { .. }) => {
+            Err(error @ WriteError::NoSpace { .. }) => {
                 // What was admitted waits as long as it takes.
                 *batch = done;
                 world.checkers.probe("log waits for room");
+                if !std::mem::replace(waits, true) {
+                    self.tell_self(world, Incoming::NoSpace(error.to_string()));
+                }
                 let (host, life) = (self.index, self.life);
                 world.after(NO_SPACE_RETRY, Happening::Written { host, life });
             }
             Err(WriteError::Failed(_)) => {
                 world.checkers.begun(self.index, &done);
-                self.fate = Some(Fate::Ends("the log cannot be written".into()));
+                self.ends = Some("the log cannot be written".into());
             }
         }
     }
 
     /// Nothing was written for a while.
     pub fn attest(&mut self, world: &mut World, writes: u64) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         if wal.writes != writes || !wal.batch.is_empty() {
             return;
         }
         match wal.writer.attest() {
             Ok(_) => world.checkers.attested(self.index),
-            Err(_) => self.fate = Some(Fate::Ends("the log cannot be written".into())),
+            Err(_) => self.ends = Some("the log cannot be written".into()),
         }
     }
 
     /// What was queued is written, and attested, before a member's life ends in good order.
     pub(super) fn flush_wal(&mut self, world: &mut World) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         // Nothing follows that would show that this went astray.
         self.platter.steady();
         let mut rest = std::mem::take(&mut wal.batch);
@@ -152,7 +154,7 @@ impl Process {
 
     /// The process ends while the log may be writing: some, all or nothing of that happens.
     pub(super) fn stop_mid_write(&mut self, world: &mut World, platter: &Platter) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         if wal.batch.is_empty() || platter.is_dead() || world.random.below(2) == 0 {
             return;
         }
