@@ -127,6 +127,10 @@ impl Client {
         }
         match world.network.receive(wire, End::Dialler, bytes) {
             None => {}
+            Some(Err(_)) if world.network.is_spoilt(wire, End::Dialler) => {
+                world.checkers.probe("spoilt frame noticed");
+                self.ended(world, wire);
+            }
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
                 for frame in frames {

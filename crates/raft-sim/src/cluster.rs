@@ -1,6 +1,8 @@
 //! A whole cluster: servers, clients, and the loop that lets whoever is next do what is next.
 
-use raft_core::{Index, NodeId, Time};
+use std::collections::BTreeSet;
+
+use raft_core::{NodeId, Time};
 use raft_log::{Founder, MemberIdentity};
 use raft_node::founding::{Founder as Named, cluster_id};
 
@@ -11,6 +13,7 @@ use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
 use crate::plan::Plan;
+use crate::schedule::Watch;
 use crate::world::World;
 
 /// When something is due, and at which host or client.
@@ -28,8 +31,13 @@ pub struct Cluster {
     pub hosts: Vec<Host>,
     /// The clients.
     pub clients: Vec<Client>,
+    /// Servers that never come back.
+    pub dead: BTreeSet<usize>,
+    /// How much happened: wakes of servers and clients, and what was on the agenda.
+    pub events: u64,
     pub(crate) messages: u64,
     pub(crate) resting: bool,
+    pub(crate) watch: Watch,
     /// Without time going on.
     steps: u64,
 }
@@ -64,21 +72,32 @@ impl Cluster {
             });
         }
         for host in 0..count {
-            world.after(0, Happening::Start { host });
+            world.set_clock(host);
+            world.clock.after(0, Happening::Start { host });
         }
-        let mut cluster =
-            Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
+        let mut cluster = Self {
+            world,
+            hosts,
+            clients: Vec::new(),
+            dead: BTreeSet::new(),
+            events: 0,
+            messages: 0,
+            resting: false,
+            watch: Watch::default(),
+            steps: 0,
+        };
         cluster.hire();
-        cluster.world.after(T / 4, Happening::Mischief);
-        cluster.world.after(T, Happening::Inspect);
+        let first = cluster.world.settings.first_trouble();
+        cluster.world.clock.after(first, Happening::Trouble(0));
+        cluster.world.clock.after(0, Happening::Watch);
+        cluster.world.clock.after(T, Happening::Inspect);
         cluster
     }
 
     /// Runs until that time, or until something is wrong.
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
-            let now = self.world.now();
-            let host = self.hosts.iter().filter_map(|h| Some((h.next_wake(now)?, h.index))).min();
+            let host = self.hosts.iter().filter_map(|h| Some((self.wakes(h)?, h.index))).min();
             let client = self.clients.iter().enumerate();
             let client = client.filter_map(|(i, c)| Some((c.next_wake()?, i))).min();
             let agenda = self.world.clock.next();
@@ -92,16 +111,26 @@ impl Cluster {
             if let Some(happening) = self.world.clock.take_due(next) {
                 self.happen(happening);
             } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
+                self.world.act_as(Place::Host(index));
                 self.hosts[index].wake(&mut self.world);
             } else if let Some((_, index)) = client {
+                self.world.act_as(Place::Client(index));
                 self.clients[index].wake(&mut self.world);
             }
         }
     }
 
+    /// The true time at which a server wants to run, or may.
+    fn wakes(&self, host: &Host) -> Option<Time> {
+        let clock = self.world.clock_of(host.index);
+        let wanted = host.next_wake(clock.shows(self.world.time()))?;
+        Some(clock.when(wanted).max(host.paused_until))
+    }
+
     /// Time must go on: somebody who is woken without end has no deadline but a bug.
     fn count_steps(&mut self, next: Time, (host, client): (Due, Due)) {
-        self.steps = if next > self.world.now() { 0 } else { self.steps + 1 };
+        self.events += 1;
+        self.steps = if next > self.world.time() { 0 } else { self.steps + 1 };
         if self.steps > STEPS_MAX {
             let what = format!("time stands still at {next:?}: server {host:?}, client {client:?}");
             self.world.checkers.fail("timers", what);
@@ -118,34 +147,59 @@ impl Cluster {
             }
             Happening::Snap(wire) => self.snap(wire),
             Happening::Drained { wire, end } => {
-                let World { network, clock, random, .. } = &mut self.world;
-                network.unstall(clock, random, wire, end);
+                let World { network, clock, .. } = &mut self.world;
+                network.unstall(clock, wire, end);
                 if let Some(Place::Host(host)) = network.place(wire, end) {
-                    self.hosts[host].tell(&mut self.world, Incoming::Stalled(wire, false));
+                    self.tell(host, Incoming::Stalled(wire, false));
                 }
+            }
+            Happening::Filled { wire, end, until } => {
+                let pause = until - self.world.time();
+                self.stall(wire, end, pause);
             }
             Happening::Knock { from, address, dial } => self.knock(from, &address, dial),
-            Happening::Dialled { to, dial, result } => match to {
-                Place::Host(host) if self.hosts[host].process.is_some() => {
-                    self.hosts[host].tell(&mut self.world, Incoming::Dialled(dial, result));
-                }
-                Place::Host(_) => {
-                    if let Ok(wire) = result {
-                        self.world.close(wire, End::Dialler);
-                    }
-                }
-                Place::Client(client) => {
-                    self.clients[client].dialled(&mut self.world, dial, result);
-                }
-            },
-            Happening::Start { host } => self.hosts[host].start(&mut self.world),
+            Happening::Dialled { to, dial, result } => self.dialled(to, dial, result),
+            Happening::Start { host } => self.start(host),
             Happening::Think { client } => self.think(client),
-            Happening::Mischief => self.mischief(),
+            Happening::Trouble(number) => self.trouble(number),
+            Happening::TroubleEnds(number) => self.trouble_ends(number),
+            Happening::Flap(number) => self.flap(number),
+            Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
-                self.world.after(2 * T, Happening::Inspect);
+                self.world.clock.after(2 * T, Happening::Inspect);
             }
             other => self.device(other),
+        }
+    }
+
+    /// Something reaches a server, if it runs.
+    pub(crate) fn tell(&mut self, host: usize, incoming: Incoming) {
+        self.world.act_as(Place::Host(host));
+        self.hosts[host].tell(&mut self.world, incoming);
+    }
+
+    pub(crate) fn start(&mut self, host: usize) {
+        if !self.dead.contains(&host) {
+            self.world.act_as(Place::Host(host));
+            self.hosts[host].start(&mut self.world);
+        }
+    }
+
+    fn dialled(&mut self, to: Place, dial: u64, result: Result<WireId, bool>) {
+        match to {
+            Place::Host(host) if self.hosts[host].process.is_some() => {
+                self.tell(host, Incoming::Dialled(dial, result));
+            }
+            Place::Host(_) => {
+                if let Ok(wire) = result {
+                    self.world.close(wire, End::Dialler);
+                }
+            }
+            Place::Client(client) => {
+                self.world.act_as(to);
+                self.clients[client].dialled(&mut self.world, dial, result);
+            }
         }
     }
 
@@ -160,13 +214,20 @@ impl Cluster {
             | Happening::Spare { host, life } => (*host, *life),
             _ => return,
         };
-        let until = self.hosts[host].paused_until;
-        if until > self.world.now() {
-            // A stopped process has stopped threads.
-            let delay = until - self.world.now();
-            return self.world.after(delay, happening);
+        let hangs = matches!(happening, Happening::Written { .. });
+        let hangs = if hangs { self.world.disk_hangs_until(host) } else { None };
+        let until = self.hosts[host].paused_until.max(hangs.unwrap_or_default());
+        if until > self.world.time() && self.hosts[host].process_of(life).is_some() {
+            // A stopped process has stopped threads, and a disk that hangs ends nothing. Either
+            // may be over early.
+            let delay = (until - self.world.time()).min(T / 10);
+            return self.world.clock.after(delay, happening);
         }
+        self.world.act_as(Place::Host(host));
         let Some(process) = self.hosts[host].process_of(life) else { return };
+        if let Happening::Written { .. } = happening {
+            self.world.end_sync(host);
+        }
         match happening {
             Happening::Written { .. } => process.written(&mut self.world),
             Happening::Attest { writes, .. } => process.attest(writes),
@@ -175,10 +236,10 @@ impl Cluster {
             }
             Happening::Spare { .. } => process.make_spare(),
             Happening::GreetBy { wire, .. } => {
-                self.hosts[host].tell(&mut self.world, Incoming::GreetBy(wire));
+                self.tell(host, Incoming::GreetBy(wire));
             }
             Happening::DialDue { peer, .. } => {
-                self.hosts[host].tell(&mut self.world, Incoming::DialDue(peer));
+                self.tell(host, Incoming::DialDue(peer));
             }
             _ => {}
         }
@@ -200,9 +261,10 @@ impl Cluster {
         }
         match network.place(wire, end) {
             Some(Place::Host(host)) => {
-                self.hosts[host].tell(&mut self.world, Incoming::Bytes(wire, bytes));
+                self.tell(host, Incoming::Bytes(wire, bytes));
             }
             Some(Place::Client(client)) => {
+                self.world.act_as(Place::Client(client));
                 self.clients[client].bytes(&mut self.world, wire, &bytes);
             }
             None => {}
@@ -217,8 +279,9 @@ impl Cluster {
 
     fn ended(&mut self, place: Place, wire: WireId) {
         match place {
-            Place::Host(host) => self.hosts[host].tell(&mut self.world, Incoming::Ended(wire)),
+            Place::Host(host) => self.tell(host, Incoming::Ended(wire)),
             Place::Client(client) => {
+                self.world.act_as(place);
                 self.clients[client].ended(&mut self.world, wire);
             }
         }
@@ -227,15 +290,16 @@ impl Cluster {
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
         let host = (0..self.hosts.len()).find(|index| address(*index) == wanted);
+        self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
-        let to = host.map(Place::Host).filter(|to| {
-            !self.world.network.is_cut(from, *to) && !self.world.network.is_cut(*to, from)
-        });
+        let paths = &self.world.network.paths;
+        let to =
+            host.map(Place::Host).filter(|to| !paths.is_cut(from, *to) && !paths.is_cut(*to, from));
         let (delay, result) = match (host, to) {
             (Some(host), Some(to)) if !self.hosts[host].dark => {
                 if self.hosts[host].process.is_some() {
                     let wire = self.world.network.connect(from, to);
-                    self.hosts[host].tell(&mut self.world, Incoming::Accepted(wire));
+                    self.tell(host, Incoming::Accepted(wire));
                     (delay, Ok(wire))
                 } else {
                     (delay, Err(true))
@@ -243,7 +307,7 @@ impl Cluster {
             }
             _ => (T, Err(false)),
         };
-        self.world.after(delay, Happening::Dialled { to: from, dial, result });
+        self.world.clock.after(delay, Happening::Dialled { to: from, dial, result });
     }
 
     /// Reads all disks as a power cut would leave them.
@@ -251,44 +315,5 @@ impl Cluster {
         let disks: Vec<(usize, Platter)> =
             self.hosts.iter().map(|host| (host.index, host.platter.clone())).collect();
         self.world.checkers.inspect(&disks);
-    }
-
-    /// Everything that is wrong with the network and the machines ends.
-    pub fn heal(&mut self) {
-        self.world.calm = true;
-        self.world.network.delays = crate::network::Delays::CALM;
-        let World { network, clock, random, .. } = &mut self.world;
-        network.mend(clock, random);
-        for index in 0..self.hosts.len() {
-            self.hosts[index].paused_until = Time(0);
-            self.hosts[index].platter.put_out_fuse();
-            self.hosts[index].start(&mut self.world);
-        }
-    }
-
-    /// Whether all members of the newest configuration run, agree and have nothing left to do;
-    /// who they are.
-    pub fn agreed(&self) -> Result<Vec<(usize, Index)>, String> {
-        let members = || self.hosts.iter().filter_map(|host| Some((host.index, host.member()?)));
-        let leader = members().find(|(_, member)| {
-            let raft = member.replica().raft();
-            raft.is_leader() && raft.commit_index().0 == self.world.checkers.committed() as u64
-        });
-        let leader = leader.ok_or("nobody leads")?.1.replica().raft();
-        let membership = leader.membership();
-        if membership.job.is_some() || membership.is_joint() {
-            return Err(format!("a change goes on: {membership}"));
-        }
-        let mut agreed = Vec::new();
-        for id in membership.members.keys() {
-            let found = members().find(|(_, member)| member.id() == *id);
-            let (host, member) = found.ok_or_else(|| format!("{id} does not run"))?;
-            let (applied, due) = (member.replica().applied_index(), leader.last_log_id().index);
-            if applied != due || member.replica().raft().last_log_id() != leader.last_log_id() {
-                return Err(format!("{id} has applied {applied} of {due}"));
-            }
-            agreed.push((host, applied));
-        }
-        Ok(agreed)
     }
 }

@@ -7,7 +7,7 @@ use raft_node::wire::{Frame, encode_message};
 use raft_node::{Reply, Show};
 
 use super::dials::{Dialler, Purpose};
-use super::{Fate, Party, Process};
+use super::{Fate, Line, Party, Process};
 use crate::clock::Happening;
 use crate::world::World;
 
@@ -48,9 +48,20 @@ impl Process {
             Effect::Removed { at } => self.removed(at),
             Effect::Alarm { peer, what } => {
                 let what = format!("{} says that {peer} {what}", self.address);
-                world.checkers.fail("alarm", what);
+                let expected = world.settings.insane.is_some();
+                world.checkers.alarm(what, expected);
+                self.leave(world, peer);
             }
             Effect::Halt { why } => world.checkers.fail("halt", why),
+        }
+    }
+
+    /// Ends all connections with a member that is not to be trusted.
+    fn leave(&mut self, world: &mut World, peer: NodeId) {
+        let of = |line: &Line| matches!(line.party, Party::Inbound(other) | Party::Outbound(other) if other == peer);
+        let lines = self.lines.iter().filter(|(_, line)| of(line)).map(|(wire, _)| *wire);
+        for wire in lines.collect::<Vec<_>>() {
+            self.drop_line(world, wire);
         }
     }
 

@@ -29,7 +29,7 @@ impl Process {
                 self.request(wire, id, request, true);
             }
             (Party::Inbound(from) | Party::Outbound(from), Frame::Message(message)) => {
-                self.message(world, *from, message);
+                self.message(world, wire, *from, message);
             }
             (Party::Outbound(from), Frame::ForwardReply { id: request, reply }) => {
                 self.event(Event::ForwardReply { from: *from, request, reply });
@@ -54,7 +54,7 @@ impl Process {
     }
 
     /// A message of a peer; its entries are verified before the core hears of them.
-    fn message(&mut self, world: &mut World, from: NodeId, message: PeerMessage) {
+    fn message(&mut self, world: &mut World, wire: WireId, from: NodeId, message: PeerMessage) {
         let free_log_bytes = message.free_log_bytes;
         let event = match message.content {
             PeerContent::Whole(message) => {
@@ -64,7 +64,7 @@ impl Process {
         };
         match event {
             Ok(event) => self.event(event),
-            Err(what) => world.checkers.fail("codec", format!("{}: {what}", self.address)),
+            Err(what) => self.undecodable(world, wire, &what),
         }
     }
 

@@ -6,7 +6,7 @@ mod dials;
 mod effects;
 mod frames;
 mod lobby;
-mod member;
+pub(crate) mod member;
 mod wal;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +18,7 @@ use raft_node::binding::Boot;
 use raft_node::hello::{Hello, Party as Identity};
 use raft_node::replica::{Chunk, Machine};
 use raft_node::wire::Frame;
+use raft_store::Messages;
 
 use crate::disk::{Blow, Platter};
 use crate::network::{End, Place, WireId};
@@ -38,7 +39,7 @@ pub struct Host {
     pub platter: Platter,
     /// The server, if it runs.
     pub process: Option<Process>,
-    /// The server is stopped until then, and does not know it.
+    /// The server is stopped until then (a true time), and does not know it.
     pub paused_until: Time,
     /// Without power: it does not even refuse.
     pub dark: bool,
@@ -164,19 +165,24 @@ impl Host {
         self.process.as_ref()?.member.as_deref()
     }
 
+    /// The text log of its state machine, if it runs.
+    #[must_use]
+    pub fn messages(&self) -> Option<Messages> {
+        Some(self.process.as_ref()?.sight.messages())
+    }
+
     /// The process with this number, if it still runs.
     pub fn process_of(&mut self, life: u64) -> Option<&mut Process> {
         self.process.as_mut().filter(|process| process.life == life)
     }
 
-    /// When it wants to run.
+    /// When it wants to run, on its own clock.
     #[must_use]
     pub fn next_wake(&self, now: Time) -> Option<Time> {
         let process = self.process.as_ref()?;
         let inbox = (!process.inbox.is_empty()).then_some(process.ready_at);
         let own = process.member.as_ref().and_then(|member| member.next_deadline(now));
-        let at = [inbox, own].into_iter().flatten().min()?;
-        Some(at.max(self.paused_until))
+        [inbox, own].into_iter().flatten().min()
     }
 
     /// Something reaches the process, if there is one.
@@ -275,13 +281,13 @@ impl Host {
             process.stop_mid_write(world, &self.platter);
             world.checkers.stopped(self.index, dark);
         }
-        let (clock, random) = (&mut world.clock, &mut world.random);
+        world.end_sync(self.index);
         if dark {
             self.platter.cut();
-            world.network.go_dark(clock, random, self.place());
+            world.network.go_dark(&mut world.clock, self.place());
         } else {
             self.platter.kill();
-            world.network.drop_all(clock, random, self.place());
+            world.network.drop_all(&mut world.clock, self.place());
         }
         self.dark = dark;
         self.paused_until = Time(0);
@@ -389,10 +395,7 @@ impl Process {
         let Some(end) = self.lines.get(&wire).map(|line| line.end) else { return };
         match world.network.receive(wire, end, bytes) {
             None => {}
-            Some(Err(what)) => {
-                let what = format!("{} cannot decode what it was sent: {what}", self.address);
-                world.checkers.fail("codec", what);
-            }
+            Some(Err(what)) => self.undecodable(world, wire, &what),
             Some(Ok(frames)) => {
                 for frame in frames {
                     let Some(party) = self.lines.get(&wire).map(|line| line.party.clone()) else {
@@ -402,6 +405,18 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// Bytes that are no frames: a connection that spoils them is given up.
+    fn undecodable(&mut self, world: &mut World, wire: WireId, what: &str) {
+        let spoilt = self.lines.get(&wire).is_some_and(|l| world.network.is_spoilt(wire, l.end));
+        if spoilt || world.settings.insane.is_some() {
+            world.checkers.probe(if spoilt { "spoilt frame noticed" } else { "nonsense refused" });
+            world.trace(format_args!("{} gives up {wire:?}: {what}", self.address));
+            return self.drop_line(world, wire);
+        }
+        let what = format!("{} cannot decode what it was sent: {what}", self.address);
+        world.checkers.fail("codec", what);
     }
 
     fn frame(&mut self, world: &mut World, wire: WireId, party: Party, frame: Frame) {

@@ -7,7 +7,6 @@ use raft_log::{LogWriter, Write, WriteError};
 use super::{Fate, Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
 use crate::world::World;
 
 /// After so long without a write the last one is attested.
@@ -62,12 +61,7 @@ impl Process {
             return;
         }
         (*batch, *ticket) = (std::mem::take(queue), *queued);
-        let hangs = world.settings.sync_hangs_one_in;
-        let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
-            world.random.below(3 * T)
-        } else {
-            1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
-        };
+        let delay = world.begin_sync(host);
         world.after(delay, Happening::Written { host, life });
     }
 
