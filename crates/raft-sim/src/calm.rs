@@ -29,6 +29,7 @@ impl Cluster {
         self.world.network.mend(&mut self.world.clock);
         for index in 0..self.hosts.len() {
             self.hosts[index].paused_until = Time(0);
+            self.world.touch(Place::Host(index));
             self.hosts[index].platter.put_out_fuse();
             self.start(index);
         }

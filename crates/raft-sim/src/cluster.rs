@@ -1,6 +1,6 @@
 //! A whole cluster: servers, clients, and the loop that lets whoever is next do what is next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{NodeId, Time};
 use raft_log::{Founder, MemberIdentity};
@@ -16,8 +16,8 @@ use crate::plan::Plan;
 use crate::schedule::Watch;
 use crate::world::World;
 
-/// When something is due, and at which host or client.
-type Due = Option<(Time, usize)>;
+/// How often all disks are read, on the way.
+const INSPECT_EVERY: u64 = 5 * T;
 
 /// So many things happen in one millisecond at most.
 const STEPS_MAX: u64 = 20_000;
@@ -38,6 +38,9 @@ pub struct Cluster {
     pub(crate) messages: u64,
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
+    /// When each of them wants to run.
+    wakes: BTreeSet<(Time, Place)>,
+    wake_of: BTreeMap<Place, Time>,
     /// Without time going on.
     steps: u64,
 }
@@ -84,55 +87,73 @@ impl Cluster {
             messages: 0,
             resting: false,
             watch: Watch::default(),
+            wakes: BTreeSet::new(),
+            wake_of: BTreeMap::new(),
             steps: 0,
         };
         cluster.hire();
         let first = cluster.world.settings.first_trouble();
         cluster.world.clock.after(first, Happening::Trouble(0));
         cluster.world.clock.after(0, Happening::Watch);
-        cluster.world.clock.after(T, Happening::Inspect);
+        cluster.world.clock.after(2 * T, Happening::Inspect);
         cluster
     }
 
     /// Runs until that time, or until something is wrong.
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
-            let host = self.hosts.iter().filter_map(|h| Some((self.wakes(h)?, h.index))).min();
-            let client = self.clients.iter().enumerate();
-            let client = client.filter_map(|(i, c)| Some((c.next_wake()?, i))).min();
-            let agenda = self.world.clock.next();
-            let times = [host.map(|h| h.0), client.map(|c| c.0), agenda];
+            self.look_at_wakes();
+            let first = self.wakes.first().copied();
+            let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
                 debug_assert!(self.world.clock.take_due(end).is_none());
                 return;
             };
-            self.count_steps(next, (host, client));
+            self.count_steps(next, first);
             if let Some(happening) = self.world.clock.take_due(next) {
                 self.happen(happening);
-            } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
-                self.world.act_as(Place::Host(index));
-                self.hosts[index].wake(&mut self.world);
-            } else if let Some((_, index)) = client {
-                self.world.act_as(Place::Client(index));
-                self.clients[index].wake(&mut self.world);
+            } else if let Some((_, place)) = first {
+                self.world.act_as(place);
+                match place {
+                    Place::Host(host) => self.hosts[host].wake(&mut self.world),
+                    Place::Client(client) => self.clients[client].wake(&mut self.world),
+                }
+            }
+        }
+    }
+
+    /// Those who acted, or were acted on, may want to run at other times now.
+    fn look_at_wakes(&mut self) {
+        for place in self.world.take_touched() {
+            let wake = match place {
+                Place::Host(host) => self.hosts.get(host).and_then(|host| self.wake_of(host)),
+                Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
+            };
+            let before = match wake {
+                Some(at) => self.wake_of.insert(place, at),
+                None => self.wake_of.remove(&place),
+            };
+            if before != wake {
+                before.map(|at| self.wakes.remove(&(at, place)));
+                wake.map(|at| self.wakes.insert((at, place)));
             }
         }
     }
 
     /// The true time at which a server wants to run, or may.
-    fn wakes(&self, host: &Host) -> Option<Time> {
+    fn wake_of(&self, host: &Host) -> Option<Time> {
         let clock = self.world.clock_of(host.index);
         let wanted = host.next_wake(clock.shows(self.world.time()))?;
         Some(clock.when(wanted).max(host.paused_until))
     }
 
     /// Time must go on: somebody who is woken without end has no deadline but a bug.
-    fn count_steps(&mut self, next: Time, (host, client): (Due, Due)) {
+    fn count_steps(&mut self, next: Time, first: Option<(Time, Place)>) {
         self.events += 1;
         self.steps = if next > self.world.time() { 0 } else { self.steps + 1 };
         if self.steps > STEPS_MAX {
-            let what = format!("time stands still at {next:?}: server {host:?}, client {client:?}");
+            let what = format!("time stands still at {next:?}: {first:?} is next");
             self.world.checkers.fail("timers", what);
         }
     }
@@ -167,7 +188,7 @@ impl Cluster {
             Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
-                self.world.clock.after(2 * T, Happening::Inspect);
+                self.world.clock.after(INSPECT_EVERY, Happening::Inspect);
             }
             other => self.device(other),
         }

@@ -1,7 +1,7 @@
 //! What all servers and clients of a simulation share: time, chance, the network, and the
 //! checkers that see everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use raft_core::Time;
@@ -36,6 +36,8 @@ pub struct World {
     pub calm: bool,
     /// Who acts, if it is a server or a client.
     actor: Option<Place>,
+    /// Who has acted, or was acted on, since anybody looked.
+    touched: BTreeSet<Place>,
     chances: BTreeMap<Option<Place>, Random>,
     clocks: BTreeMap<usize, HostClock>,
     disks: BTreeMap<usize, DiskTime>,
@@ -66,6 +68,7 @@ impl World {
             troubles: Troubles::default(),
             calm: false,
             actor: None,
+            touched: BTreeSet::new(),
             chances: BTreeMap::new(),
             clocks: BTreeMap::new(),
             disks: BTreeMap::new(),
@@ -78,6 +81,7 @@ impl World {
     /// From here on somebody acts: [`World::random`] is its own stream of chance, and
     /// [`World::now`] is what its clock shows.
     pub fn act_as(&mut self, actor: Place) {
+        self.touch(actor);
         if self.actor == Some(actor) {
             return;
         }
@@ -89,6 +93,16 @@ impl World {
         let own = own.unwrap_or_else(|| stream(self.plan.seed, purpose, place as u64));
         let other = std::mem::replace(&mut self.random, own);
         self.chances.insert(self.actor.replace(actor), other);
+    }
+
+    /// When somebody wants to run next may have changed.
+    pub fn touch(&mut self, place: Place) {
+        self.touched.insert(place);
+    }
+
+    /// Who has acted, or was acted on, since anybody looked.
+    pub fn take_touched(&mut self) -> BTreeSet<Place> {
+        std::mem::take(&mut self.touched)
     }
 
     /// The true time, which nobody knows.
@@ -122,6 +136,7 @@ impl World {
     /// A machine's clock jumps ahead.
     pub fn clock_jumps(&mut self, host: usize, by: u64) {
         let now = self.time();
+        self.touch(Place::Host(host));
         if let Some(clock) = self.clocks.get_mut(&host) {
             clock.jump(now, by);
         }

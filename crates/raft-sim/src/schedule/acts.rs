@@ -56,6 +56,7 @@ impl Cluster {
                 let pause = 10 + random.below(limit);
                 let host = &mut self.hosts[victim];
                 host.paused_until = host.paused_until.max(self.world.clock.now() + pause);
+                self.world.touch(Place::Host(victim));
                 return Some(format!("{name} for {pause} ms"));
             }
             Fault::ClockJump => {
@@ -152,7 +153,10 @@ impl Cluster {
             let many = (self.hosts.len() - 1) / 2;
             let leader = self.leader()?;
             let others = (0..self.hosts.len()).map(|step| (victim + step) % self.hosts.len());
-            victims = others.filter(|host| *host != leader).take(many).collect();
+            victims = others.filter(|host| *host != leader).collect();
+            // Those whose disks hang already first: no more of them than that at any time.
+            victims.sort_by_key(|host| self.world.disk_hangs_until(*host).is_none());
+            victims.truncate(many);
         }
         let hang = 2 * T + random.below(6 * T);
         for host in &victims {
