@@ -75,9 +75,9 @@ impl Cluster {
                 living > half.len() - living
             })
         };
-        let living = self.members().filter(|(host, _)| !self.dead.contains(host));
-        let mut memberships = living.map(|(_, member)| member.replica().raft().membership());
-        memberships.all(|membership| decides(membership))
+        let mut living = self.members().filter(|(host, _)| !self.dead.contains(host)).peekable();
+        living.peek().is_some()
+            && living.all(|(_, member)| decides(member.replica().raft().membership()))
     }
 
     /// How long to wait until all is well: members that come or go take their time.
@@ -187,7 +187,6 @@ impl Cluster {
     pub(crate) fn settle(&mut self) {
         self.rest();
         self.await_agreement(CALM_MAX);
-        self.inspect();
         match self.agreed() {
             Ok(members) => {
                 self.world.checkers.settled(&members);

@@ -132,6 +132,8 @@ pub struct Settings {
     pub joiners: usize,
     /// Clients that write.
     pub clients: usize,
+    /// Each wants something in about so many milliseconds.
+    pub think_every: u64,
     /// Clients that change the membership, or who leads.
     pub admins: usize,
     /// How long trouble lasts.
@@ -206,6 +208,7 @@ impl Settings {
             founders,
             joiners: pick(random, [0, 1, 1, 2]),
             clients: pick(random, [1, 2, 3, 4]),
+            think_every: pick(random, [30, 80, 200, 500]),
             admins: 1,
             trouble: 4 * T + random.below(10 * T),
             fault_every: pick(random, [40, 150, 400, 1000]),

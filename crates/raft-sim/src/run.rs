@@ -104,5 +104,6 @@ fn play(cluster: &mut Cluster) -> u64 {
     if cluster.world.settings.last_blackout {
         cluster.cut_all_power();
     }
+    cluster.inspect();
     healed_after
 }

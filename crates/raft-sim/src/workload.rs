@@ -49,8 +49,8 @@ impl Cluster {
         }
         let pause = match (admin, self.world.calm) {
             (true, _) => every,
-            (false, true) => 200,
-            (false, false) => 40,
+            (false, true) => 400,
+            (false, false) => self.world.settings.think_every,
         };
         let delay = self.world.random.below(2 * pause);
         self.world.clock.after(delay, Happening::Think { client: index });

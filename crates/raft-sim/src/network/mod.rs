@@ -441,11 +441,13 @@ impl Network {
     }
 }
 
-/// These bytes with one bit turned.
-fn flipped(bytes: &Bytes, random: &mut Random) -> Bytes {
-    let mut bytes = bytes.to_vec();
-    let bit = random.below(8 * bytes.len() as u64) as usize;
-    if let Some(byte) = bytes.get_mut(bit / 8) {
+/// A frame with one bit turned. Its length stays: a frame that is said to be longer than it is
+/// swallows those that follow until it is complete, and only then is its checksum wrong.
+fn flipped(frame: &Bytes, random: &mut Random) -> Bytes {
+    let mut bytes = frame.to_vec();
+    let length = 8 * KIND_AT as u64;
+    let bit = length + random.below((8 * bytes.len() as u64).saturating_sub(length));
+    if let Some(byte) = bytes.get_mut(bit as usize / 8) {
         *byte ^= 1 << (bit % 8);
     }
     bytes.into()
