@@ -15,6 +15,9 @@ use crate::schedule::{Schedule, Shape};
 /// The election timeout T, in milliseconds.
 pub const T: u64 = 1000;
 
+/// No slot of the log is smaller.
+const SLOT_BYTES_MIN: u64 = 32 * 1024;
+
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -154,6 +157,8 @@ pub struct Settings {
     pub sync_hangs_one_in: u64,
     /// Small limits everywhere.
     pub tight: bool,
+    /// How large the log's slots grow.
+    pub slot_bytes_max: u64,
     /// So few sessions that some are evicted.
     pub few_sessions: bool,
     /// What comes in together is handled together: how long a server dozes at most.
@@ -190,6 +195,7 @@ impl Settings {
         let random = &mut stream(plan.seed, "settings", 0);
         let mut settings = Self::anything(random, schedule);
         settings.direct(random);
+        settings.trouble += settings.first_trouble();
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
         settings.insane = settings.insane.filter(|_| settings.founders > 2);
@@ -210,7 +216,7 @@ impl Settings {
             clients: pick(random, [1, 2, 3, 4]),
             think_every: pick(random, [30, 80, 200, 500]),
             admins: 1,
-            trouble: 4 * T + random.below(10 * T),
+            trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
             fault_every: pick(random, [40, 150, 400, 1000]),
             faults,
             victims: Victims::Any,
@@ -223,6 +229,7 @@ impl Settings {
             sync: pick(random, [3, 10, 60]),
             sync_hangs_one_in: pick(random, [0, 0, 200, 1000]),
             tight: random.below(3) > 0,
+            slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
             few_sessions: random.below(4) == 0,
             doze: pick(random, [0, 0, 5, 50]),
             skew: pick(random, [0, 0, 10, 50]),
@@ -265,8 +272,8 @@ impl Settings {
     /// The log's settings: small slots, so that runs see many of them.
     #[must_use]
     pub const fn log_options(&self, seed: u64) -> Options {
-        let bytes = 32 * 1024;
-        Options { slot_bytes_start: bytes, slot_bytes_max: 4 * bytes, spares: 2, seed: Some(seed) }
+        let (bytes, max) = (SLOT_BYTES_MIN, self.slot_bytes_max);
+        Options { slot_bytes_start: bytes, slot_bytes_max: max, spares: 2, seed: Some(seed) }
     }
 
     /// The session table, the same on every replica.

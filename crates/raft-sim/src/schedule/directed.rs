@@ -48,6 +48,7 @@ impl Settings {
             Schedule::CrashAll => {
                 self.founders = pick(random, [1, 2, 3, 3, 5]);
                 self.faults = vec![Fault::Blackout];
+                self.trouble += 6 * T;
                 self.fault_every = pick(random, [T, 2 * T, 4 * T]);
             }
             Schedule::ChurnWhileTransferring => {
