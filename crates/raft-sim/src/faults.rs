@@ -155,8 +155,12 @@ pub struct Settings {
     pub sync: u64,
     /// One sync in so many takes up to three election timeouts; none if zero.
     pub sync_hangs_one_in: u64,
+    /// A leader is heard at least so often.
+    pub heartbeat: u64,
     /// Small limits everywhere.
     pub tight: bool,
+    /// How small: entry bytes in one append and kept in memory, and appends under way.
+    pub window: (u64, u64, usize),
     /// How large the log's slots grow.
     pub slot_bytes_max: u64,
     /// So few sessions that some are evicted.
@@ -228,7 +232,13 @@ impl Settings {
             },
             sync: pick(random, [3, 10, 60]),
             sync_hangs_one_in: pick(random, [0, 0, 200, 1000]),
+            heartbeat: pick(random, [T / 20, T / 10, T / 10, T / 5]),
             tight: random.below(3) > 0,
+            window: (
+                pick(random, [1, 300, 300, 2000]),
+                pick(random, [1, 500, 500, 5000]),
+                pick(random, [1, 4, 4, 16]),
+            ),
             slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
             few_sessions: random.below(4) == 0,
             doze: pick(random, [0, 0, 5, 50]),
@@ -242,15 +252,18 @@ impl Settings {
     /// The core's settings.
     #[must_use]
     pub fn config(&self, id: NodeId) -> Config {
-        let config = Config { join_patience: 8 * T, ..Config::new(id) };
+        let config =
+            Config { heartbeat_interval: self.heartbeat, join_patience: 8 * T, ..Config::new(id) };
         if !self.tight {
             return config;
         }
+        let (append_bytes_max, tail_bytes_max, inflight_appends_max) = self.window;
+        let inflight_bytes_max = 2 * append_bytes_max;
         Config {
-            append_bytes_max: 300,
-            inflight_bytes_max: 600,
-            inflight_appends_max: 4,
-            tail_bytes_max: 500,
+            append_bytes_max,
+            inflight_bytes_max,
+            inflight_appends_max,
+            tail_bytes_max,
             ..config
         }
     }
