@@ -234,11 +234,7 @@ impl Settings {
             sync_hangs_one_in: pick(random, [0, 0, 200, 1000]),
             heartbeat: pick(random, [T / 20, T / 10, T / 10, T / 5]),
             tight: random.below(3) > 0,
-            window: (
-                pick(random, [1, 300, 300, 2000]),
-                pick(random, [1, 500, 500, 5000]),
-                pick(random, [1, 4, 4, 16]),
-            ),
+            window: pick(random, [(1, 1, 16), (300, 500, 4), (300, 5000, 1), (2000, 500, 4)]),
             slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
             few_sessions: random.below(4) == 0,
             doze: pick(random, [0, 0, 5, 50]),
@@ -258,7 +254,7 @@ impl Settings {
             return config;
         }
         let (append_bytes_max, tail_bytes_max, inflight_appends_max) = self.window;
-        let inflight_bytes_max = 2 * append_bytes_max;
+        let inflight_bytes_max = 2 * append_bytes_max.max(300);
         Config {
             append_bytes_max,
             inflight_bytes_max,
