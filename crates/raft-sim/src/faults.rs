@@ -60,11 +60,12 @@ pub enum Fault {
 }
 
 /// Every kind that the schedule of anything draws from.
-const FAULTS: [Fault; 26] = [
+const FAULTS: [Fault; 27] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
+    Fault::TornWrite,
     Fault::TornWrite,
     Fault::DiskError,
     Fault::DiskHang,

@@ -33,8 +33,9 @@ impl Cluster {
 
     fn message(&mut self) -> Bytes {
         self.messages += 1;
-        let padding =
-            if self.world.random.below(20) == 0 { self.world.random.below(3000) } else { 0 };
+        // Now and then one that takes several pages on the disk: more that can be torn.
+        let large = self.world.random.below(10) == 0;
+        let padding = if large { self.world.random.below(9000) } else { 0 };
         let padding = " beer".repeat(padding as usize / 5);
         format!("message {}{padding}", self.messages).into()
     }

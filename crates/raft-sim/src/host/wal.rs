@@ -120,7 +120,7 @@ impl Process {
             return;
         }
         world.checkers.begun(self.index, &wal.batch);
-        platter.light_fuse(world.random.below(8), Blow::Stop);
+        platter.light_fuse(world.random.below(3), Blow::Stop);
         // It dies in there, or just after.
         let _ended = wal.writer.write(&wal.batch);
     }

@@ -49,6 +49,8 @@ impl Settings {
                 self.founders = pick(random, [1, 2, 3, 3, 5]);
                 self.faults = vec![Fault::Blackout];
                 self.trouble += 6 * T;
+                // There is nearly always a write to be torn.
+                (self.think_every, self.sync) = (30, pick(random, [10, 60]));
                 self.fault_every = pick(random, [T, 2 * T, 4 * T]);
             }
             Schedule::ChurnWhileTransferring => {
