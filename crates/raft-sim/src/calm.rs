@@ -5,14 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft_core::{Index, Membership, NodeId, Time};
 use raft_node::client_core::Op;
+use raft_node::resident::Member;
 use raft_node::{Answer, ClientError, Reason};
 
 use crate::chance::{shuffle, stream};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::faults::T;
-use crate::host::{address, member::Member};
+use crate::host::address;
 use crate::network::{Delays, Place};
+use crate::trace::What;
 
 /// So long after all trouble every member takes writes again.
 const CALM_MAX: u64 = 10 * T;
@@ -24,6 +26,7 @@ impl Cluster {
     /// Everything that is wrong with the network and the machines ends; or a majority comes back,
     /// and the others never do.
     pub(crate) fn heal(&mut self) {
+        self.world.checkers.observer().tell(|| What::Healed);
         self.world.calm = true;
         self.world.network.delays = Delays::CALM;
         self.world.network.mend(&mut self.world.clock);
@@ -66,7 +69,8 @@ impl Cluster {
     /// Whether those that live can decide, by all that any of them believes.
     fn is_core(&self) -> bool {
         let lives = |id: &NodeId| {
-            self.members().any(|(host, member)| member.id() == *id && !self.dead.contains(&host))
+            self.members()
+                .any(|(host, member)| member.identity().id == *id && !self.dead.contains(&host))
         };
         let decides = |membership: &Membership| {
             let halves = [Some(&membership.voters), membership.old_voters.as_ref()];
@@ -120,7 +124,7 @@ impl Cluster {
         }
         let mut agreed = Vec::new();
         for (id, peer) in &membership.members {
-            let found = self.members().find(|(_, member)| member.id() == *id);
+            let found = self.members().find(|(_, member)| member.identity().id == *id);
             let Some((host, member)) = found else {
                 if self.dead.iter().any(|dead| address(*dead) == peer.address) {
                     continue;
@@ -189,7 +193,7 @@ impl Cluster {
         self.await_agreement(CALM_MAX);
         match self.agreed() {
             Ok(members) => {
-                self.world.checkers.settled(&members);
+                self.world.checkers.settled(self.world.clock.now(), &members);
                 self.compare(&members);
             }
             Err(why) => self.world.checkers.fail("liveness", why),

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use raft_core::{NodeId, Time};
-use raft_log::{Founder, MemberIdentity};
-use raft_node::founding::{Founder as Named, cluster_id};
+use raft_core::Time;
+use raft_node::Address;
 
+use crate::chance::stream;
 use crate::client::Client;
 use crate::clock::Happening;
-use crate::disk::Platter;
+use crate::disk::{Blow, Platter};
 use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
@@ -33,8 +33,6 @@ pub struct Cluster {
     pub clients: Vec<Client>,
     /// Servers that never come back.
     pub dead: BTreeSet<usize>,
-    /// How much happened: wakes of servers and clients, and what was on the agenda.
-    pub events: u64,
     pub(crate) messages: u64,
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
@@ -46,44 +44,37 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A founded cluster, all of its members starting.
+    /// Servers with empty directories, about to start: some of them found a cluster, and the
+    /// others wait to be added to it.
     #[must_use]
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let mut world = World::new(plan, traced);
-        let count = world.settings.founders + world.settings.joiners;
-        let hosts: Vec<Host> =
-            (0..count).map(|index| Host::new(index, world.random.next_u64())).collect();
-        let mut founders = Vec::new();
-        for host in &hosts {
-            let incarnation = host.found(world.random.next_u64());
-            if host.index < world.settings.founders {
-                founders.push(Founder { address: host.address.clone(), incarnation });
-            }
-        }
-        let named = |founder: &Founder| Named {
-            address: founder.address.clone(),
-            incarnation: founder.incarnation,
+        let founders = world.settings.founders;
+        let count = founders + world.settings.joiners;
+        let list: Vec<Address> =
+            (0..founders).map(|index| address(index).parse().expect("an address")).collect();
+        // Who waits to be added may be told of the founders, or not.
+        let told = |index: usize| {
+            if index < founders || index.is_multiple_of(2) { list.clone() } else { Vec::new() }
         };
-        let cluster = cluster_id(&founders.iter().map(named).collect::<Vec<_>>());
-        for (host, founder) in hosts.iter().zip(&founders) {
-            host.enrol(MemberIdentity {
-                incarnation: founder.incarnation,
-                cluster,
-                id: NodeId(host.index as u64 + 1),
-                address: host.address.clone(),
-                founders: founders.clone(),
-            });
-        }
+        let disk = |index: usize| stream(plan.seed, "disk", index as u64).next_u64();
+        let hosts: Vec<Host> =
+            (0..count).map(|index| Host::new(index, told(index), disk(index))).collect();
+        let random = &mut stream(plan.seed, "founding", 0);
         for host in 0..count {
             world.set_clock(host);
-            world.clock.after(0, Happening::Start { host });
+            let delay = random.below(world.settings.starts_within);
+            world.clock.after(delay, Happening::Start { host });
+        }
+        if world.settings.founder_dies {
+            let founder = random.below(founders as u64) as usize;
+            hosts[founder].light_fuse(random.below(32), Blow::Stop);
         }
         let mut cluster = Self {
             world,
             hosts,
             clients: Vec::new(),
             dead: BTreeSet::new(),
-            events: 0,
             messages: 0,
             resting: false,
             watch: Watch::default(),
@@ -107,17 +98,24 @@ impl Cluster {
             let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
-                debug_assert!(self.world.clock.take_due(end).is_none());
+                self.world.clock.pass(end);
                 return;
             };
             self.count_steps(next, first);
             if let Some(happening) = self.world.clock.take_due(next) {
+                self.world.tick(next, happening.number());
                 self.happen(happening);
             } else if let Some((_, place)) = first {
                 self.world.act_as(place);
                 match place {
-                    Place::Host(host) => self.hosts[host].wake(&mut self.world),
-                    Place::Client(client) => self.clients[client].wake(&mut self.world),
+                    Place::Host(host) => {
+                        self.world.tick(next, 100 + host as u64);
+                        self.hosts[host].wake(&mut self.world);
+                    }
+                    Place::Client(client) => {
+                        self.world.tick(next, 200 + client as u64);
+                        self.clients[client].wake(&mut self.world);
+                    }
                 }
             }
         }
@@ -150,7 +148,6 @@ impl Cluster {
 
     /// Time must go on: somebody who is woken without end has no deadline but a bug.
     fn count_steps(&mut self, next: Time, first: Option<(Time, Place)>) {
-        self.events += 1;
         self.steps = if next > self.world.time() { 0 } else { self.steps + 1 };
         if self.steps > STEPS_MAX {
             let what = format!("time stands still at {next:?}: {first:?} is next");
@@ -227,12 +224,11 @@ impl Cluster {
     /// What a server's own devices did: dropped if that process is gone.
     fn device(&mut self, happening: Happening) {
         let (host, life) = match &happening {
-            Happening::GreetBy { host, life, .. }
-            | Happening::DialDue { host, life, .. }
-            | Happening::Written { host, life }
+            Happening::Written { host, life }
             | Happening::Attest { host, life, .. }
             | Happening::Read { host, life, .. }
-            | Happening::Spare { host, life } => (*host, *life),
+            | Happening::Spare { host, life }
+            | Happening::Look { host, life } => (*host, *life),
             _ => return,
         };
         let hangs = matches!(happening, Happening::Written { .. });
@@ -255,13 +251,8 @@ impl Cluster {
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
-            Happening::Spare { .. } => process.make_spare(),
-            Happening::GreetBy { wire, .. } => {
-                self.tell(host, Incoming::GreetBy(wire));
-            }
-            Happening::DialDue { peer, .. } => {
-                self.tell(host, Incoming::DialDue(peer));
-            }
+            Happening::Spare { .. } => process.make_spare(&self.world),
+            Happening::Look { .. } => process.look_at_disk(&self.world),
             _ => {}
         }
         self.hosts[host].look(&mut self.world);
@@ -336,5 +327,15 @@ impl Cluster {
         let disks: Vec<(usize, Platter)> =
             self.hosts.iter().map(|host| (host.index, host.platter.clone())).collect();
         self.world.checkers.inspect(&disks);
+    }
+
+    /// The trace hash of the whole run so far.
+    #[must_use]
+    pub fn hash(&mut self) -> u128 {
+        for host in &self.hosts {
+            let disk = host.platter.recorder().digest();
+            self.world.checkers.observer().hash().bytes(&disk.to_le_bytes());
+        }
+        self.world.hash()
     }
 }

@@ -140,6 +140,10 @@ pub struct Settings {
     pub think_every: u64,
     /// Clients that change the membership, or who leads.
     pub admins: usize,
+    /// Servers are started within so many milliseconds.
+    pub starts_within: u64,
+    /// One of the founders dies while it founds.
+    pub founder_dies: bool,
     /// How long trouble lasts.
     pub trouble: u64,
     /// One fault in about so many milliseconds.
@@ -221,6 +225,9 @@ impl Settings {
             clients: pick(random, [1, 2, 3, 4]),
             think_every: pick(random, [30, 80, 200, 500]),
             admins: 1,
+            // Mostly at once; sometimes in the midst of trouble.
+            starts_within: pick(random, [T / 10, T / 10, T / 10, 2 * T]),
+            founder_dies: random.below(2) == 0,
             trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
             fault_every: pick(random, [40, 150, 400, 1000]),
             faults,

@@ -7,14 +7,17 @@ use crate::checkers::Violation;
 use crate::cluster::Cluster;
 use crate::plan::Plan;
 use crate::schedule::{Schedule, Trouble};
+use crate::trace::Line;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Which trouble came when.
     pub schedule: Option<Schedule>,
     /// How much happened: wakes of servers and clients, and everything that was on the agenda.
     pub events: u64,
+    /// How many servers founded the cluster.
+    pub members: usize,
     /// How many troubles were due, left out or not: their numbers are below this.
     pub due: u32,
     /// The troubles that were done.
@@ -31,10 +34,12 @@ pub struct Report {
     pub acknowledged: usize,
     /// How long after the end of all trouble every member took writes, in milliseconds.
     pub healed_after: u64,
-    /// How often what happened.
+    /// How often each probe was reached.
     pub probes: BTreeMap<&'static str, u64>,
-    /// The same for the same seed.
-    pub digest: u64,
+    /// What happened, if it was wanted.
+    pub story: Vec<Line>,
+    /// The trace hash: the same for the same plan.
+    pub hash: u128,
 }
 
 /// A run that went wrong.
@@ -44,12 +49,16 @@ pub struct Failure {
     pub violation: Violation,
     /// When.
     pub time: u64,
+    /// How long trouble was to last.
+    pub length: u64,
+    /// How many servers founded the cluster.
+    pub members: usize,
     /// How many troubles were due, left out or not: their numbers are below this.
     pub due: u32,
     /// The troubles that were done.
     pub troubles: Vec<Trouble>,
-    /// What happened before, if it was wanted.
-    pub trace: Vec<String>,
+    /// What happened until then, if it was wanted.
+    pub story: Vec<Line>,
 }
 
 /// Runs a plan.
@@ -67,28 +76,35 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
         0
     });
     let world = &mut cluster.world;
-    match world.checkers.violation().cloned() {
-        None => Ok(Report {
-            schedule: Some(world.settings.schedule),
-            events: cluster.events,
+    if let Some(violation) = world.checkers.violation().cloned() {
+        return Err(Box::new(Failure {
+            violation,
+            time: world.time().0,
+            length: world.settings.trouble,
+            members: world.settings.founders,
             due: world.troubles.due,
             troubles: std::mem::take(&mut world.troubles.done),
-            kinds: std::mem::take(&mut world.troubles.kinds),
-            time: world.time().0,
-            committed: world.checkers.committed(),
-            commands: world.checkers.commands(),
-            acknowledged: world.checkers.acknowledged(),
-            healed_after,
-            probes: world.probes(),
-            digest: world.digest(),
-        }),
-        Some(violation) => {
-            let (time, trace) = (world.time().0, world.take_trace());
-            let troubles = std::mem::take(&mut world.troubles.done);
-            let due = world.troubles.due;
-            Err(Box::new(Failure { violation, time, due, troubles, trace }))
-        }
+            story: world.checkers.observer().take_story(),
+        }));
     }
+    let hash = cluster.hash();
+    let world = &mut cluster.world;
+    Ok(Report {
+        schedule: Some(world.settings.schedule),
+        events: world.events,
+        members: world.settings.founders,
+        due: world.troubles.due,
+        troubles: std::mem::take(&mut world.troubles.done),
+        kinds: std::mem::take(&mut world.troubles.kinds),
+        time: world.time().0,
+        committed: world.checkers.committed(),
+        commands: world.checkers.commands(),
+        acknowledged: world.checkers.acknowledged(),
+        healed_after,
+        probes: world.probes(),
+        story: world.checkers.observer().take_story(),
+        hash,
+    })
 }
 
 fn play(cluster: &mut Cluster) -> u64 {

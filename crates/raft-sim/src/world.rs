@@ -6,6 +6,7 @@ use std::fmt;
 
 use raft_core::Time;
 use raft_node::random::Random;
+use raft_node::wire::{Encoded, Frame};
 
 use crate::chance::stream;
 use crate::checkers::Checkers;
@@ -14,6 +15,7 @@ use crate::faults::{Settings, T};
 use crate::network::{End, Network, Place, WireId, insane};
 use crate::plan::Plan;
 use crate::schedule::Troubles;
+use crate::trace::What;
 
 /// The surroundings of everybody.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct World {
     pub settings: Settings,
     /// What went wrong on purpose.
     pub troubles: Troubles,
+    /// How much happened so far: wakes of servers and clients, and what was on the agenda.
+    pub events: u64,
     /// No more faults.
     pub calm: bool,
     /// Who acts, if it is a server or a client.
@@ -41,8 +45,6 @@ pub struct World {
     chances: BTreeMap<Option<Place>, Random>,
     clocks: BTreeMap<usize, HostClock>,
     disks: BTreeMap<usize, DiskTime>,
-    trace: Option<Vec<String>>,
-    digest: u64,
 }
 
 /// What a machine's disk is doing.
@@ -59,21 +61,24 @@ impl World {
     #[must_use]
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let settings = Settings::draw(plan);
+        let mut checkers = Checkers::default();
+        if traced {
+            checkers.observer().tell_all();
+        }
         Self {
             clock: Clock::default(),
             network: Network::new(plan.seed, settings.delays),
             random: stream(plan.seed, "world", 0),
-            checkers: Checkers::default(),
+            checkers,
             settings,
             troubles: Troubles::default(),
+            events: 0,
             calm: false,
             actor: None,
             touched: BTreeSet::new(),
             chances: BTreeMap::new(),
             clocks: BTreeMap::new(),
             disks: BTreeMap::new(),
-            trace: traced.then(Vec::new),
-            digest: plan.seed,
             plan: plan.clone(),
         }
     }
@@ -177,11 +182,12 @@ impl World {
         self.disks.get(&host)?.writes_since
     }
 
-    /// How often what happened.
+    /// How often each probe was reached.
     #[must_use]
-    pub fn probes(&self) -> BTreeMap<&'static str, u64> {
-        let probes = self.checkers.probes().iter().chain(&self.network.counted);
-        probes.map(|(what, often)| (*what, *often)).collect()
+    pub fn probes(&mut self) -> BTreeMap<&'static str, u64> {
+        let mut probes = self.checkers.observer().reached();
+        probes.extend(&self.network.counted);
+        probes
     }
 
     /// Puts something on the agenda: after so long on the clock of whoever acts.
@@ -198,32 +204,31 @@ impl World {
 
     /// Whether anybody will read the trace.
     #[must_use]
-    pub const fn is_traced(&self) -> bool {
-        self.trace.is_some()
+    pub const fn is_traced(&mut self) -> bool {
+        self.checkers.observer().is_telling()
     }
 
     /// Writes a line of the trace.
     pub fn trace(&mut self, line: fmt::Arguments<'_>) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>7} {line}", self.clock.now().0));
+        self.checkers.observer().tell(|| What::Told(line.to_string()));
+    }
+
+    /// Something is about to happen now.
+    pub fn tick(&mut self, now: Time, number: u64) {
+        self.events += 1;
+        let observer = self.checkers.observer();
+        observer.at(now);
+        observer.hash().number(now.0);
+        observer.hash().number(number);
+    }
+
+    /// The trace hash of all that happened so far, and of all chance that is left.
+    pub fn hash(&mut self) -> u128 {
+        let hash = self.checkers.observer().hash();
+        for random in self.chances.values().chain([&self.random]).chain(self.network.chances()) {
+            hash.number(random.clone().next_u64());
         }
-    }
-
-    /// The lines so far.
-    #[must_use]
-    pub fn take_trace(&mut self) -> Vec<String> {
-        self.trace.take().unwrap_or_default()
-    }
-
-    /// Mixes a number into the digest of this run.
-    pub const fn mix(&mut self, number: u64) {
-        self.digest = (self.digest.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    /// The digest of all that happened so far: the same for the same seed.
-    #[must_use]
-    pub const fn digest(&self) -> u64 {
-        self.digest
+        hash.digest()
     }
 
     /// Hangs up.
@@ -232,19 +237,16 @@ impl World {
     }
 
     /// Sends a frame.
-    pub fn send(&mut self, (wire, end): (WireId, End), frame: raft_node::wire::Encoded) {
-        self.mix(wire.0);
-        self.mix(u64::from(frame.slices().fold(0, |crc, part| crc32c::crc32c_append(crc, part))));
-        let frame = self.nonsense((wire, end), &frame).unwrap_or(frame);
-        self.network.send(&mut self.clock, (wire, end), frame);
+    pub fn send(&mut self, from: (WireId, End), frame: Encoded) {
+        let frame = self.nonsense(from, &frame).unwrap_or(frame);
+        let hash = self.checkers.observer().hash();
+        hash.number(from.0.0);
+        frame.slices().for_each(|part| hash.bytes(part));
+        self.network.send(&mut self.clock, from, frame);
     }
 
     /// What a member that has lost its mind says instead.
-    fn nonsense(
-        &mut self,
-        (wire, end): (WireId, End),
-        frame: &raft_node::wire::Encoded,
-    ) -> Option<raft_node::wire::Encoded> {
+    fn nonsense(&mut self, (wire, end): (WireId, End), frame: &Encoded) -> Option<Encoded> {
         let insane = self.settings.insane.filter(|_| !self.calm)?;
         if self.network.place(wire, end)? != Place::Host(insane) || self.random.below(6) > 0 {
             return None;
@@ -254,6 +256,25 @@ impl World {
         let said = insane::instead_of(frame, known, &mut self.random)?;
         self.checkers.probe("nonsense said");
         Some(said)
+    }
+
+    /// Bytes arrived at an end: the frames that are complete now.
+    pub fn receive(
+        &mut self,
+        wire: WireId,
+        end: End,
+        bytes: &[u8],
+    ) -> Option<Result<Vec<Frame>, String>> {
+        self.checkers.observer().hash().bytes(bytes);
+        let received = self.network.receive(wire, end, bytes)?;
+        let from = self.network.place(wire, end.other());
+        let to = self.network.place(wire, end);
+        if let (Ok(frames), Some(from), Some(to)) = (&received, from, to) {
+            for frame in frames {
+                self.checkers.observer().received(from, to, frame);
+            }
+        }
+        Some(received)
     }
 
     /// Starts a dial: it reaches the other machine after a while.

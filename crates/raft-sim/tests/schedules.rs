@@ -8,9 +8,8 @@ use raft_sim::{Plan, Report, Schedule, run};
 fn play(plan: &Plan) -> Report {
     run(plan, false).unwrap_or_else(|failure| {
         panic!(
-            "{plan}, at {} ms: {}; replay with: RAFT_SIM_SEED={} cargo test -p raft-sim --test \
-             seeds -- --nocapture",
-            failure.time, failure.violation, plan.seed
+            "{plan}, at {} ms: {}; replay and shrink it with: cargo run -- sim {plan}",
+            failure.time, failure.violation
         )
     })
 }

@@ -419,6 +419,11 @@ impl Network {
         ends.filter(|end| found.half(*end).open).map(|end| (found.half(end).place, end)).collect()
     }
 
+    /// The chance of each wire.
+    pub fn chances(&self) -> impl Iterator<Item = &Random> {
+        self.wires.values().map(|wire| &wire.random)
+    }
+
     /// Wires that hold, to choose from.
     #[must_use]
     pub fn wires(&self) -> Vec<WireId> {

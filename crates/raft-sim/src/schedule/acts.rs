@@ -11,6 +11,7 @@ use crate::disk::Blow;
 use crate::faults::{Fault, T, Victims};
 use crate::host::{Incoming, address};
 use crate::network::{End, Loose, Obstacle, Place, WireId};
+use crate::trace::What;
 
 impl Cluster {
     /// The next trouble is due; after it the following one is planned. It counts even if it is
@@ -29,7 +30,8 @@ impl Cluster {
         let Some(fault) = fault.filter(|_| !left_out) else { return };
         let Some(victim) = self.victim(random) else { return };
         let Some(text) = self.act(number, fault, victim, random) else { return };
-        self.world.trace(format_args!("trouble {number}: {} {text}", fault.name()));
+        let told = || What::Trouble { number, text: format!("{} {text}", fault.name()) };
+        self.world.checkers.observer().tell(told);
         let time = self.world.time();
         self.world.troubles.note(number, time, fault.name(), text);
     }

@@ -82,7 +82,7 @@ impl Settings {
     /// Nothing else may be wrong where it is said what must happen.
     fn hang_disks(&mut self, victims: Victims) {
         self.founders = self.founders.max(3);
-        self.joiners = 0;
+        (self.joiners, self.starts_within, self.founder_dies) = (0, T / 10, false);
         self.victims = victims;
         self.faults = vec![Fault::DiskHang];
         self.fault_every = 4 * T;
