@@ -1,7 +1,9 @@
 //! What goes wrong with the hosts' disks, but for power.
 
 use raft_core::Index;
+use raft_node::random::Random;
 
+use crate::chance::pick;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::disk::{Harm, Part, Platter, field};
@@ -11,61 +13,76 @@ use crate::plan::Storage;
 use crate::world::World;
 
 impl Cluster {
-    /// A disk gets worse: this host's, or one that may be damaged.
-    pub(crate) fn disk_fault(&mut self, fault: Fault, host: usize) {
-        let (now, random) = (self.world.now(), &mut self.world.random);
+    /// A disk gets worse: this host's, or one that may be damaged. Says which, and how.
+    pub(crate) fn disk_fault(
+        &mut self,
+        fault: Fault,
+        host: usize,
+        random: &mut Random,
+    ) -> Option<String> {
+        let (now, name) = (self.world.time(), address(host));
         let platter = &self.hosts[host].platter;
         match fault {
-            Fault::ReadError => platter.fail_read(random.below(20)),
-            Fault::SlowDisk => platter.slow_down(now + random.below(4 * T)),
-            Fault::HungDisk => platter.hang(now + random.below(4 * T)),
+            Fault::ReadError => {
+                let reads = random.below(20);
+                platter.fail_read(reads);
+                Some(format!("{name} after {reads} reads"))
+            }
+            Fault::SlowDisk => {
+                let time = random.below(4 * T);
+                platter.slow_down(now + time);
+                Some(format!("{name} for {time} ms"))
+            }
             Fault::DiskFull => {
                 // Nothing at all, or so little that a slot or a reserve does not fit.
-                let left = [0, 2048, 40 * 1024, 300 * 1024][random.below(4) as usize];
+                let left = pick(random, [0, 2048, 40 * 1024, 300 * 1024]);
+                let time = random.below(3 * T);
                 platter.fill(left);
-                let delay = random.below(3 * T);
                 self.world.checkers.probe("disk filled");
-                self.world.after(delay, Happening::RoomAgain { host });
+                self.world.clock.after(time, Happening::RoomAgain { host });
+                Some(format!("{name} up to {left} bytes, for {time} ms"))
             }
-            Fault::Rot => self.damage(Harm::Rot),
-            Fault::Stale => self.damage(Harm::Stale),
-            Fault::Misdirected => self.damage(Harm::Misdirected),
-            _ => {}
+            Fault::Rot => self.damage(Harm::Rot, random),
+            Fault::Stale => self.damage(Harm::Stale, random),
+            Fault::Misdirected => self.damage(Harm::Misdirected, random),
+            _ => None,
         }
     }
 
     /// Damages a disk of the atlas.
-    fn damage(&mut self, harm: Harm) {
+    fn damage(&mut self, harm: Harm, random: &mut Random) -> Option<String> {
         let hosts = self.world.atlas.hosts();
-        let at = self.world.random.below(hosts.len() as u64) as usize;
-        let Some(host) = hosts.iter().nth(at).copied() else { return };
+        let at = random.below(hosts.len() as u64) as usize;
+        let host = hosts.iter().nth(at).copied()?;
         // A cluster is founded by all its founders, or not at all; and who is the only one to know
         // that it was founded is no minority.
         let checkers = &self.world.checkers;
         let founded = checkers.was_member(host) && checkers.committed() > 0;
         if !founded || checkers.is_down(host) {
-            return;
+            return None;
         }
         let stable = !self.is_changing();
         let without = match self.world.atlas.storage() {
             Storage::Tolerated => hosts.clone(),
             Storage::Exceeded => [host].into(),
         };
-        let checkers = &self.world.checkers;
         let elsewhere = |first, last| stable && checkers.are_elsewhere(first, last, &without);
         // Twice damaged, the newest commit could lose its vote, or the one before be the newest.
         let gap = (!checkers.may_forget(host)).then_some(&elsewhere as _);
-        let scar = self.hosts[host].platter.harm(harm, gap);
-        if let Some(scar) = scar {
-            self.world.trace(format_args!("{}: {scar}", address(host)));
-            let newest = scar.part == Part::NewestCommit;
-            self.world.checkers.scarred(host, scar);
-            self.read_all(host);
-            if newest && self.world.random.below(2) == 0 {
-                // The gap is open until something else is written.
-                self.stop(host, true);
-            }
+        let scar = self.hosts[host].platter.harm(harm, gap, random);
+        if harm == Harm::Misdirected {
+            return Some(format!("{}, the next that can", address(host)));
         }
+        let scar = scar?;
+        let text = format!("{}: {scar}", address(host));
+        let newest = scar.part == Part::NewestCommit;
+        self.world.checkers.scarred(host, scar);
+        self.read_all(host);
+        if newest && random.below(2) == 0 {
+            // The gap is open until something else is written.
+            self.stop(host, true);
+        }
+        Some(text)
     }
 
     /// Reads back all that a server has in its log: right, or known to be damaged.

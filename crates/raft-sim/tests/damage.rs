@@ -9,6 +9,7 @@ use raft_log::{
     DataDir, Founder, Holder, Kind, Log, MemberIdentity, NodeState, OpenError, Options, ReadError,
     Write, encode_entry,
 };
+use raft_node::random::Random;
 use raft_sim::disk::{Harm, Part, Platter};
 
 fn open(platter: &Platter, seed: u64) -> Result<(DataDir, Log), OpenError> {
@@ -98,7 +99,9 @@ fn whatever_rots_or_gets_old_is_refused_or_does_no_harm() {
     for seed in 0..600 {
         let (platter, last) = used(seed);
         let harm = if seed % 2 == 0 { Harm::Rot } else { Harm::Stale };
-        let Some(scar) = platter.harm(harm, Some(&|_, _| true)) else { continue };
+        let Some(scar) = platter.harm(harm, Some(&|_, _| true), &mut Random::new(seed)) else {
+            continue;
+        };
         let verdict = verdict(&platter, last, scar.forgets);
         assert!(verdict != "forgotten" || scar.part == Part::NewestCommit, "{scar}");
         *seen.entry((harm, scar.part)).or_default().entry(verdict).or_default() += 1;
@@ -119,7 +122,7 @@ fn whatever_rots_or_gets_old_is_refused_or_does_no_harm() {
 fn the_newest_commit_is_spared_where_somebody_needs_it() {
     for seed in (0..300).filter(|seed: &u64| !seed.is_multiple_of(3)) {
         let (platter, _) = used(seed);
-        let scar = platter.harm(Harm::Rot, Some(&|_, _| false));
+        let scar = platter.harm(Harm::Rot, Some(&|_, _| false), &mut Random::new(seed));
         assert_ne!(scar.map(|scar| scar.part), Some(Part::NewestCommit));
     }
 }
@@ -131,7 +134,7 @@ fn what_is_read_back_was_written_or_is_refused() {
         let (platter, mut last) = used(seed);
         let (_dir, mut log) = open(&platter, 99).expect("a sound disk");
         let harm = [Harm::Rot, Harm::Stale, Harm::Misdirected][seed as usize % 3];
-        let scar = platter.harm(harm, None);
+        let scar = platter.harm(harm, None, &mut Random::new(seed));
         last += 1;
         log.writer.write(&[entry(last)]).unwrap();
         if scar.or(platter.take_scar()).is_none() {
@@ -160,7 +163,8 @@ fn a_write_that_went_astray_is_missed_once_another_one_follows() {
     for seed in 0..200 {
         let (platter, mut last) = used(seed);
         let (_dir, mut log) = open(&platter, 50).unwrap();
-        assert_eq!(platter.harm(Harm::Misdirected, Some(&|_, _| true)), None, "it is only armed");
+        let scar = platter.harm(Harm::Misdirected, Some(&|_, _| true), &mut Random::new(seed));
+        assert_eq!(scar, None, "it is only armed");
         last += 1;
         log.writer.write(&[entry(last)]).unwrap();
         let Some(scar) = platter.take_scar() else { continue };

@@ -23,6 +23,7 @@ use raft_node::Conclusion;
 use raft_node::replica::Replica;
 
 use crate::disk::Platter;
+use crate::network::insane::Known;
 use crate::observer::Observer;
 use crate::trace::What;
 use crate::witness::Seen;
@@ -112,6 +113,22 @@ impl Checkers {
     #[must_use]
     pub fn committed(&self) -> usize {
         self.commits.count()
+    }
+
+    /// What a member knows to be committed, for who wants to lie to it about that.
+    #[must_use]
+    pub fn known_to(&self, host: usize) -> Known {
+        let index = self.monotone.commit_index(host);
+        let at = |index: Index| LogId { term: self.commits.term_at(index), index };
+        Known { committed: at(index), before: at(index.previous()) }
+    }
+
+    /// A member says that another said what no correct member says.
+    pub fn alarm(&mut self, what: String, expected: bool) {
+        self.probe("alarm");
+        if !expected {
+            self.fail("alarm", what);
+        }
     }
 
     /// How many writes were acknowledged.

@@ -16,7 +16,7 @@ const UNSYNCED_MAX: usize = 64;
 /// So many earlier versions of pages are remembered.
 const OLDER_MAX: usize = 64;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct File {
     /// What a read sees.
     pub(super) cache: Pages,
@@ -28,6 +28,12 @@ pub(super) struct File {
 }
 
 impl File {
+    /// What a power cut could not take away. Nobody cuts the power of the copy: what is behind its
+    /// cache does not matter.
+    pub(super) fn durable_copy(&self) -> Self {
+        Self { cache: self.durable.clone(), ..Self::default() }
+    }
+
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8], random: &mut Random) {
         self.cache.write(offset, bytes);
         self.unsynced.push((offset, bytes.to_vec()));

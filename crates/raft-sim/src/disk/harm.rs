@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use raft_core::Index;
 use raft_log::{Inspection, inspect};
+use raft_node::random::Random;
 
 use super::mount::ROOT;
 use super::{PAGE_BYTES, Platter, State, lock};
@@ -107,15 +108,20 @@ impl Platter {
     /// Damages some place on the disk, if there is one that may be: the newest commit only with a
     /// `gap` that says whether its entries are elsewhere. A misdirected write is armed only: see
     /// [`Platter::take_scar`].
-    pub fn harm(&self, harm: Harm, gap: Option<Elsewhere<'_>>) -> Option<Scar> {
+    pub fn harm(
+        &self,
+        harm: Harm,
+        gap: Option<Elsewhere<'_>>,
+        random: &mut Random,
+    ) -> Option<Scar> {
         if harm == Harm::Misdirected {
-            lock(&self.0).astray = true;
+            lock(&self.0).astray = Some(Random::new(random.next_u64()));
             return None;
         }
-        let sites = sites(self, gap, harm)?;
         let mut state = lock(&self.0);
-        let site = state.choose(&sites, harm)?;
-        state.damage(harm, &site, &sites)
+        let sites = sites(&state.durable_copy(), gap, harm)?;
+        let site = state.choose(&sites, harm, random)?;
+        state.damage(harm, &site, &sites, random)
     }
 
     /// The write that landed in a wrong place, if one did.
@@ -126,13 +132,12 @@ impl Platter {
 
     /// All writes land where they should.
     pub fn steady(&self) {
-        lock(&self.0).astray = false;
+        lock(&self.0).astray = None;
     }
 }
 
 /// Everything on the disk that may be damaged; none if it is beyond use already.
-fn sites(platter: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
-    let copy = platter.durable_copy();
+fn sites(copy: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
     let mut sites = Sites {
         places: Vec::new(),
         newest: None,
@@ -213,7 +218,7 @@ impl State {
     }
 
     /// Any part first, then any place of that: most places are blocks.
-    fn choose(&mut self, sites: &Sites, harm: Harm) -> Option<Site> {
+    fn choose(&self, sites: &Sites, harm: Harm, random: &mut Random) -> Option<Site> {
         let allowed: Vec<&Site> = sites
             .places
             .iter()
@@ -227,10 +232,9 @@ impl State {
         parts.sort();
         parts.dedup();
         // Where it is possible at all, it is so for a moment only.
-        let gap = sites.newest.is_some()
-            && parts.contains(&Part::NewestCommit)
-            && self.random.below(2) == 0;
-        let mut draw = || parts.get(self.random.below(parts.len() as u64) as usize).copied();
+        let gap =
+            sites.newest.is_some() && parts.contains(&Part::NewestCommit) && random.below(2) == 0;
+        let mut draw = || parts.get(random.below(parts.len() as u64) as usize).copied();
         let mut part = draw()?;
         if matches!(part, Part::Node | Part::Shown) {
             // The log is more interesting.
@@ -238,17 +242,22 @@ impl State {
         }
         part = if gap { Part::NewestCommit } else { part };
         let of_part: Vec<&Site> = allowed.into_iter().filter(|site| site.part == part).collect();
-        of_part.get(self.random.below(of_part.len() as u64) as usize).map(|site| (*site).clone())
+        of_part.get(random.below(of_part.len() as u64) as usize).map(|site| (*site).clone())
     }
 
-    fn damage(&mut self, harm: Harm, site: &Site, sites: &Sites) -> Option<Scar> {
+    fn damage(
+        &mut self,
+        harm: Harm,
+        site: &Site,
+        sites: &Sites,
+        random: &mut Random,
+    ) -> Option<Scar> {
         let id = *self.durable_names.get(&site.file)?;
         // Blocks end in zeros that nobody reads.
-        let span = [256, u64::MAX][self.random.below(2) as usize];
+        let span = [256, u64::MAX][random.below(2) as usize];
         let span = span.min(site.range.end - site.range.start);
-        let offset = site.range.start + self.random.below(span);
-        let Self { files, random, .. } = self;
-        let file = files.get_mut(&id)?;
+        let offset = site.range.start + random.below(span);
+        let file = self.files.get_mut(&id)?;
         let mut harmed = vec![(offset / PAGE) as usize];
         if harm == Harm::Stale {
             let number = harmed[0];
@@ -287,29 +296,35 @@ impl State {
         }
         let file = self.files.entry(id).or_default();
         file.write(offset, bytes, &mut self.random);
-        if self.astray
-            && let Some(name) = name
+        if let Some(name) = name
             && bytes.iter().any(|byte| *byte != 0)
+            && let Some(mut random) = self.astray.take()
+            && !self.go_astray((id, &name, offset as u64), bytes, &mut random)
         {
-            self.go_astray((id, &name, offset as u64), bytes);
+            self.astray = Some(random);
         }
     }
 
-    fn go_astray(&mut self, (id, name, offset): (u64, &str, u64), bytes: &[u8]) {
+    /// Whether it did.
+    fn go_astray(
+        &mut self,
+        (id, name, offset): (u64, &str, u64),
+        bytes: &[u8],
+        random: &mut Random,
+    ) -> bool {
         let is_header = bytes.starts_with(SLOT_MAGIC);
         if is_header && self.harmed_headers.contains(name) {
-            return;
+            return false;
         }
-        let copy = Platter::of(self.clone());
-        let Some(mut sites) = sites(&copy, None, Harm::Misdirected) else { return };
+        let copy = self.durable_copy();
+        let Some(mut sites) = sites(&copy, None, Harm::Misdirected) else { return false };
         let meant = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
         sites.places.retain(|site| {
             let pages = site.range.start / PAGE..site.range.end.div_ceil(PAGE);
             site.file != name || pages.end <= meant.start || meant.end <= pages.start
         });
-        let Some(site) = self.choose(&sites, Harm::Misdirected) else { return };
-        let Some(victim) = self.durable_names.get(&site.file).copied() else { return };
-        self.astray = false;
+        let Some(site) = self.choose(&sites, Harm::Misdirected, random) else { return false };
+        let Some(victim) = self.durable_names.get(&site.file).copied() else { return false };
         if let Some(file) = self.files.get_mut(&id) {
             drop(file.lose_last_write());
         }
@@ -317,11 +332,11 @@ impl State {
             self.harmed_headers.insert(name.to_owned());
         }
         let pages = site.range.start / PAGE..site.range.end.div_ceil(PAGE);
-        let page = pages.start + self.random.below(pages.end - pages.start);
+        let page = pages.start + random.below(pages.end - pages.start);
         let end = (pages.end * PAGE).min(self.length(&site.file));
         let at = page * PAGE;
         let length = bytes.len().min(end.saturating_sub(at) as usize);
-        let evicted = self.random.below(2) == 0;
+        let evicted = random.below(2) == 0;
         if let Some(file) = self.files.get_mut(&victim) {
             file.reach_disk(at as usize, &bytes[..length]);
             if evicted {
@@ -343,5 +358,6 @@ impl State {
             missed: Some((name.to_owned(), offset)),
             forgets: None,
         });
+        true
     }
 }

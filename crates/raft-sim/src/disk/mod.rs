@@ -48,7 +48,7 @@ const SLOW_MAX: u64 = 500;
 #[derive(Clone, Debug)]
 pub struct Platter(Arc<Mutex<State>>, Recorder);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct State {
     random: Random,
     life: u64,
@@ -65,16 +65,15 @@ struct State {
     dead: bool,
     /// Bytes that others keep on this disk.
     taken: u64,
-    hangs_until: Time,
     slow_until: Time,
     /// The next write lands elsewhere.
-    astray: bool,
+    astray: Option<Random>,
     scar: Option<Scar>,
     /// Slot headers that were harmed in their present use: they have two copies, not three.
     harmed_headers: BTreeSet<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum NameChange {
     Made(String, u64),
     Moved(String, String, u64),
@@ -100,25 +99,7 @@ impl Platter {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self::of(State {
-            random: Random::new(seed),
-            life: 0,
-            files: BTreeMap::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            name_changes: Vec::new(),
-            locked: BTreeSet::new(),
-            next_file: 1,
-            fuse: None,
-            read_fuse: None,
-            dead: false,
-            taken: 0,
-            hangs_until: Time(0),
-            slow_until: Time(0),
-            astray: false,
-            scar: None,
-            harmed_headers: BTreeSet::new(),
-        })
+        Self::of(State::new(Random::new(seed)))
     }
 
     fn of(state: State) -> Self {
@@ -177,8 +158,8 @@ impl Platter {
     /// Everything that was wrong with it and can be mended is well: damage cannot.
     pub fn mend(&self) {
         let mut state = lock(&self.0);
-        (state.fuse, state.read_fuse, state.taken, state.astray) = (None, None, 0, false);
-        (state.hangs_until, state.slow_until) = (Time(0), Time(0));
+        (state.fuse, state.read_fuse, state.taken, state.astray) = (None, None, 0, None);
+        state.slow_until = Time(0);
     }
 
     /// Somebody else fills the disk up to so many bytes.
@@ -193,11 +174,6 @@ impl Platter {
         lock(&self.0).taken = 0;
     }
 
-    /// Nothing comes back from the disk before that.
-    pub fn hang(&self, until: Time) {
-        lock(&self.0).hangs_until = until;
-    }
-
     /// Everything takes longer until then.
     pub fn slow_down(&self, until: Time) {
         lock(&self.0).slow_until = until;
@@ -209,8 +185,7 @@ impl Platter {
         let state = lock(&self.0);
         // What hangs anyway does so no longer.
         let slow = (20 * usual).min(SLOW_MAX).max(usual);
-        let usual = if now < state.slow_until { slow } else { usual };
-        if now < state.hangs_until { state.hangs_until - now + usual } else { usual }
+        if now < state.slow_until { slow } else { usual }
     }
 
     /// The first page of the slot that was taken into use last.
@@ -231,14 +206,7 @@ impl Platter {
     /// Another disk, with exactly that which a power cut now could not take away.
     #[must_use]
     pub fn durable_copy(&self) -> Self {
-        let mut state = lock(&self.0).clone();
-        state.files.values_mut().for_each(File::forget_cache);
-        state.name_changes.clear();
-        state.names.clone_from(&state.durable_names);
-        state.dead = false;
-        let copy = Self::of(state);
-        copy.mend();
-        copy
+        lock(&self.0).durable_copy()
     }
 }
 
@@ -283,6 +251,41 @@ impl NameChange {
 }
 
 impl State {
+    const fn new(random: Random) -> Self {
+        Self {
+            random,
+            life: 0,
+            files: BTreeMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            name_changes: Vec::new(),
+            locked: BTreeSet::new(),
+            next_file: 1,
+            fuse: None,
+            read_fuse: None,
+            dead: false,
+            taken: 0,
+            slow_until: Time(0),
+            astray: None,
+            scar: None,
+            harmed_headers: BTreeSet::new(),
+        }
+    }
+
+    fn durable_copy(&self) -> Platter {
+        let named: BTreeSet<u64> = self.durable_names.values().copied().collect();
+        let durable = self.files.iter().filter(|(number, _)| named.contains(number));
+        let copy = Self {
+            life: self.life,
+            files: durable.map(|(number, file)| (*number, file.durable_copy())).collect(),
+            names: self.durable_names.clone(),
+            durable_names: self.durable_names.clone(),
+            next_file: self.next_file,
+            ..Self::new(self.random.clone())
+        };
+        Platter::of(copy)
+    }
+
     /// What a power cut does.
     fn lose(&mut self) {
         // In order up to some change, or any of them.

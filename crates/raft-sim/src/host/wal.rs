@@ -8,7 +8,6 @@ use super::life::Works;
 use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
 use crate::hardware::note_scar;
 use crate::world::World;
 
@@ -70,13 +69,8 @@ impl Process {
             return;
         }
         (*batch, *ticket) = (std::mem::take(queue), *queued);
-        let hangs = world.settings.sync_hangs_one_in;
-        let usual = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
-            world.random.below(3 * T)
-        } else {
-            1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
-        };
-        let delay = self.platter.delay(world.now(), usual);
+        let usual = world.begin_sync(host);
+        let delay = self.platter.delay(world.time(), usual);
         world.after(delay, Happening::Written { host, life });
     }
 
@@ -141,6 +135,7 @@ impl Process {
         self.platter.steady();
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
+        world.end_sync(self.index);
         match wal.writer.write(&rest) {
             Ok(_) => {
                 world.checkers.persisted(self.index, &rest);
@@ -159,7 +154,7 @@ impl Process {
             return;
         }
         world.checkers.begun(self.index, &wal.batch);
-        platter.light_fuse(world.random.below(8), Blow::Stop);
+        platter.light_fuse(world.random.below(3), Blow::Stop);
         // It dies in there, or just after.
         let _ended = wal.writer.write(&wal.batch);
     }
