@@ -14,7 +14,7 @@ use crate::types::{Index, NodeId, Term, Time};
 const QUICK_ROUNDS: u32 = 5;
 
 /// When this member loses patience.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct ElectionTimer {
     pub(crate) deadline: Time,
     /// The deadline was drawn from the short range.
@@ -27,7 +27,7 @@ pub(crate) struct ElectionTimer {
 }
 
 /// A leader whose process is gone: its connection broke and nobody listens at its address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct LostLeader {
     peer: NodeId,
     rounds_left: u32,
@@ -41,6 +41,13 @@ impl ElectionTimer {
     /// An entry of the current term is committed: the log was made whole.
     pub(crate) const fn gain_confidence(&mut self) {
         self.hesitant = false;
+    }
+
+    /// For [`Raft::rename`].
+    pub(crate) fn rename(&mut self, names: &dyn Fn(NodeId) -> NodeId) {
+        if let Some(lost) = &mut self.lost {
+            lost.peer = names(lost.peer);
+        }
     }
 }
 

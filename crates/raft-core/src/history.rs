@@ -9,7 +9,7 @@ use crate::membership::Membership;
 use crate::types::Index;
 
 /// Configurations by the index of their entry, rising. Never empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct History {
     /// All but the newest.
     older: VecDeque<(Index, Arc<Membership>)>,
@@ -60,6 +60,11 @@ impl History {
             changed = true;
         }
         changed
+    }
+
+    /// All of them, for [`crate::Raft::rename`].
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Arc<Membership>> {
+        self.older.iter_mut().chain(core::iter::once(&mut self.newest)).map(|(_, m)| m)
     }
 
     /// Forgets those that cannot come back: all before the newest at or below `index`.

@@ -24,6 +24,7 @@ mod leading;
 mod log;
 mod membership;
 mod message;
+mod normal_form;
 mod output;
 mod progress;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::types::{EntryKind, EntryMeta, Index, LogId, Term};
 
 /// The log's shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
     /// Where each term begins: `(first index, term)`, both rising. A term lookup costs the
     /// logarithm of the number of elections.
@@ -158,6 +158,11 @@ impl Log {
     /// the later last term wins, then the longer log (paper, section 5.4.1).
     pub(crate) fn is_up_to_date(&self, candidate: LogId) -> bool {
         candidate >= self.last_log_id()
+    }
+
+    /// Its configurations, for [`crate::Raft::rename`].
+    pub(crate) fn special_mut(&mut self) -> impl Iterator<Item = &mut EntryKind> {
+        self.special.values_mut()
     }
 
     /// For the checks: runs rise and end within the log, and no bytes are left of an empty tail.

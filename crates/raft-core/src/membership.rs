@@ -8,7 +8,7 @@ use crate::types::{Index, NodeId, RequestId};
 
 /// A whole configuration (thesis, chapter 4). It acts when appended and rolls back when
 /// truncated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Membership {
     /// How many founders the cluster had: later node ids are `founders` + the index of the entry
     /// that added them.
@@ -29,7 +29,7 @@ pub struct Membership {
 pub const OUTCOMES_MAX: usize = 64;
 
 /// One member as all others know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// As given by its operator; resolved at every dial.
     pub address: String,
@@ -38,7 +38,7 @@ pub struct Member {
 }
 
 /// A membership change that needs more than one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Job {
     /// Who asked.
     pub request: RequestId,
@@ -47,7 +47,7 @@ pub struct Job {
 }
 
 /// What a [`Job`] works towards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobKind {
     /// Make this learner a voter as soon as it has caught up.
     Promote(NodeId),
@@ -56,7 +56,7 @@ pub enum JobKind {
 }
 
 /// How a membership change ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeOutcome {
     /// The member votes.
     Added {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::types::{EntryMeta, Index, LogId, NodeId, Term};
 
 /// A message between two members. The sender is named beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// "Would you vote for me in `term`?" Changes nothing at either end (thesis 9.6).
     PreVote(RequestVote),
@@ -29,7 +29,7 @@ pub enum Message {
 }
 
 /// Asks for a vote or a pre-vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVote {
     /// The candidate's term; in a pre-vote, the term that it would campaign in.
     pub term: Term,
@@ -40,7 +40,7 @@ pub struct RequestVote {
 }
 
 /// Answers a vote or a pre-vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VoteResponse {
     /// See the messages.
     pub term: Term,
@@ -49,7 +49,7 @@ pub struct VoteResponse {
 }
 
 /// Why a vote was refused, with the numbers behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VoteRefusal {
     /// The voter's term is higher; it is in the response.
     StaleTerm,
@@ -71,7 +71,7 @@ pub enum VoteRefusal {
 }
 
 /// Replicates entries; without entries, a heartbeat and a carrier of the commit index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppendEntries {
     /// The leader's term.
     pub term: Term,
@@ -85,7 +85,7 @@ pub struct AppendEntries {
 }
 
 /// Answers `AppendEntries`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AppendEntriesResponse {
     /// The follower's term.
     pub term: Term,
@@ -98,7 +98,7 @@ pub struct AppendEntriesResponse {
 }
 
 /// The verdict within an [`AppendEntriesResponse`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendResult {
     /// Everything up to here is durable at the follower and equal to this leader's log.
     Match(Index),

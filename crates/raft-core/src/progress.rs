@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::types::{EntryMeta, Index, LogId, NodeId, Term, Time};
 
 /// What the leader knows of a peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Progress {
     /// Known to be equal and durable there (paper, figure 2: matchIndex), by what it said on this
     /// connection: after a restart it may have lost the end of its log to its disk.
@@ -38,7 +38,7 @@ pub(crate) struct Progress {
 }
 
 /// How boldly to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pace {
     /// Where the logs agree is a guess: one message, then wait for its answer.
     Probe,
@@ -47,7 +47,7 @@ pub(crate) enum Pace {
 }
 
 /// Why nothing more is sent for now; heartbeats go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pause {
     /// A probe is out.
     Answer {
@@ -66,7 +66,7 @@ pub(crate) enum Pause {
 }
 
 /// A removed member's last provisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Departing {
     /// The configuration that it is not part of any more.
     pub(crate) at: Index,
@@ -237,7 +237,7 @@ impl Progress {
 }
 
 /// Appends with entries that were sent and not yet acknowledged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Inflight {
     /// Last index and bytes of each, in the order of sending.
     appends: VecDeque<(Index, u64)>,
@@ -276,7 +276,7 @@ impl Inflight {
         self.bytes
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.appends.clear();
         self.bytes = 0;
     }

@@ -53,6 +53,53 @@ fn quorum_is_the_lower_median_of_each_half() {
     });
 }
 
+/// All subsets of `1..=n` as voters.
+fn all_voters(n: u64) -> impl Iterator<Item = BTreeSet<NodeId>> {
+    (1..1_u64 << n)
+        .map(move |set| (1..=n).filter(|id| set >> (id - 1) & 1 == 1).map(NodeId).collect())
+}
+
+/// Whether so many of `voters` that they are more than half have reached `level`: by counting.
+fn has_majority(voters: &BTreeSet<NodeId>, values: &[u64], level: u64) -> bool {
+    let reached = voters.iter().filter(|id| values[id.0 as usize - 1] >= level).count();
+    2 * reached > voters.len()
+}
+
+/// Every input up to a size: the commit index is the highest value that a majority has reached, of
+/// each half if there are two.
+#[test]
+fn quorum_is_right_for_every_small_input() {
+    let mut inputs = 0;
+    let mut check = |voters: &BTreeSet<NodeId>, old: Option<&BTreeSet<NodeId>>, values: &[u64]| {
+        let reached = |level: &u64| {
+            has_majority(voters, values, *level)
+                && old.is_none_or(|old| has_majority(old, values, *level))
+        };
+        let expected = values.iter().copied().filter(reached).max();
+        let (voters, old_voters) = (voters.clone(), old.cloned());
+        let membership = Membership { voters, old_voters, ..Membership::default() };
+        let agreed = membership.agreed(|id| values[id.0 as usize - 1]);
+        assert_eq!(agreed, expected, "{membership} {values:?}");
+        inputs += 1;
+    };
+    // One majority: up to seven voters of up to four values. Two: any two halves of up to four.
+    for n in 1..=7_u32 {
+        let all: BTreeSet<NodeId> = (1..=u64::from(n)).map(NodeId).collect();
+        for code in 0..4_u64.pow(n) {
+            let values: Vec<u64> = (0..n).map(|digit| code / 4_u64.pow(digit) % 4).collect();
+            check(&all, None, &values);
+            if n <= 4 {
+                for (new, old) in all_voters(u64::from(n))
+                    .flat_map(|new| all_voters(u64::from(n)).map(move |old| (new.clone(), old)))
+                {
+                    check(&new, Some(&old), &values);
+                }
+            }
+        }
+    }
+    assert_eq!(inputs, 21_844 + 4 + 9 * 16 + 49 * 64 + 225 * 256);
+}
+
 #[test]
 fn any_two_quorums_of_a_joint_change_overlap() {
     for_each_seed(|rng| {

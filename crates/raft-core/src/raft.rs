@@ -57,7 +57,7 @@ pub struct Raft {
 }
 
 /// An answer that waits for the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Held {
     pub(crate) to: NodeId,
     pub(crate) message: Message,
@@ -65,7 +65,7 @@ pub(crate) struct Held {
 }
 
 /// The outbound connection to a peer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(crate) struct Link {
     pub(crate) up: bool,
     pub(crate) writable: bool,

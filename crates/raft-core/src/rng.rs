@@ -2,7 +2,7 @@
 //! of a dependency, and the same numbers from the same seed everywhere.
 
 /// A small deterministic generator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Rng(u64);
 
 impl Rng {

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::types::{Index, NodeId, RequestId, Ticket, Time};
 
 /// Paper, figure 4, with the pre-candidate of thesis 9.6.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Role {
     Follower(Follower),
     PreCandidate(Campaign),
@@ -19,7 +19,7 @@ pub(crate) enum Role {
 }
 
 /// Listens to a leader.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// How far the log equals that of this term's leader.
@@ -33,7 +33,7 @@ pub(crate) struct Follower {
 }
 
 /// One round of asking for pre-votes or votes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Campaign {
     /// Who answered, and whether in favour.
     pub(crate) votes: BTreeMap<NodeId, bool>,
@@ -46,7 +46,7 @@ pub(crate) struct Campaign {
 }
 
 /// Leads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     pub(crate) progress: BTreeMap<NodeId, Progress>,
     /// The no-op that began the term.
@@ -66,7 +66,7 @@ pub(crate) struct Leader {
 }
 
 /// A leadership transfer under way (thesis 3.10).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Transfer {
     pub(crate) to: NodeId,
     pub(crate) deadline: Time,
@@ -74,7 +74,7 @@ pub(crate) struct Transfer {
 }
 
 /// A learner on its way to become a voter (thesis 4.2.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct CatchUp {
     pub(crate) id: NodeId,
     pub(crate) round_end: Index,
@@ -83,7 +83,7 @@ pub(crate) struct CatchUp {
 }
 
 /// A client's request for a membership change that waits for its end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Waiting {
     pub(crate) request: RequestId,
     /// The request of the job that it waits for; the same, unless it joined another's.

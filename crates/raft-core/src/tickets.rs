@@ -10,7 +10,7 @@ use crate::output::Persist;
 use crate::types::{HardState, Index, Term, Ticket, Time};
 
 /// What was asked of the disk and what it confirmed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Tickets {
     issued: Ticket,
     durable: Ticket,
@@ -25,7 +25,7 @@ pub(crate) struct Tickets {
     written_from: Option<Index>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Operation {
     ticket: Ticket,
     last_index: Index,
@@ -142,6 +142,20 @@ impl Tickets {
             self.durable_term = self.durable_term.max(operation.term);
             self.pending.pop_front();
         }
+    }
+
+    /// For [`crate::Raft::normalize`]: counts from the last durable ticket, which becomes zero, and
+    /// forgets since when anything is out. Returns what was taken off.
+    pub(crate) fn count_from_zero(&mut self) -> Ticket {
+        let durable = self.durable;
+        self.issued = self.issued.less(durable);
+        self.hard_state = self.hard_state.less(durable);
+        self.durable = Ticket(0);
+        for operation in &mut self.pending {
+            operation.ticket = operation.ticket.less(durable);
+            operation.since = Time(0);
+        }
+        durable
     }
 
     const fn next(&self) -> Ticket {

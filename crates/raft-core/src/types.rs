@@ -45,7 +45,7 @@ pub struct RequestId(pub u128);
 pub struct Time(pub u64);
 
 /// What must be durable before a vote leaves (paper, figure 2, "persistent state").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term that this member has seen.
     pub term: Term,
@@ -54,7 +54,7 @@ pub struct HardState {
 }
 
 /// What the core knows of an entry: everything but its payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryMeta {
     /// The term in which a leader made it.
     pub term: Term,
@@ -65,7 +65,7 @@ pub struct EntryMeta {
 }
 
 /// The kinds of entries that differ for consensus.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
     /// Says nothing; a leader's first entry (paper, section 8).
     Noop,
@@ -94,6 +94,13 @@ impl Term {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+impl Ticket {
+    /// Counted from `start`; zero for all up to it.
+    pub(crate) const fn less(self, start: Self) -> Self {
+        Self(self.0.saturating_sub(start.0))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod cluster;
 pub mod diagram;
 pub mod disk;
+pub mod explore;
 pub mod faults;
 mod hardware;
 pub mod hash;
