@@ -15,6 +15,7 @@ mod early;
 mod input;
 mod member;
 mod membership;
+mod power;
 mod readme;
 mod sizes;
 mod support;

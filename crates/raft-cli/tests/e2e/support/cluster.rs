@@ -5,12 +5,14 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ports::some_free_ports;
-use super::{PATIENCE, Scene, Server, raft, run};
+use super::{Image, PATIENCE, Scene, Server, raft, run};
 
 /// Some servers, most of them members of one cluster.
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
     pub(crate) list: String,
+    /// The servers' disks, where they have some of their own.
+    pub(crate) images: Vec<Image>,
     // Last: servers end before their folder does.
     pub(crate) scene: Scene,
 }
@@ -18,11 +20,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Servers that do not run yet.
     pub(crate) fn new(size: usize) -> Self {
-        let scene = Scene::new();
+        Self::in_scene(Scene::new(), size)
+    }
+
+    /// The same in a scene that is there.
+    pub(crate) fn in_scene(scene: Scene, size: usize) -> Self {
         let ports = some_free_ports(size);
         let list = founders(&ports);
         let servers = ports.iter().map(|&port| Server::new(&scene, &list, port)).collect();
-        Self { servers, list, scene }
+        Self { servers, list, images: Vec::new(), scene }
     }
 
     /// Servers of which one leads.

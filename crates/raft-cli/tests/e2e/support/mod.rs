@@ -4,6 +4,8 @@
 mod agreement;
 mod client;
 mod cluster;
+mod dice;
+mod image;
 mod load;
 mod ports;
 mod process;
@@ -16,6 +18,8 @@ use std::time::Duration;
 pub(crate) use agreement::{agree, messages_at_the_end};
 pub(crate) use client::{Ended, add, append, raft, remove, run, shell};
 pub(crate) use cluster::{Cluster, founders};
+pub(crate) use dice::Dice;
+pub(crate) use image::Image;
 pub(crate) use load::{Load, Report};
 pub(crate) use ports::free_ports;
 pub(crate) use process::{Pidfd, Process, Signal, readable};
