@@ -11,6 +11,7 @@ mod classic;
 mod crash;
 mod dev;
 mod directory;
+mod disk;
 mod early;
 mod input;
 mod member;

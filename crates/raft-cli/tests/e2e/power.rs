@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::Instant;
 
-use crate::support::{Cluster, Dice, Image, Load, Scene, Server, agree};
+use crate::support::{Cluster, Dice, Image, Load, Scene, agree};
 
 #[test]
 fn a_cut_takes_what_was_not_synced_and_nothing_else() {
@@ -87,19 +87,4 @@ fn lose_power(rounds: u64, choose: fn(&mut Dice) -> Vec<usize>) {
     let report = load.finish();
     eprintln!("{rounds} cuts in {:.1?}", begun.elapsed());
     agree(&cluster, &report);
-}
-
-impl Cluster {
-    /// Servers with a disk each that do not run yet.
-    fn on_images(scene: Scene, size: usize) -> Self {
-        let mut cluster = Self::in_scene(scene, size);
-        for at in 0..size {
-            let port = cluster.port(at);
-            let image = Image::new(&cluster.scene, &format!("disk-{port}"), 512);
-            let dir = image.path().join("data");
-            cluster.servers[at] = Server::with_dir(&cluster.list, port, &dir);
-            cluster.images.push(image);
-        }
-        cluster
-    }
 }

@@ -31,6 +31,19 @@ impl Cluster {
         Self { servers, list, images: Vec::new(), scene }
     }
 
+    /// Servers with a disk each whose power can be cut, that do not run yet.
+    pub(crate) fn on_images(scene: Scene, size: usize) -> Self {
+        let mut cluster = Self::in_scene(scene, size);
+        for at in 0..size {
+            let port = cluster.port(at);
+            let image = Image::new(&cluster.scene, &format!("disk-{port}"), 512);
+            let dir = image.path().join("data");
+            cluster.servers[at] = Server::with_dir(&cluster.list, port, &dir);
+            cluster.images.push(image);
+        }
+        cluster
+    }
+
     /// Servers of which one leads.
     pub(crate) fn start(size: usize) -> Self {
         let mut cluster = Self::new(size);

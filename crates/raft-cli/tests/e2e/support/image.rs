@@ -90,7 +90,7 @@ fn possible(scene: &Path) -> Result<(), String> {
     }
     // In memory nothing is ever lost: what such a test shows is worth nothing.
     let kind = rustix::fs::statfs(scene).map_err(|error| error.to_string())?.f_type;
-    if [TMPFS, RAMFS].contains(&i64::from(kind)) {
+    if [TMPFS, RAMFS].contains(&kind) {
         return Err(format!("{} is in memory, not on a disk", scene.display()));
     }
     let probe = tempfile::tempdir_in(scene).map_err(|error| error.to_string())?;

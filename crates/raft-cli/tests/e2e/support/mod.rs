@@ -12,6 +12,7 @@ mod process;
 mod scene;
 mod server;
 mod text;
+mod tracer;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub(crate) use process::{Pidfd, Process, Signal, readable};
 pub(crate) use scene::Scene;
 pub(crate) use server::Server;
 pub(crate) use text::{appended_at, is_stamp, unstamped};
+pub(crate) use tracer::Tracer;
 
 /// The program under test.
 pub(crate) const RAFT: &str = env!("CARGO_BIN_EXE_raft");
