@@ -56,9 +56,13 @@ impl DataDir {
         seed: Option<u64>,
     ) -> Result<Self, OpenError> {
         let opening = Opening { disk: &*disk };
-        if !opening.has_node()? {
+        let private = if opening.has_node()? {
+            disk.check_private()
+        } else {
             opening.refuse_foreign_files()?;
-        }
+            disk.make_private()
+        };
+        private.map_err(|error| opening.error(".", "use", error))?;
         let lock = opening.lock(&holder)?;
         let node = if opening.has_node()? {
             let node = opening.read_node()?;

@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,12 +63,15 @@ fn format_1_opens() {
         }
     }
     let temp = tempfile::tempdir().unwrap();
-    fs::create_dir(temp.path().join("wal")).unwrap();
+    fs::set_permissions(temp.path(), Permissions::from_mode(0o700)).unwrap();
+    DirBuilder::new().mode(0o700).create(temp.path().join("wal")).unwrap();
     for from in ["", "wal"] {
         for file in fs::read_dir(fixture().join(from)).unwrap().map(Result::unwrap) {
             if file.file_type().unwrap().is_file() {
                 let name = temp.path().join(from).join(file.file_name());
-                fs::copy(file.path(), name).unwrap();
+                fs::copy(file.path(), &name).unwrap();
+                // A checkout does not keep modes.
+                fs::set_permissions(name, Permissions::from_mode(0o600)).unwrap();
             }
         }
     }

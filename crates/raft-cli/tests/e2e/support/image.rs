@@ -64,9 +64,30 @@ impl Image {
         self.mount();
     }
 
+    /// Whether anything can be written.
+    pub(crate) fn set_read_only(&self, read_only: bool) {
+        let mode = if read_only { "remount,ro" } else { "remount,rw" };
+        run(Command::new("mount").args(["-o", mode]).arg(&self.mount)).expect("nobody writes");
+    }
+
+    /// The file system finds an error in itself, and nothing can be written any more.
+    pub(crate) fn find_an_error(&self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("a list");
+        let ours =
+            |line: &&str| line.split(' ').nth(1).is_some_and(|at| Path::new(at) == self.mount);
+        let line = mounts.lines().find(ours).expect("it is mounted");
+        let device = line.split(' ').next().and_then(|device| device.strip_prefix("/dev/"));
+        let device = device.expect("a device");
+        let path = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(path, "a test").expect("it can be asked for");
+    }
+
     fn mount(&self) {
-        run(Command::new("mount").args(["-o", "loop"]).arg(&self.file).arg(&self.mount))
-            .expect("a loop device");
+        run(Command::new("mount")
+            .args(["-o", "loop,errors=remount-ro"])
+            .arg(&self.file)
+            .arg(&self.mount))
+        .expect("a loop device");
     }
 }
 
