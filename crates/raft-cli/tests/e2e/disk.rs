@@ -27,7 +27,8 @@ fn a_failed_sync_ends_a_server_and_nothing_is_lost() {
         cluster.servers[victim].terminate();
         // The first syncs are those of its start.
         let fault = format!("fdatasync,fsync:error=EIO:when={}", 1 + dice.below(40));
-        let command = Tracer::command(&cluster.servers[victim], &fault);
+        let record = cluster.scene.record("strace");
+        let command = Tracer::command(&cluster.servers[victim], &fault, &record);
         cluster.servers[victim].start_as(command, &cluster.scene);
         load.wait_for_more(20);
         let seen = cluster.servers[victim].process().wait_end();

@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
 
+mod calls;
 mod classic;
 mod crash;
 mod dev;

@@ -23,7 +23,7 @@ pub(crate) use dice::Dice;
 pub(crate) use image::Image;
 pub(crate) use load::{Load, Report};
 pub(crate) use ports::free_ports;
-pub(crate) use process::{Pidfd, Process, Signal, readable};
+pub(crate) use process::{Pidfd, Process, Seen, Signal, readable};
 pub(crate) use scene::Scene;
 pub(crate) use server::Server;
 pub(crate) use text::{appended_at, is_stamp, unstamped};

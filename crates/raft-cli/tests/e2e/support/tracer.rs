@@ -1,6 +1,7 @@
 //! `strace`, which makes system calls of a server fail, or take their time.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 use super::process::{Process, Signal, clean};
@@ -33,13 +34,13 @@ impl Tracer {
         Self(process)
     }
 
-    /// The same from the first call of a server on.
-    pub(crate) fn command(server: &Server, fault: &str) -> Command {
+    /// The same from the first call of a server on. What was called is in `record`.
+    pub(crate) fn command(server: &Server, fault: &str, record: &Path) -> Command {
         let inner = server.command();
         let mut command = clean("strace");
         // As the server's grandchild: the process that the test knows is the server.
         command.args(["-D", "-f", "-qq", "-e", &traced(fault), "-e", &format!("inject={fault}")]);
-        command.args(["-o", "/dev/null", "--"]).arg(inner.get_program()).args(inner.get_args());
+        command.arg("-o").arg(record).arg("--").arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
             if let Some(value) = value {
                 command.env(name, value);
