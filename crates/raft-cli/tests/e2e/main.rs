@@ -14,6 +14,7 @@ mod dev;
 mod directory;
 mod disk;
 mod early;
+mod full_disk;
 mod input;
 mod member;
 mod membership;

@@ -37,7 +37,8 @@ impl Image {
         let (file, mount) = (scene.join(format!("{name}.ext4")), scene.join(name));
         let made = File::create(&file).and_then(|file| file.set_len(mebibytes << 20));
         made.and_then(|()| fs::create_dir(&mount)).expect("room for an image");
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&file)).expect("a file system");
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&file))
+            .expect("a file system");
         let image = Self { file, mount };
         image.mount();
         image
