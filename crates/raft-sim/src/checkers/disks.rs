@@ -28,8 +28,8 @@ pub(super) struct Model {
     /// The peers' starts, as last confirmed; and as last begun to be written.
     peers: Vec<PeerBoot>,
     peers_begun: Option<Vec<PeerBoot>>,
-    /// What its directory says that it is.
-    state: Option<NodeState>,
+    /// What its directory says that it is, if that is certain.
+    pub(super) state: Option<NodeState>,
 }
 
 /// An entry that was handed over: its index, the term before it, itself.
@@ -105,6 +105,17 @@ impl Disks {
             model.durable.truncate(place(from));
         }
         model.peers_begun = writes.iter().rev().find_map(|write| write.peers.clone());
+    }
+
+    /// A server starts as what its directory says, which is what it was told.
+    pub(super) fn identified(&mut self, host: usize, state: &NodeState) -> Checked {
+        let known = &mut self.models.entry(host).or_default().state;
+        match known.replace(state.clone()) {
+            Some(was) if was != *state => {
+                Err(format!("host {host} was {was:?}, and its disk says {state:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory says so from now on; or what it says is not certain.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::ports::some_free_ports;
+use super::ports::free_port;
 use super::{Image, PATIENCE, Scene, Server, raft, run};
 
 /// Some servers, most of them members of one cluster.
@@ -25,7 +25,7 @@ impl Cluster {
 
     /// The same in a scene that is there.
     pub(crate) fn in_scene(scene: Scene, size: usize) -> Self {
-        let ports = some_free_ports(size);
+        let ports: Vec<u16> = (0..size).map(|_| free_port()).collect();
         let list = founders(&ports);
         let servers = ports.iter().map(|&port| Server::new(&scene, &list, port)).collect();
         Self { servers, list, images: Vec::new(), scene }
@@ -123,7 +123,7 @@ impl Cluster {
 
     /// One more server, outside the list, not started yet. Returns its position.
     pub(crate) fn newcomer(&mut self) -> usize {
-        let port = some_free_ports(1)[0];
+        let port = free_port();
         self.servers.push(Server::new(&self.scene, &self.list, port));
         self.servers.len() - 1
     }
