@@ -232,11 +232,15 @@ def hard_state(chain, blocks):
     return max(votes, default=(0, 0, 0, 0))
 
 
+def slot_paths(directory):
+    names = re.compile(r"(0[0-9]|[1-9][0-9]+)\.seg")
+    return [path for path in (directory / "wal").glob("*.seg") if names.fullmatch(path.name)]
+
+
 def read_log(directory, node):
     """Prints what the log holds."""
-    names = re.compile(r"(0[0-9]|[1-9][0-9]+)\.seg")
-    paths = [path for path in (directory / "wal").glob("*.seg") if names.fullmatch(path.name)]
-    chain = chain_of([slot for path in paths if (slot := read_slot(path, node))], node)
+    slots = [read_slot(path, node) for path in slot_paths(directory)]
+    chain = chain_of([slot for slot in slots if slot], node)
     blocks, torn, behind = replay(chain)
     entries = []
     peers = chain[-1]["peers"] if chain else []
@@ -275,7 +279,11 @@ def main():
                 print(f"{word} {node[word]}")
         for incarnation, address in node["founder"]:
             print(f"founder {incarnation} {address}")
-        if node["state"] != "new":
+        if node["state"] == "new":
+            used = [path for path in slot_paths(directory) if any(path.read_bytes()[:2 * PAGE])]
+            if used:
+                raise Refused(f"NODE: is older than {used[0]}")
+        else:
             shown = read_shown(directory / "SHOWN", int(node["cluster"], 16))
             print(f"shown {'lost' if shown is None else shown}")
             read_log(directory, node)

@@ -5,9 +5,11 @@
 //! `RAFT_LOG_CASE` runs one case alone, as a red run prints it; `RAFT_TEST_LONG` turns every bit.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
 
+mod change;
 mod image;
-
+mod layout;
+mod scene;
 mod second_reader;
-
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
