@@ -87,10 +87,12 @@ fn recycled(disk: &MemDisk) {
     let mut dir = member_dir(disk);
     for start in 1..=3 {
         let Log { mut writer, .. } = dir.open_log(options(start)).unwrap();
-        writer.write(&[vote(start, Some(start)), entries(start, 1, start, 50)]).unwrap();
+        writer.write(&[entries(start, 1, 1, 50)]).unwrap();
     }
     let Log { mut writer, .. } = dir.open_log(options(4)).unwrap();
-    writer.write(&[entries(4, 1, 3, 30_000)]).unwrap();
+    let slot = disk.read(&format::slots(disk).pop().unwrap());
+    assert_eq!(slot[92], 1, "the slot was used before");
+    writer.write(&[vote(3, Some(3)), entries(4, 1, 3, 30_000)]).unwrap();
     let mut cut = entries(4, 3, 3, 6000);
     cut.truncate_from = Some(Index(4));
     cut.commit_hint = Index(3);
