@@ -47,6 +47,8 @@ pub struct Slot {
     hard_state: HardState,
     /// All of its present use; the successor may continue before the last of them.
     pub blocks: Vec<Block>,
+    /// The last index as of the successor's base, as its header says.
+    last_certified: Option<u64>,
     /// So many of them are the log.
     pub counted: usize,
 }
@@ -140,6 +142,7 @@ impl Slot {
             salt: u64_at(slot, 72),
             used: u32_at(slot, 92) != 0,
             hard_state: vote_at(slot, 144),
+            last_certified: None,
             counted: blocks.len(),
             blocks,
         }
@@ -167,6 +170,8 @@ impl Layout {
         }
         for at in 1..chain.len() {
             let base = chain[at].base;
+            let header = image.read(&chain[at].name).unwrap();
+            chain[at - 1].last_certified = Some(u64_at(&header, 184));
             chain[at - 1].counted = usize::try_from(base - chain[at - 1].base).unwrap();
         }
         let mut layout = Self { chain, states: Vec::new(), image: image.fork(), nodes };
@@ -293,19 +298,25 @@ impl Layout {
     }
 
     fn refused_block(&self, image: &Image, slot: &Slot, block: &Block) -> Expected {
-        let first = block.last_before + 1;
-        let own = (block.first + block.count).saturating_sub(1);
-        let last = if self.is_legible(image, slot, block) {
-            Some(own)
+        let next = block.last_before + 1;
+        let mut later = slot.blocks.iter().filter(|later| later.at > block.at);
+        let range = if self.is_legible(image, slot, block) {
+            let entries = block.kinds & ENTRIES != 0;
+            entries.then(|| (block.first, Some(block.first + block.count - 1)))
+        } else if let Some(resumes) = later
+            .find(|later| self.is_legible(image, slot, later))
+            .map(|later| later.first)
+            .or(slot.last_certified.map(|last| last + 1))
+        {
+            (resumes > next).then(|| (next, Some(resumes - 1)))
         } else {
-            let mut later = slot.blocks.iter().filter(|later| later.at > block.at);
-            later.find(|later| self.is_legible(image, slot, later)).map(|later| later.first - 1)
+            Some((next, None))
         };
         Expected::Refused {
             files: vec![slot.name.clone()],
             offset: block.at,
-            first: Some(first),
-            last: last.filter(|last| *last >= first),
+            first: range.map(|(first, _)| first),
+            last: range.and_then(|(_, last)| last),
         }
     }
 
