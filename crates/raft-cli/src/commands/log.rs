@@ -98,7 +98,7 @@ fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
         "intact": inspection.damages.is_empty(),
         "last_index": inspection.last().index.0,
         "last_term": inspection.last().term.0,
-        "shown_index": shown_index(inspection),
+        "shown": shown_index(inspection),
         "torn_end": torn_object(inspection),
         "damages": damage_objects(inspection),
     });

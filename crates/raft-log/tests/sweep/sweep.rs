@@ -229,11 +229,11 @@ fn byte_changes(scene: &Scene) -> Vec<Change> {
         }
         for (at, old) in bytes.iter().enumerate() {
             let counts = match slot {
-                Some(slot) => at < slot.end() + PAGE,
-                None if name.ends_with(".seg") => at < 2 * PAGE,
+                Some(slot) => at < 2 * PAGE || slot.blocks.iter().any(|b| b.at <= at && at < b.end),
+                None if name.ends_with(".seg") => false,
                 None => name != "LOCK" && (at < 64 || name == "NODE" || *old != 0),
             };
-            if counts || at % 61 == 0 {
+            if counts || at % 17 == 0 {
                 bytes_at(&name, at, *old, &mut changes);
             }
         }
