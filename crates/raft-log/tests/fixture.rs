@@ -18,8 +18,10 @@ use support::format::{self, PAGE};
 use support::model::{entries, vote};
 use support::{MemDisk, holder, identity};
 
-/// Name, and how it came to be.
-const KEPT: [(&str, fn(&MemDisk)); 5] = [
+/// How a directory came to be.
+type History = fn(&MemDisk);
+
+const KEPT: [(&str, History); 5] = [
     ("v1", two_starts),
     ("v1-new", never_a_member),
     ("v1-removed", removed),

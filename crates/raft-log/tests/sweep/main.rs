@@ -3,7 +3,7 @@
 //! both say so: never wrong data, never a silent loss of what was acknowledged.
 //!
 //! `RAFT_LOG_CASE` runs one case alone, as a red run prints it; `RAFT_TEST_LONG` turns every bit.
-#![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
 
 mod change;
 mod image;

@@ -209,7 +209,7 @@ fn bytes_at(file: &str, at: usize, old: u8, changes: &mut Vec<Change>) {
     if is_long() {
         values.extend((0..8).filter(|bit| *bit != chosen).map(|bit| old ^ (1 << bit)));
     } else if old == 0 {
-        values = vec![if at % 2 == 0 { 0xff } else { 1 << chosen }];
+        values = vec![if at.is_multiple_of(2) { 0xff } else { 1 << chosen }];
     }
     values.retain(|value| *value != old);
     values.sort_unstable();
