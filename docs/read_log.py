@@ -234,7 +234,8 @@ def hard_state(chain, blocks):
 
 def slot_paths(directory):
     names = re.compile(r"(0[0-9]|[1-9][0-9]+)\.seg")
-    return [path for path in (directory / "wal").glob("*.seg") if names.fullmatch(path.name)]
+    found = [path for path in (directory / "wal").glob("*.seg") if names.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def read_log(directory, node):

@@ -7,7 +7,7 @@ use raft_log::{
 
 use crate::image::Image;
 use crate::layout::Layout;
-use crate::support::format::PAGE;
+use crate::support::format::{self, PAGE};
 use crate::support::model::{Model, entries, vote};
 use crate::support::{CloneDisk, MemDisk, holder, identity};
 
@@ -126,6 +126,15 @@ impl History {
         self.append(1, 900);
     }
 
+    /// A slot that is full, and the next one, which this start took too.
+    fn full_slot(&mut self) {
+        self.two_starts();
+        let slots = format::slots(&self.disk).len();
+        while format::slots(&self.disk).len() == slots {
+            self.append(1, 7000);
+        }
+    }
+
     /// A vote, peers, and a truncation with entries of several pages, in one commit.
     fn last_commit(&mut self) {
         let (term, last) = (self.acked.hard_state.term.0 + 1, self.acked.last());
@@ -173,16 +182,12 @@ impl History {
     }
 }
 
-/// The newest slot was zeros before, or holds old bytes; a mark stands behind the last commit, or
-/// none yet.
+/// The newest slot was zeros before, or holds old bytes, or follows one that is full; a mark stands
+/// behind the last commit, or none yet.
 pub fn scenes() -> Vec<Scene> {
-    let build = |name, recycled: bool, attested: bool| {
+    let build = |name, begin: fn(&mut History), attested: bool| {
         let mut history = History::new();
-        if recycled {
-            history.four_starts()
-        } else {
-            history.two_starts()
-        }
+        begin(&mut history);
         history.last_commit();
         if attested {
             history.attest();
@@ -190,13 +195,14 @@ pub fn scenes() -> Vec<Scene> {
         // The last commit is two votes, peers, and entries.
         let scene = history.scene(name, if attested { 1 } else { 4 });
         let used = scene.image.read(&scene.layout.newest().name).unwrap()[92] != 0;
-        assert_eq!(used, recycled, "{name}");
+        assert_eq!(used, name.starts_with("recycled"), "{name}");
         scene
     };
     vec![
-        build("fresh", false, false),
-        build("fresh attested", false, true),
-        build("recycled", true, false),
-        build("recycled attested", true, true),
+        build("fresh", History::two_starts, false),
+        build("fresh attested", History::two_starts, true),
+        build("full", History::full_slot, false),
+        build("recycled", History::four_starts, false),
+        build("recycled attested", History::four_starts, true),
     ]
 }

@@ -14,8 +14,10 @@ use raft_log::{
 };
 
 use crate::image::Image;
+use crate::scene::scenes;
 use crate::support::model::Model;
 use crate::support::{Crash, MemDisk, Random, open};
+use crate::sweep::{is_long, samples};
 
 /// What the script says; `None` if there is no Python on this machine. With CI set there has to be.
 fn script(dir: &Path) -> Option<Output> {
@@ -165,25 +167,47 @@ fn random_directory(seed: u64) -> Image {
     image
 }
 
-#[test]
-fn both_read_random_directories() {
-    let seeds = if std::env::var_os("RAFT_TEST_LONG").is_some() { 2000 } else { 48 };
-    let read = |parity: u64| {
+/// On two threads: how many directories were refused and how many read, by both alike; `None`
+/// without Python.
+fn compare_all(
+    count: usize,
+    make: impl Fn(usize) -> Option<(Image, String)> + Sync,
+) -> Option<[u32; 2]> {
+    let half = |parity: usize| {
         let mut read = [0; 2];
-        for seed in (parity..seeds).step_by(2) {
+        for (image, case) in (parity..count).step_by(2).filter_map(&make) {
             let temp = tempfile::tempdir().unwrap();
-            write_out(&random_directory(seed), temp.path());
-            let whole = compare(temp.path(), &format!("seed {seed}"))?;
-            read[usize::from(whole)] += 1;
+            write_out(&image, temp.path());
+            read[usize::from(compare(temp.path(), &case)?)] += 1;
         }
         Some(read)
     };
-    let halves = thread::scope(|scope| {
-        let other = scope.spawn(|| read(1));
-        [read(0), other.join().unwrap()]
+    let (even, odd) = thread::scope(|scope| {
+        let odd = scope.spawn(|| half(1));
+        (half(0), odd.join().unwrap())
     });
-    let [Some(even), Some(odd)] = halves else { return };
-    let (refused, whole) = (even[0] + odd[0], even[1] + odd[1]);
-    println!("{whole} directories read, {refused} refused, by both alike");
-    assert!(whole > 20 && refused > 5, "{whole} read, {refused} refused");
+    let ([refused, read], [refused_too, read_too]) = (even?, odd?);
+    println!("{} directories read, {} refused", read + read_too, refused + refused_too);
+    Some([refused + refused_too, read + read_too])
+}
+
+#[test]
+fn both_read_random_directories() {
+    let seeds = if is_long() { 2000 } else { 48 };
+    let make = |seed: usize| Some((random_directory(seed as u64), format!("seed {seed}")));
+    let Some([refused, read]) = compare_all(seeds, make) else { return };
+    assert!(read > 20 && refused > 5, "{read} read, {refused} refused");
+}
+
+#[test]
+fn both_refuse_what_was_damaged() {
+    for scene in scenes().iter().step_by(2) {
+        let changes = samples(scene, if is_long() { 2 } else { 18 });
+        let make = |at: usize| {
+            let name = format!("{}: {}", scene.name, changes[at]);
+            Some((changes[at].of(&scene.image)?, name))
+        };
+        let Some([refused, _]) = compare_all(changes.len(), make) else { return };
+        assert!(refused > 10, "{refused} refused");
+    }
 }

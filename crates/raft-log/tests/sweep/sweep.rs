@@ -34,11 +34,14 @@ const PROOF_CUT: &str = "what was proven cut with its only proof, and the end is
 /// that was never written; of whatever else is left the start says that the end is torn. The vote
 /// stands in two pages, and is lost if both are: here they change places. So do the mark that
 /// proves the last commit and a page of that commit: two damages at once.
-const LOSSES: [(&str, &str, u64); 8] = [
+const LOSSES: [(&str, &str, u64); 11] = [
     ("fresh", CUT, 121),
     ("fresh", GONE, 18),
     ("fresh", VOTE_CUT, 1),
     ("fresh attested", PROOF_CUT, 5),
+    ("full", CUT, 143),
+    ("full", GONE, 21),
+    ("full", VOTE_CUT, 1),
     ("recycled", CUT, 160),
     ("recycled", GONE, 39),
     ("recycled", VOTE_CUT, 1),
@@ -170,7 +173,7 @@ fn rows(peers: &[PeerBoot]) -> Vec<u8> {
     peers.iter().flat_map(row).collect()
 }
 
-fn is_long() -> bool {
+pub fn is_long() -> bool {
     std::env::var_os("RAFT_TEST_LONG").is_some()
 }
 
@@ -302,6 +305,13 @@ fn every_byte() {
         let losses = losses(&scene, &outcomes);
         assert!(losses.iter().all(|(_, outcome, _)| allowed(*outcome)), "{losses:?}");
     }
+}
+
+/// Some of the changes of pages and files, for a reader that takes longer: every so many-th.
+pub fn samples(scene: &Scene, step: usize) -> Vec<Change> {
+    let pages = page_changes(scene);
+    let files = file_changes(scene);
+    pages.into_iter().step_by(step * 3).chain(files.into_iter().step_by(step)).collect()
 }
 
 #[test]
