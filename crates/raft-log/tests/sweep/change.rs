@@ -59,7 +59,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Byte { file, at, value } => write!(f, "{file} byte {at} = {value:#04x}"),
-            Self::Page { file, page, what, .. } => write!(f, "{file} page {page} {what}"),
+            Self::Page { file, page, what, bytes } => {
+                write!(f, "{file} page {page} {what}, {:08x}", crc32c::crc32c(bytes))
+            }
             Self::Swap { one, other } => {
                 write!(f, "{} page {} for {} page {}", one.0, one.1, other.0, other.1)
             }
