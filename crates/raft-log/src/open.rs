@@ -185,8 +185,7 @@ pub(crate) fn replay_slot(
 ) -> Result<Option<Tail>, OpenError> {
     let Some((file, header)) = found.in_use().nth(place) else { return Ok(None) };
     if let Some((_, next)) = found.in_use().nth(place + 1) {
-        let end = (next.base_block_seq.wrapping_sub(1), next.base_chain);
-        replay.certified_slot(disk, file, header, end, watch)?;
+        replay.certified_slot(disk, file, header, next, watch)?;
         return Ok(None);
     }
     let tail = replay.newest_slot(disk, file, header, watch)?;
