@@ -117,13 +117,17 @@ def read_slot(path, node):
     return header | {"data": data, "path": path}
 
 
+def header_crc(head, at):
+    return crc32c(head[:8] + head[12:] + struct.pack("<Q", at))
+
+
 def read_block(slot, at):
     """The block at an offset, if one of this use of the slot stands there."""
     data = slot["data"]
     head = data[at:at + HEADER]
     if len(head) < HEADER or head[:4] != b"RBLK":
         return None
-    if number(head, 8, 4) != crc32c(head[:8] + head[12:] + struct.pack("<Q", at)):
+    if number(head, 8, 4) != header_crc(head, at):
         return None
     if (number(head, 16, 8), number(head, 24, 8)) != (slot["order"], slot["salt"]):
         return None
@@ -159,6 +163,7 @@ def judge_end(slot, at, wanted, found):
     page = slot["data"][at:at + PAGE]
     resembles = page[:4] == b"RBLK" and number(page, 16, 8) == slot["order"]
     resembles |= number(page, 24, 8) == slot["salt"]
+    resembles &= number(page, 8, 4) != header_crc(page[:HEADER], at)
     return bool(later or found or resembles or any(page) and not slot["used"])
 
 
