@@ -5,10 +5,10 @@
 
 mod support;
 
-use raft_core::Index;
-use raft_log::{Log, OpenError, Write};
+use raft_core::{Index, NodeId};
+use raft_log::{Log, OpenError, PeerBoot, Write};
 use support::model::Model;
-use support::{Crash, MemDisk, Random, open, open_with, read_all, small};
+use support::{Crash, MemDisk, Random, format, open, open_with, read_all, small};
 
 const CRASHES: [Crash; 4] =
     [Crash::Process, Crash::PowerNothing, Crash::PowerTorn(512), Crash::PowerTorn(4096)];
@@ -186,4 +186,45 @@ fn rewritten_blocks_do_not_prove_their_new_slot() {
             .unwrap_or_else(|error| panic!("sync {failing} failed ({failed}): {error}"));
         assert_eq!(log.recovered.last_index, Index(9));
     }
+}
+
+/// A crash tore the second copy of a header; the slot became a spare. When it is taken into use
+/// again, the first copy may be torn as well: one of the two has to be good all the time.
+#[test]
+fn a_torn_copy_of_a_header_is_cleared_before_its_slot_is_used_again() {
+    let peers = |epoch| {
+        let peer = |id| PeerBoot { id: NodeId(id), incarnation: 3, epoch, nonce: id };
+        Write { peers: Some((1..=40).map(peer).collect()), ..Write::default() }
+    };
+    let before = MemDisk::default();
+    let (dir, mut log) = open(&before, 1).unwrap();
+    log.writer.write(&[peers(1), support::model::entries(1, 3, 1, 100)]).unwrap();
+    drop((dir, log));
+    let node = before.read("NODE");
+    drop(open(&before, 2).unwrap());
+    before.put("NODE", node);
+    before.damage("wal/01.seg", |slot| {
+        format::flip(slot, format::PAGE);
+        let attest = format::blocks(slot).last().unwrap().offset;
+        slot[attest..].fill(0);
+    });
+    let mut taken = false;
+    for cut in 0..60 {
+        let (mut random, disk) = (Random(cut), before.fork());
+        let (dir, mut log) = open(&disk, 3).unwrap();
+        log.writer.write(&[peers(2)]).unwrap();
+        disk.cut_after(cut);
+        let mut last = 3;
+        while log.writer.write(&[support::model::entries(last + 1, 1, 1, 7000)]).is_ok() {
+            last += 1;
+        }
+        drop((dir, log));
+        taken |= format::slots(&disk).last().is_some_and(|name| name == "wal/01.seg");
+        for _ in 0..8 {
+            let disk = disk.crash(Crash::PowerTorn(512), &mut random);
+            let (_dir, log) = open(&disk, 4).unwrap_or_else(|error| panic!("cut {cut}: {error}"));
+            assert!(log.recovered.last_index >= Index(last), "cut {cut}");
+        }
+    }
+    assert!(taken, "the slot was not used again");
 }

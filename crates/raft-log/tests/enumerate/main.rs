@@ -28,6 +28,9 @@ const PLAIN: Effort =
 const FAILING: Effort =
     Effort { all: 32, drawn: 4, garbage: 1, again_one_in: 500, kill_one_in: usize::MAX };
 
+/// Random lives of a long run: more often a second crash.
+const LONG: Effort = Effort { again_one_in: 40, kill_one_in: 2, ..PLAIN };
+
 /// One life to explore: whose, with how much effort, and which sync fails.
 struct Job<'a> {
     workload: &'a Workload,
@@ -74,8 +77,8 @@ fn work(jobs: &[Job<'_>], total: &mut Total) {
 }
 
 /// The life of a workload, and those in which one of its syncs fails.
-fn jobs(workload: &Workload) -> Vec<Job<'_>> {
-    let mut jobs = vec![Job { workload, effort: PLAIN, failing: None }];
+fn jobs(workload: &Workload, effort: Effort) -> Vec<Job<'_>> {
+    let mut jobs = vec![Job { workload, effort, failing: None }];
     let syncs = live(workload, None).map_or(0, |story| story.syncs);
     for number in 0..syncs {
         let kept = [Kept::Nothing, Kept::Some, Kept::All][usize::try_from(number % 3).unwrap()];
@@ -85,8 +88,8 @@ fn jobs(workload: &Workload) -> Vec<Job<'_>> {
 }
 
 /// Explores all of it; a broken promise ends the test with the command that shows it again.
-fn explore(workloads: &[Workload], total: &mut Total) {
-    let jobs: Vec<Job<'_>> = workloads.iter().flat_map(jobs).collect();
+fn explore(workloads: &[Workload], effort: Effort, total: &mut Total) {
+    let jobs: Vec<Job<'_>> = workloads.iter().flat_map(|life| jobs(life, effort)).collect();
     work(&jobs, total);
     println!(
         "{} lives, cut at {} moments: {} disks, {} of them distinct and recovered, {} with an \
@@ -110,14 +113,14 @@ fn every_disk_that_a_crash_can_leave() {
         return replay(&case.parse().expect("a case as it was printed"));
     }
     let mut total = Total::default();
-    explore(&workloads(), &mut total);
+    explore(&workloads(), PLAIN, &mut total);
     assert!(total.disks.len() >= 100_000, "too few disks to mean anything");
     assert!(total.tally.ambiguous >= 10_000, "too few torn ends to mean anything");
     let long = std::env::var_os("RAFT_TEST_LONG").is_some();
     let mut seeds = DRAWN..;
     while long && total.disks.len() < 5_000_000 {
         let more: Vec<Workload> = seeds.by_ref().take(20).map(drawn).collect();
-        explore(&more, &mut total);
+        explore(&more, LONG, &mut total);
     }
 }
 
