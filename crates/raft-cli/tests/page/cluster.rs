@@ -1,7 +1,6 @@
 //! Three real servers.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -9,12 +8,13 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::PATIENCE;
+use crate::ports::free_ports;
 
 pub(crate) struct Cluster {
     dir: TempDir,
-    ports: Vec<u16>,
-    pages: Vec<u16>,
-    servers: Vec<Option<Server>>,
+    ports: [u16; 3],
+    pages: [u16; 3],
+    servers: [Option<Server>; 3],
 }
 
 struct Server {
@@ -25,14 +25,8 @@ struct Server {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        // Held together, so that they differ.
-        let held: Vec<TcpListener> =
-            (0..6).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
-        let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
-        let mut ports: Vec<u16> = held.iter().map(port).collect();
-        let pages = ports.split_off(3);
         let dir = tempfile::tempdir().expect("a directory");
-        Self { dir, ports, pages, servers: (0..3).map(|_| None).collect() }
+        Self { dir, ports: free_ports(), pages: free_ports(), servers: [const { None }; 3] }
     }
 
     /// Starts a server and waits until its page is there.

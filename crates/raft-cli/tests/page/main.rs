@@ -4,6 +4,8 @@
 mod browser;
 mod cluster;
 mod http;
+#[path = "../e2e/support/ports.rs"]
+mod ports;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::ports::some_free_ports;
+use super::ports::free_port;
 use super::{PATIENCE, Scene, Server, raft, run};
 
 /// Some servers, most of them members of one cluster.
@@ -19,7 +19,7 @@ impl Cluster {
     /// Servers that do not run yet.
     pub(crate) fn new(size: usize) -> Self {
         let scene = Scene::new();
-        let ports = some_free_ports(size);
+        let ports: Vec<u16> = (0..size).map(|_| free_port()).collect();
         let list = founders(&ports);
         let servers = ports.iter().map(|&port| Server::new(&scene, &list, port)).collect();
         Self { servers, list, scene }
@@ -104,7 +104,7 @@ impl Cluster {
 
     /// One more server, outside the list, not started yet. Returns its position.
     pub(crate) fn newcomer(&mut self) -> usize {
-        let port = some_free_ports(1)[0];
+        let port = free_port();
         self.servers.push(Server::new(&self.scene, &self.list, port));
         self.servers.len() - 1
     }

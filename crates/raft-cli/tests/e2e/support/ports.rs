@@ -30,12 +30,8 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     [(); N].map(|()| free_port())
 }
 
-/// The same for a number that is not known beforehand.
-pub(crate) fn some_free_ports(count: usize) -> Vec<u16> {
-    (0..count).map(|_| free_port()).collect()
-}
-
-fn free_port() -> u16 {
+/// One of them.
+pub(crate) fn free_port() -> u16 {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         if taken.next == taken.end {
