@@ -120,13 +120,17 @@ def read_slot(path, node):
     return header | {"data": data, "path": path}
 
 
+def header_crc(head, at):
+    return crc32c(head[:8] + head[12:] + struct.pack("<Q", at))
+
+
 def read_block(slot, at):
     """The block at an offset, if one of this use of the slot stands there."""
     data = slot["data"]
     head = data[at:at + HEADER]
     if len(head) < HEADER or head[:4] != b"RBLK":
         return None
-    if number(head, 8, 4) != crc32c(head[:8] + head[12:] + struct.pack("<Q", at)):
+    if number(head, 8, 4) != header_crc(head, at):
         return None
     if (number(head, 16, 8), number(head, 24, 8)) != (slot["order"], slot["salt"]):
         return None
@@ -162,6 +166,7 @@ def judge_end(slot, at, wanted, found):
     page = slot["data"][at:at + PAGE]
     resembles = page[:4] == b"RBLK" and number(page, 16, 8) == slot["order"]
     resembles |= number(page, 24, 8) == slot["salt"]
+    resembles &= number(page, 8, 4) != header_crc(page[:HEADER], at)
     return bool(behind or resembles or any(page) and not slot["used"])
 
 
@@ -258,9 +263,7 @@ def read_log(directory, node):
     if [entry[0] for entry in entries] != list(range(1, last + 1)):
         raise Refused("wal: entries do not follow each other")
     print(f"starts {chain[-1]['epoch'] if chain else 0}")
-    print(f"term {term}")
-    print(f"vote {vote if voted else 'none'}")
-    print(f"last {last}")
+    print(f"term {term}", f"vote {vote if voted else 'none'}", f"last {last}", sep="\n")
     print(f"committed at least {min(max(hints, default=0), last)}")
     print(f"torn end {'yes' if torn else 'no'}")
     for peer, epoch in peers:
@@ -275,15 +278,13 @@ def main():
     try:
         node = read_node(directory / "NODE")
         print(f"state {node['state']}")
-        for word in ("cluster", "node", "address", "removed-at"):
-            if word in node:
-                print(f"{word} {node[word]}")
+        for word in [word for word in ("cluster", "node", "address", "removed-at") if word in node]:
+            print(f"{word} {node[word]}")
         for incarnation, address in node["founder"]:
             print(f"founder {incarnation} {address}")
         if node["state"] == "new":
-            used = [path for path in slot_paths(directory) if any(path.read_bytes()[:2 * PAGE])]
-            if used:
-                raise Refused(f"NODE: is older than {used[0]}")
+            for used in (path for path in slot_paths(directory) if any(path.read_bytes()[:BLOCKS_AT])):
+                raise Refused(f"NODE: is older than {used}")
         else:
             shown = read_shown(directory / "SHOWN", int(node["cluster"], 16))
             print(f"shown {'lost' if shown is None else shown}")
