@@ -8,6 +8,7 @@ program, changes nothing, and is meant for a directory that no server works in. 
 one line an entry. Exit 0: read; 1: damaged or of another format, and the first line says where.
 """
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_node(path):
     """The identity file: the values of its lines by their first word."""
     data = path.read_bytes()
     body, _, checksum = data.rpartition(b"checksum ")
-    if not body.startswith(b"raft data directory\n") or int(checksum or b"0", 16) != crc32c(body):
+    if not body.startswith(b"raft data directory\n") or checksum != b"%08x\n" % crc32c(body):
         raise Refused(f"{path}: damaged")
     node = {"founder": []}
     for line in body.decode().splitlines()[1:]:
@@ -76,7 +77,7 @@ def read_shown(path, cluster):
     return max(marks, default=None)
 
 
-def header_copy(page, offset):
+def header_copy(path, page, offset):
     """One copy of a slot's header: its fields, "zero" or "damaged"."""
     if not any(page):
         return "zero"
@@ -84,7 +85,7 @@ def header_copy(page, offset):
     if page[:8] != b"RAFTSLOT" or number(page, 12, 4) != checksum:
         return "damaged"
     if number(page, 8, 2) != 1 or number(page, 16, 8) != 0:
-        raise Refused("slot header: too new")
+        raise Refused(f"{path}: the header is too new")
     names = {"cluster": (32, 16), "incarnation": (48, 16), "order": (64, 8), "salt": (72, 8),
              "size": (80, 8), "name": (88, 4), "used": (92, 4), "base": (96, 8),
              "chain": (104, 4), "durable": (112, 8), "before": (120, 8), "epoch": (128, 8),
@@ -102,8 +103,10 @@ def read_peers(rows):
 def read_slot(path, node):
     """The header and bytes of a slot, or None if it is a spare."""
     data = path.read_bytes()
-    first = header_copy(data[:PAGE], 0)
-    second = header_copy(data[PAGE:2 * PAGE], PAGE)
+    if not 1 << 15 <= len(data) <= 1 << 32 or len(data).bit_count() != 1:
+        raise Refused(f"{path}: was cut or grew")
+    first = header_copy(path, data[:PAGE], 0)
+    second = header_copy(path, data[PAGE:2 * PAGE], PAGE)
     if second == "damaged" and not isinstance(first, dict):
         raise Refused(f"{path}: the header is damaged")
     valid = [copy for copy in (first, second) if isinstance(copy, dict)]
@@ -117,13 +120,17 @@ def read_slot(path, node):
     return header | {"data": data, "path": path}
 
 
+def header_crc(head, at):
+    return crc32c(head[:8] + head[12:] + struct.pack("<Q", at))
+
+
 def read_block(slot, at):
     """The block at an offset, if one of this use of the slot stands there."""
     data = slot["data"]
     head = data[at:at + HEADER]
     if len(head) < HEADER or head[:4] != b"RBLK":
         return None
-    if number(head, 8, 4) != crc32c(head[:8] + head[12:] + struct.pack("<Q", at)):
+    if number(head, 8, 4) != header_crc(head, at):
         return None
     if (number(head, 16, 8), number(head, 24, 8)) != (slot["order"], slot["salt"]):
         return None
@@ -151,15 +158,24 @@ def judge_end(slot, at, wanted, found):
     where = f"{slot['path']}: offset {at}: block {wanted}"
     if slot["durable"] >= wanted:
         raise Refused(f"{where} was durable and is damaged")
-    later = pages_after(slot, at + PAGE)
-    if any(block["synced"] >= wanted and block["whole"] for block in later):
+    behind = pages_after(slot, at)
+    if any(block["synced"] >= wanted for block in behind):
         raise Refused(f"{where} was durable and is damaged")
     if found and found["whole"]:
         raise Refused(f"{where} is expected, and another one stands there")
     page = slot["data"][at:at + PAGE]
     resembles = page[:4] == b"RBLK" and number(page, 16, 8) == slot["order"]
     resembles |= number(page, 24, 8) == slot["salt"]
-    return bool(later or found or resembles or any(page) and not slot["used"])
+    resembles &= number(page, 8, 4) != header_crc(page[:HEADER], at)
+    return bool(behind or resembles or any(page) and not slot["used"])
+
+
+def check_seal(slot, blocks):
+    """A complete slot names the one that follows."""
+    if blocks and blocks[-1]["kinds"] & SEAL:
+        follower = slot["path"].with_name(f"{blocks[-1]['count']:02}.seg")
+        if not follower.exists():
+            raise Refused(f"{follower}: is lost, the last block names it")
 
 
 def replay(slots):
@@ -168,31 +184,30 @@ def replay(slots):
     for place, slot in enumerate(slots):
         successor = slots[place + 1] if place + 1 < len(slots) else None
         wanted, chain, at = slot["base"], slot["chain"], BLOCKS_AT
-        # A slot may hold again what the one before it holds: it continues before it.
-        blocks = [block for block in blocks if block["number"] < wanted]
         while successor is None or wanted < successor["base"]:
             block = read_block(slot, at)
             right = block and block["whole"]
             right = right and (block["number"], block["chain"]) == (wanted, chain)
             if not right and successor is None:
-                torn = at < len(slot["data"]) and judge_end(slot, at, wanted, block)
+                torn = judge_end(slot, at, wanted, block)
+                check_seal(slot, blocks)
                 return blocks, torn, pages_after(slot, at)
             if not right:
                 raise Refused(f"{slot['path']}: offset {at}: block {wanted} is damaged")
             blocks.append(block)
             wanted, chain, at = wanted + 1, block["crc"], block["end"]
-        if chain != successor["chain"]:
+        if (wanted, chain) != (successor["base"], successor["chain"]):
             raise Refused(f"{slot['path']}: does not end as its successor says")
     return blocks, False, []
 
 
-def read_entries(block, path="block"):
+def read_entries(block):
     at, body = 0, block["body"]
     for place in range(block["count"]):
         head = body[at:at + 32]
         payload = body[at + 32:at + 32 + number(head, 0, 4)]
         if number(head, 4, 4) != crc32c(head[:4] + head[8:]) or number(head, 24, 4) != crc32c(payload):
-            raise Refused(f"{path} {block['number']}: entry {place} is damaged")
+            raise Refused(f"block {block['number']}: entry {place} is damaged")
         yield number(head, 8, 8), number(head, 16, 8), head[28], payload
         at += 32 + -(-len(payload) // 8) * 8
 
@@ -222,10 +237,16 @@ def hard_state(chain, blocks):
     return max(votes, default=(0, 0, 0, 0))
 
 
+def slot_paths(directory):
+    names = re.compile(r"(0[0-9]|[1-9][0-9]+)\.seg")
+    found = [path for path in (directory / "wal").glob("*.seg") if names.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.stem))
+
+
 def read_log(directory, node):
     """Prints what the log holds."""
-    paths = sorted((directory / "wal").glob("*.seg"), key=lambda path: int(path.stem))
-    chain = chain_of([slot for path in paths if (slot := read_slot(path, node))], node)
+    slots = [read_slot(path, node) for path in slot_paths(directory)]
+    chain = chain_of([slot for slot in slots if slot], node)
     blocks, torn, behind = replay(chain)
     entries = []
     peers = chain[-1]["peers"] if chain else []
@@ -239,10 +260,10 @@ def read_log(directory, node):
     term, voted, _, vote = hard_state(chain, blocks + behind)
     hints = [slot["hint"] for slot in chain] + [block["hint"] for block in blocks]
     last = entries[-1][0] if entries else 0
+    if [entry[0] for entry in entries] != list(range(1, last + 1)):
+        raise Refused("wal: entries do not follow each other")
     print(f"starts {chain[-1]['epoch'] if chain else 0}")
-    print(f"term {term}")
-    print(f"vote {vote if voted else 'none'}")
-    print(f"last {last}")
+    print(f"term {term}", f"vote {vote if voted else 'none'}", f"last {last}", sep="\n")
     print(f"committed at least {min(max(hints, default=0), last)}")
     print(f"torn end {'yes' if torn else 'no'}")
     for peer, epoch in peers:
@@ -257,12 +278,14 @@ def main():
     try:
         node = read_node(directory / "NODE")
         print(f"state {node['state']}")
-        for word in ("cluster", "node", "address", "removed-at"):
-            if word in node:
-                print(f"{word} {node[word]}")
+        for word in [word for word in ("cluster", "node", "address", "removed-at") if word in node]:
+            print(f"{word} {node[word]}")
         for incarnation, address in node["founder"]:
             print(f"founder {incarnation} {address}")
-        if node["state"] != "new":
+        if node["state"] == "new":
+            for used in (path for path in slot_paths(directory) if any(path.read_bytes()[:BLOCKS_AT])):
+                raise Refused(f"NODE: is older than {used}")
+        else:
             shown = read_shown(directory / "SHOWN", int(node["cluster"], 16))
             print(f"shown {'lost' if shown is None else shown}")
             read_log(directory, node)

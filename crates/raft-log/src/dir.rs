@@ -56,12 +56,17 @@ impl DataDir {
         seed: Option<u64>,
     ) -> Result<Self, OpenError> {
         let opening = Opening { disk: &*disk };
-        if !opening.has_node()? {
+        let private = if opening.has_node()? {
+            disk.check_private()
+        } else {
             opening.refuse_foreign_files()?;
-        }
+            disk.make_private()
+        };
+        private.map_err(|error| opening.error(".", "use", error))?;
         let lock = opening.lock(&holder)?;
         let node = if opening.has_node()? {
             let node = opening.read_node()?;
+            opening.refuse_older_node(&node)?;
             // What stopped before may have put it in place without making that durable.
             disk.sync_dir(".").map_err(|error| opening.error(".", "sync", error))?;
             node
@@ -177,6 +182,18 @@ impl Opening<'_> {
         Ok(())
     }
 
+    /// NODE says whose a directory is before its first slot is taken into use.
+    fn refuse_older_node(&self, node: &NodeFile) -> Result<(), OpenError> {
+        let NodeState::New { .. } = node.state else { return Ok(()) };
+        match any_slot_used(self.disk)? {
+            Some(slot) => {
+                let slot = slot.display();
+                Err(self.damaged(format!("says \"state new\", although {slot} holds a log")))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn no_node(&self, slot: &Path) -> OpenError {
         self.damaged(format!("missing, although {} holds a log", slot.display()))
     }
@@ -244,7 +261,9 @@ impl Opening<'_> {
 pub(crate) fn look_at_node(disk: &dyn Disk) -> Result<Option<NodeFile>, OpenError> {
     let opening = Opening { disk };
     if opening.has_node()? {
-        return opening.read_node().map(Some);
+        let node = opening.read_node()?;
+        opening.refuse_older_node(&node)?;
+        return Ok(Some(node));
     }
     match any_slot_used(disk)? {
         Some(slot) => Err(opening.no_node(&slot)),

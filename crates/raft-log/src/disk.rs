@@ -9,7 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 /// A directory with files. Names are relative: `NODE`, `wal/00.seg`; `.` is the directory.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -31,6 +32,14 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn free_bytes(&self) -> io::Result<u64>;
     /// The name as a person would find it.
     fn path(&self, name: &str) -> PathBuf;
+    /// An error if anybody but the owner, who runs this process, may use the directory itself.
+    fn check_private(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Takes the directory away from everybody else.
+    fn make_private(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An open file. Positions are arguments; there is no cursor.
@@ -54,7 +63,8 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
 }
 
-/// A directory of the file system: 0700, files 0600, no symbolic link followed to a file.
+/// A directory of the file system: 0700, files 0600, no symbolic link followed to a file. What
+/// others may read or change is not opened for writing.
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
@@ -127,15 +137,61 @@ impl RealDisk {
         let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
         let mode = Mode::RUSR | Mode::WUSR;
         let fd =
-            rustix::io::retry_on_intr(|| rustix::fs::openat(&self.directory, name, flags, mode))?;
+            rustix::io::retry_on_intr(|| rustix::fs::openat(&self.directory, name, flags, mode))
+                .map_err(|error| self.explain(name, error))?;
+        if !self.read_only {
+            self.check_owner(name, &fd)?;
+        }
         Ok(Arc::new(RealFile { file: File::from(fd), read_only: self.read_only }))
     }
 
-    fn open_dir(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+    fn open_dir(&self, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::io::retry_on_intr(|| {
+        let fd = rustix::io::retry_on_intr(|| {
             rustix::fs::openat(&self.directory, name, flags, Mode::empty())
         })
+        .map_err(|error| self.explain(name, error))?;
+        if !self.read_only && name != "." {
+            self.check_owner(name, &fd)?;
+        }
+        Ok(fd)
+    }
+
+    /// A symbolic link is not followed, and the system's words for that lead nowhere.
+    fn explain(&self, name: &str, error: Errno) -> io::Error {
+        let is_link = || {
+            rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+        };
+        if [Errno::LOOP, Errno::NOTDIR].contains(&error) && is_link() {
+            let what = "it is a symbolic link, and data is not read or written through one; put \
+                        what it points to in its place";
+            return io::Error::new(io::ErrorKind::InvalidInput, what);
+        }
+        error.into()
+    }
+
+    /// Data is for nobody but whom the server runs as: others could read what clients wrote, or
+    /// change what they were promised.
+    fn check_owner(&self, name: &str, file: &OwnedFd) -> io::Result<()> {
+        let stat = rustix::fs::fstat(file)?;
+        let (user, path) = (rustix::process::geteuid().as_raw(), self.path(name));
+        let what = if stat.st_uid != user {
+            let owner = stat.st_uid;
+            format!(
+                "it belongs to user {owner}, and this process runs as {user}; run it as {owner}"
+            )
+        } else if stat.st_mode & 0o077 != 0 {
+            let mode = stat.st_mode & 0o777;
+            format!(
+                "others than its owner may use it (mode {mode:04o}); make it private: chmod go= \
+                 '{}'",
+                path.display()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
     }
 }
 
@@ -181,7 +237,7 @@ impl Disk for RealDisk {
     fn create_dir(&self, name: &str) -> io::Result<()> {
         self.check_writable()?;
         match rustix::fs::mkdirat(&self.directory, name, Mode::RWXU) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -199,8 +255,8 @@ impl Disk for RealDisk {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let fd = match self.open_dir(dir) {
             Ok(fd) => fd,
-            Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
         };
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&fd)? {
@@ -224,6 +280,18 @@ impl Disk for RealDisk {
 
     fn path(&self, name: &str) -> PathBuf {
         if name == "." { self.root.clone() } else { self.root.join(name) }
+    }
+
+    fn check_private(&self) -> io::Result<()> {
+        self.check_owner(".", &self.directory)
+    }
+
+    fn make_private(&self) -> io::Result<()> {
+        self.check_writable()?;
+        if self.check_private().is_err() {
+            rustix::fs::fchmod(&self.directory, Mode::RWXU)?;
+        }
+        self.check_private()
     }
 }
 

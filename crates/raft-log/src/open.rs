@@ -75,7 +75,8 @@ pub(crate) struct LogOwner {
 pub(crate) struct FoundSlot {
     pub(crate) file: SlotFile,
     pub(crate) header: Option<SlotHeader>,
-    recycled: bool,
+    /// Where the copy of the header is that a crash tore, if one did.
+    torn: Option<u64>,
 }
 
 /// All slots, and which of them are the log: oldest first.
@@ -121,7 +122,19 @@ pub(crate) fn any_slot_used(disk: &dyn Disk) -> Result<Option<PathBuf>, OpenErro
     Ok(None)
 }
 
+impl FoundSlot {
+    /// The slot, once nothing refers to it.
+    fn spare(&self) -> Spare {
+        Spare { file: self.file.clone(), recycled: true, torn: self.torn }
+    }
+}
+
 impl Found {
+    /// The newest slot, once the one of this start has superseded it.
+    pub(crate) fn newest_as_spare(&self) -> Option<Spare> {
+        Some(self.slots.get(*self.chain.last()?)?.spare())
+    }
+
     /// The newest slot.
     pub(crate) fn newest(&self) -> Option<(&SlotFile, &SlotHeader)> {
         let slot = self.slots.get(*self.chain.last()?)?;
@@ -143,7 +156,7 @@ impl Found {
         let free = self.slots.iter().enumerate().filter(|(at, _)| !chain.contains(at));
         let (mut at_once, mut later) = (Vec::new(), Vec::new());
         for (_, slot) in free {
-            let spare = Spare { file: slot.file.clone(), recycled: slot.recycled };
+            let spare = slot.spare();
             let held = slot.header.as_ref().is_some_and(|header| header.slot_seq > certain);
             if held && !newest_durable { later.push(spare) } else { at_once.push(spare) }
         }
@@ -185,8 +198,7 @@ pub(crate) fn replay_slot(
 ) -> Result<Option<Tail>, OpenError> {
     let Some((file, header)) = found.in_use().nth(place) else { return Ok(None) };
     if let Some((_, next)) = found.in_use().nth(place + 1) {
-        let end = (next.base_block_seq.wrapping_sub(1), next.base_chain);
-        replay.certified_slot(disk, file, header, end, watch)?;
+        replay.certified_slot(disk, file, header, next, watch)?;
         return Ok(None);
     }
     let tail = replay.newest_slot(disk, file, header, watch)?;
@@ -278,6 +290,11 @@ pub(crate) fn judge_slot(
     let first = SlotHeader::decode(&read_page(disk, name, &*file, 0)?, 0);
     let second_at = PAGE_BYTES as u64;
     let second = SlotHeader::decode(&read_page(disk, name, &*file, second_at)?, second_at);
+    let torn = match (&first, &second) {
+        (Copy::Damaged, _) => Some(0),
+        (_, Copy::Damaged) => Some(second_at),
+        _ => None,
+    };
     let file = SlotFile { number, file, bytes };
     let header = match (first, second) {
         (Copy::TooNew(version), _) | (_, Copy::TooNew(version)) => {
@@ -288,14 +305,14 @@ pub(crate) fn judge_slot(
         (Copy::Valid(header), _) | (_, Copy::Valid(header)) => *header,
         // Never used, or stopped while it was taken into use for the first time.
         (Copy::Zero | Copy::Damaged, Copy::Zero) => {
-            return Ok(FoundSlot { file, header: None, recycled: true });
+            return Ok(FoundSlot { file, header: None, torn });
         }
         (_, Copy::Damaged) => {
             return Err(damaged(disk, name, "both copies of the slot's header are damaged", None));
         }
     };
     check_slot(disk, name, &file, &header, owner)?;
-    Ok(FoundSlot { file, header: Some(header), recycled: true })
+    Ok(FoundSlot { file, header: Some(header), torn })
 }
 
 fn check_slot(

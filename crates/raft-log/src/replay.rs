@@ -79,19 +79,18 @@ pub(crate) struct Tail {
 }
 
 impl Replay {
-    /// Replays a slot up to what its successor certifies: block `end_seq`, whose header's
-    /// checksum is `end_chain`. All of it must be there.
+    /// Replays a slot up to what its successor certifies. All of it must be there.
     pub(crate) fn certified_slot(
         &mut self,
         disk: &dyn Disk,
         file: &SlotFile,
         header: &SlotHeader,
-        (end_seq, end_chain): (u64, u32),
+        next: &SlotHeader,
         watch: Watch<'_>,
     ) -> Result<(), OpenError> {
         let mut scan = SlotScan::new(disk, file, header);
         self.enter(&scan)?;
-        let mut offset = DATA_OFFSET;
+        let (end_seq, mut offset) = (next.base_block_seq.wrapping_sub(1), DATA_OFFSET);
         while self.last_seq < end_seq {
             let (seq, first) = (self.last_seq + 1, self.state.last().index.next());
             let flaw = match scan.block(offset)? {
@@ -107,10 +106,11 @@ impl Replay {
                 Err(flaw) => flaw,
             };
             let what = format!("block {seq}, which the next slot certifies: {}", flaw.what);
-            let last = self.readable_from(&mut scan, offset, &flaw)?;
-            return Err(scan.damaged(offset, what, Some(first), last));
+            let end = Some(next.last.index.next());
+            let (first, last) = self.affected(&mut scan, offset, &flaw, end)?;
+            return Err(scan.damaged(offset, what, first, last));
         }
-        if self.chain != end_chain {
+        if self.chain != next.base_chain {
             let what = format!("block {end_seq} is not the one that the next slot certifies");
             return Err(scan.damaged(offset, what, Some(self.state.last().index), None));
         }
@@ -295,8 +295,8 @@ impl Replay {
         let proven = tail.proven_seq.max(behind.synced_seq);
         if proven >= seq {
             let what = format!("block {seq}, which was durable: {}", flaw.what);
-            let last = self.readable_from(scan, offset, flaw)?;
-            return Err(scan.damaged(offset, what, Some(first), last));
+            let (first, last) = self.affected(scan, offset, flaw, None)?;
+            return Err(scan.damaged(offset, what, first, last));
         }
         tail.proven_seq = proven;
         tail.own_proof = tail.own_proof.max(behind.synced_seq);
@@ -317,20 +317,30 @@ impl Replay {
         Ok(())
     }
 
-    /// The last index that is certainly affected by a flaw: by what its own header says, else by
-    /// where valid blocks go on.
-    fn readable_from(
+    /// The first and the last index that a flaw affects, as far as that is known: by what the
+    /// block's own header says, else by the index with which the log goes on behind it. Where it
+    /// goes on no higher than it was, the block held no entries, or others in place of some.
+    fn affected(
         &self,
         scan: &mut SlotScan<'_>,
         offset: u64,
         flaw: &Flaw,
-    ) -> Result<Option<Index>, OpenError> {
+        end: Option<Index>,
+    ) -> Result<(Option<Index>, Option<Index>), OpenError> {
+        if let Some(header) = &flaw.header {
+            let entries = header.flags.has(Flags::ENTRIES);
+            return Ok(if entries {
+                (Some(header.first), Some(header.last()))
+            } else {
+                (None, None)
+            });
+        }
         let first = self.state.last().index.next();
-        let last = match &flaw.header {
-            Some(header) => Some(header.last()),
-            None => scan.behind(offset)?.resumes_at.map(Index::previous),
-        };
-        Ok(last.filter(|last| *last >= first))
+        Ok(match scan.behind(offset)?.resumes_at.or(end) {
+            Some(next) if next > first => (Some(first), Some(next.previous())),
+            Some(_) => (None, None),
+            None => (Some(first), None),
+        })
     }
 }
 

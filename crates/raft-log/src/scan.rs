@@ -133,7 +133,10 @@ impl<'a> SlotScan<'a> {
         let (slot_seq, salt) = (self.header.slot_seq, self.header.salt);
         let recycled = self.header.recycled;
         let page = self.bytes(offset, PAGE_BYTES)?.unwrap_or_default();
-        let resembles = BlockHeader::resembles(page, slot_seq, salt);
+        // A start that was cut leaves whole blocks with the order that the next start takes too:
+        // another salt under a right checksum is certainly another use.
+        let other_use = BlockHeader::decode(page, offset).is_some();
+        let resembles = !other_use && BlockHeader::resembles(page, slot_seq, salt);
         // In a slot that was used before, whatever does not look like a block of the present
         // use is taken for old bytes.
         let ambiguous = resembles || !(empty || recycled);

@@ -2,7 +2,8 @@
 //! name and size never change; its header says what it is at present.
 //!
 //! The header stands twice, in pages 0 and 1. Page 0 is written and synced before page 1 is
-//! touched: a crash leaves at most one copy torn, so two torn copies are damage.
+//! touched, and a copy that a crash tore is zeroed before the slot is used again: a crash leaves
+//! at most one copy torn, so two torn copies are damage.
 
 use std::sync::Arc;
 

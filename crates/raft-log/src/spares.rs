@@ -99,6 +99,21 @@ impl SpareMaker {
 pub(crate) struct Spare {
     pub(crate) file: SlotFile,
     pub(crate) recycled: bool,
+    /// Where the copy of its header is that a crash tore, if one did.
+    pub(crate) torn: Option<u64>,
+}
+
+impl Spare {
+    /// Makes a torn copy of the header zeros, before anything else of the slot is written. The
+    /// next header could else be torn in just the sectors that make the old one whole, over
+    /// blocks that are no longer its own; or tear the other copy while this one is still torn.
+    pub(crate) fn clear_torn_header(&self) -> io::Result<()> {
+        if let Some(offset) = self.torn {
+            self.file.file.write_at(&[&[0; PAGE_BYTES]], offset)?;
+            self.file.file.sync_data()?;
+        }
+        Ok(())
+    }
 }
 
 /// The spares, and what is known of the room.
@@ -191,7 +206,8 @@ impl Shared {
         };
         let mut pool = self.pool();
         pool.next_number = number + 1;
-        pool.spares.push(Spare { file: SlotFile { number, file, bytes }, recycled: false });
+        let file = SlotFile { number, file, bytes };
+        pool.spares.push(Spare { file, recycled: false, torn: None });
         Ok(())
     }
 

@@ -62,6 +62,9 @@ impl Start {
 
         let spare = self.take_slot(&shared, &handover)?;
         let header = self.header(&spare, &handover, boot, rng.next_u64());
+        spare
+            .clear_torn_header()
+            .map_err(|source| self.io_error(&spare.file, "clear the header of", source))?;
         let slot = spare.file;
         let (cursor, chain, moved) = self.rewrite(&slot, &header, &handover)?;
         write_header(&slot, &header, &mut Counters::default())
@@ -239,7 +242,7 @@ impl Start {
         catalog.relocate(old.number, slot.number, moved);
         if handover.supersedes {
             catalog.slots.remove(&old.number);
-            shared.pool().spares.push(Spare { file: old.clone(), recycled: true });
+            shared.pool().spares.extend(self.found.newest_as_spare());
         }
     }
 

@@ -224,6 +224,7 @@ impl LogWriter {
             commit_hint: self.state.commit_hint,
             peers: self.state.peers.clone(),
         };
+        spare.clear_torn_header()?;
         write_header(&spare.file, &header, &mut self.counters)?;
         let (slot_seq, salt) = (header.slot_seq, header.salt);
         let file = spare.file;

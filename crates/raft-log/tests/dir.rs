@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -116,29 +116,88 @@ fn foreign_files_are_left_alone() {
 #[test]
 fn leftovers_of_a_first_start_count_as_empty() {
     let temp = tempfile::tempdir().unwrap();
-    fs::create_dir_all(temp.path().join("wal")).unwrap();
-    fs::create_dir_all(temp.path().join("snap")).unwrap();
-    fs::create_dir_all(temp.path().join("lost+found")).unwrap();
+    for name in ["wal", "snap", "lost+found"] {
+        DirBuilder::new().mode(0o700).create(temp.path().join(name)).unwrap();
+    }
     for name in ["LOCK", "SHOWN", "SHOWN.tmp", "NODE.tmp", "wal/01.tmp"] {
         fs::write(temp.path().join(name), "half of somethi").unwrap();
+        chmod(&temp.path().join(name), 0o600);
     }
     fs::write(temp.path().join("wal/00.seg"), vec![0; 64 << 10]).unwrap();
+    chmod(&temp.path().join("wal/00.seg"), 0o600);
     let (dir, log) = open_with(&Real(temp.path()), small(1)).unwrap();
     assert_eq!(log.recovered.boot.epoch, 1);
     assert_eq!(dir.shown().unwrap().1, Shown::At(Index(0)));
     assert!(!temp.path().join("wal/01.seg").exists(), "the spare that was there is used");
 }
 
+/// Every name that a server opens.
+const NAMES: [&str; 5] = ["NODE", "LOCK", "SHOWN", "wal", "wal/00.seg"];
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Opens, and looks at the mark too.
+fn use_all(path: &Path) -> Result<(), String> {
+    let opened = open_with(&Real(path), small(2));
+    let (dir, _log) = opened.map_err(|error| error.to_string())?;
+    dir.shown().map(drop).map_err(|error| error.to_string())
+}
+
 #[test]
 fn a_symbolic_link_is_not_followed() {
+    for name in NAMES {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        drop(open_with(&Real(&path), small(1)).unwrap());
+        let elsewhere = temp.path().join("elsewhere");
+        fs::rename(path.join(name), &elsewhere).unwrap();
+        symlink(&elsewhere, path.join(name)).unwrap();
+        let error = use_all(&path).expect_err(name);
+        assert!(error.contains("symbolic link"), "{name}: {error}");
+        assert!(elsewhere.exists(), "{name}");
+    }
+    // One that waits where a file is to be made is replaced, not written through.
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("data");
     drop(open_with(&Real(&path), small(1)).unwrap());
     let elsewhere = temp.path().join("elsewhere");
-    fs::rename(path.join("wal/00.seg"), &elsewhere).unwrap();
-    symlink(&elsewhere, path.join("wal/00.seg")).unwrap();
-    let error = open_with(&Real(&path), small(2)).unwrap_err();
-    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    fs::write(&elsewhere, "precious").unwrap();
+    for name in ["NODE.tmp", "SHOWN.tmp", "wal/01.tmp", "wal/02.tmp"] {
+        symlink(&elsewhere, path.join(name)).unwrap();
+    }
+    use_all(&path).unwrap();
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
+}
+
+#[test]
+fn what_others_may_use_is_refused() {
+    for name in ["."].into_iter().chain(NAMES) {
+        for loose in [0o040, 0o020, 0o004, 0o002] {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("data");
+            drop(open_with(&Real(&path), small(1)).unwrap());
+            let loosened = path.join(name);
+            let mode = fs::metadata(&loosened).unwrap().permissions().mode() & 0o777;
+            chmod(&loosened, mode | loose);
+            let error = use_all(&path).expect_err(name);
+            let says = |text: &str| assert!(error.contains(text), "{name} {loose:o}: {error}");
+            says(&format!("mode {:04o}", mode | loose));
+            says("chmod go= ");
+            // What the error says helps.
+            chmod(&loosened, mode);
+            use_all(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_empty_directory_becomes_private() {
+    let temp = tempfile::tempdir().unwrap();
+    chmod(temp.path(), 0o777);
+    drop(open_with(&Real(temp.path()), small(1)).unwrap());
+    assert_eq!(fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

@@ -155,7 +155,8 @@ fn behind_damage_the_look_goes_on() {
     let slots = format::slots(&disk);
     assert!(slots.len() > 4, "{slots:?}");
     for slot in [0, 2] {
-        let place = format::blocks(&disk.read(&slots[slot]))[4].clone();
+        let blocks = format::blocks(&disk.read(&slots[slot]));
+        let place = blocks.into_iter().find(|block| block.flags == 1).unwrap();
         disk.damage(&slots[slot], |bytes| bytes[place.offset + 8] ^= 1);
     }
     let inspection = look(disk.shared()).unwrap();

@@ -93,7 +93,8 @@ fn problems(status: &NodeStatus, election_timeout: u64) -> Vec<String> {
     if vitals.sync_p99_us > election_timeout * 100 {
         problems.push(format!("slow disk: 1 of 100 syncs takes {} ms", vitals.sync_p99_us / 1000));
     }
-    if vitals.disk_free > 0 && vitals.disk_free < DISK_FREE_LOW {
+    // Before the first look both are zero; of a member's directory never `disk_used`.
+    if vitals.disk_used > 0 && vitals.disk_free < DISK_FREE_LOW {
         problems.push(format!("disk nearly full: {} MiB left", vitals.disk_free >> 20));
     }
     let lag = status.commit_index.0.saturating_sub(status.applied_index.0);

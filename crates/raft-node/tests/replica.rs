@@ -378,9 +378,34 @@ fn a_full_leader_lets_the_voter_with_the_most_room_lead() {
         bench.step(vec![Event::Space { free_log_bytes: own }]);
         assert_eq!(bench.replica.raft().handing_over(), None, "nobody wants to write");
         let origin = bench.ask(write(session, 1, b"a"));
-        assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+        let reason = to.map_or(Reason::DiskFull, |heir| Reason::HandingOver {
+            to: bench.replica.address_of(heir).unwrap().to_owned(),
+        });
+        assert_eq!(bench.refusal(origin), Refusal::not_applied(reason));
         assert_eq!(bench.replica.raft().handing_over(), to, "{own}, {n2}, {n3}");
     }
+}
+
+#[test]
+fn a_follower_takes_no_entries_into_the_room_for_votes() {
+    let mut bench = Bench::new();
+    bench.follow(LogId::default(), &[(Kind::NOOP, b"")], 0);
+    let payload = vec![0; 20_000];
+    let size = encoded_len(payload.len()) as u64;
+    let votes = 64 * 1024;
+    let last = |bench: &Bench| bench.replica.raft().last_log_id().index;
+    // The first entry, which is not written yet, needs room as well.
+    bench.step(vec![Event::Space { free_log_bytes: size + votes }]);
+    bench.follow(LogId::new(1, 2), &[(Kind::NOOP, &payload)], 0);
+    assert_eq!(last(&bench), Index(1));
+    bench.persisted();
+    bench.follow(LogId::new(1, 2), &[(Kind::NOOP, &payload)], 0);
+    assert_eq!(last(&bench), Index(2));
+    // A leader without entries is heard all the same.
+    bench.persisted();
+    bench.step(vec![Event::Space { free_log_bytes: 0 }]);
+    bench.follow(LogId::new(2, 2), &[], 2);
+    assert_eq!(bench.replica.raft().commit_index(), Index(2));
 }
 
 #[test]

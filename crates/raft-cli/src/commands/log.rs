@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_log::{Cut, Disk, InspectError, Inspection, OpenError, Progress, RealDisk, inspect};
+use raft_log::{
+    Cut, Disk, InspectError, Inspection, OpenError, Progress, RealDisk, Shown, inspect,
+};
 use serde_json::{Value, json};
 
 use crate::errors::Problem;
@@ -47,6 +49,14 @@ pub(crate) fn run(options: &LogOptions, output: &Output) -> Result<(), Problem> 
     }
     if let (Some(cut), false) = (&inspection.cut, output.format.is_json()) {
         output.note(&torn(cut));
+    }
+    if let (Shown::Lost(why), LogJob::Verify, false) =
+        (&inspection.shown, options.job, output.format.is_json())
+    {
+        output.note(&format!(
+            "{why}: up to where lines were shown is not known. The log does not depend on it: the \
+             next start takes all that it recovers for shown"
+        ));
     }
     conclude(&inspection, options.job == LogJob::Verify, output)
 }
@@ -88,6 +98,7 @@ fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
         "intact": inspection.damages.is_empty(),
         "last_index": inspection.last().index.0,
         "last_term": inspection.last().term.0,
+        "shown": shown_index(inspection),
         "torn_end": torn_object(inspection),
         "damages": damage_objects(inspection),
     });
@@ -156,6 +167,13 @@ fn damage_objects(inspection: &Inspection) -> Vec<Value> {
         })
     };
     inspection.damages.iter().map(object).collect()
+}
+
+fn shown_index(inspection: &Inspection) -> Option<u64> {
+    match inspection.shown {
+        Shown::At(index) => Some(index.0),
+        Shown::Lost(_) => None,
+    }
 }
 
 fn torn_object(inspection: &Inspection) -> Value {

@@ -2,12 +2,9 @@
 //! is lost or there twice, and all servers process one order.
 
 use std::env;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use crate::support::{Cluster, Load, Signal, agree, append};
-
-/// The variable that replays the random choices of a run.
-const SEED: &str = "RAFT_E2E_SEED";
+use crate::support::{Cluster, Dice, Load, Signal, agree, append};
 
 #[test]
 fn leaders_and_followers_are_killed_under_load() {
@@ -141,26 +138,4 @@ fn a_storm_of_faults_loses_nothing() {
     }
     load.wait_for_more(30);
     agree(&cluster, &load.finish());
-}
-
-/// Random numbers that come again with the same seed.
-struct Dice(u64);
-
-impl Dice {
-    /// The seed is that of the environment, if it has one.
-    fn new() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        let given = env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or(u64::from(now.subsec_nanos()));
-        eprintln!("the same choices again: {SEED}={seed}");
-        Self(seed)
-    }
-
-    /// A number below `bound`: SplitMix64.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }

@@ -1,10 +1,12 @@
 //! Data directories: where they are, and who may use them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{
-    Cluster, Ended, PATIENCE, Process, Scene, Server, append, free_ports, raft, run,
+    Cluster, Ended, Image, Load, PATIENCE, Process, Scene, Server, agree, append, free_ports, raft,
+    run,
 };
 
 /// Starts a server that has to be refused.
@@ -76,7 +78,6 @@ fn without_a_home_folder_the_directory_has_to_be_named() {
 
 #[test]
 fn only_the_owner_may_read_the_data() {
-    use std::os::unix::fs::PermissionsExt;
     let mut cluster = Cluster::start(1);
     // A running one makes and renames files.
     cluster.servers[0].kill();
@@ -86,6 +87,67 @@ fn only_the_owner_may_read_the_data() {
     for (file, _) in contents(dir) {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+}
+
+#[test]
+fn data_that_others_may_use_is_refused() {
+    let mut cluster = Cluster::start(1);
+    cluster.servers[0].terminate();
+    let dir = cluster.servers[0].dir().to_owned();
+    for (name, mode, loose) in [("NODE", 0o600, 0o644), ("wal", 0o700, 0o755), (".", 0o700, 0o770)]
+    {
+        let chmod = |mode| {
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).expect("allowed");
+        };
+        chmod(loose);
+        let said = [format!("mode {loose:04o}"), "chmod go= ".into(), text(&dir)];
+        refused(&cluster.scene, &mut cluster.servers[0]).exits(8).says(said);
+        chmod(mode);
+    }
+    cluster.start_all();
+    append(&cluster.scene, "private", cluster.port(0));
+}
+
+#[test]
+fn a_read_only_disk_is_named() {
+    let scene = Scene::new();
+    if !Image::are_possible(&scene) {
+        return;
+    }
+    let mut cluster = Cluster::on_images(scene, 1);
+    cluster.start_all();
+    append(&cluster.scene, "precious", cluster.port(0));
+    cluster.servers[0].terminate();
+    cluster.images[0].set_read_only(true);
+    let dir = text(cluster.servers[0].dir());
+    refused(&cluster.scene, &mut cluster.servers[0]).exits(8).says([&*dir, "Read-only"]);
+    cluster.images[0].set_read_only(false);
+    cluster.start_all();
+    append(&cluster.scene, "count", cluster.port(0));
+    cluster.servers[0].wait_shown("Count 2");
+}
+
+#[test]
+fn a_disk_that_turns_read_only_ends_the_server_and_not_the_cluster() {
+    let scene = Scene::new();
+    if !Image::are_possible(&scene) {
+        return;
+    }
+    let mut cluster = Cluster::on_images(scene, 3);
+    cluster.start_all();
+    let leader = cluster.leader();
+    let load = Load::start(&cluster.running(), 4);
+    load.wait_for_more(20);
+    // As ext4 does when it finds an error in itself.
+    cluster.images[leader].find_an_error();
+    let seen = cluster.servers[leader].process().wait_end();
+    assert_eq!(seen.code(), Some(8), "{}", seen.story());
+    cluster.servers[leader].ended(seen);
+    load.wait_for_more(20);
+    cluster.images[leader].mount_anew();
+    cluster.start_all();
+    load.wait_for_more(20);
+    agree(&cluster, &load.finish());
 }
 
 #[test]

@@ -7,14 +7,18 @@
 
 #![allow(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
 
+mod calls;
 mod classic;
 mod crash;
 mod dev;
 mod directory;
+mod disk;
 mod early;
+mod full_disk;
 mod input;
 mod member;
 mod membership;
+mod power;
 mod readme;
 mod sizes;
 mod support;

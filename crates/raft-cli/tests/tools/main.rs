@@ -4,3 +4,4 @@ mod dev;
 mod log;
 mod sim;
 mod support;
+mod verdicts;

@@ -157,7 +157,12 @@ impl Drop for Running {
 
 /// The data directory of format 1 that is kept with the log.
 pub(crate) fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../raft-log/tests/fixtures/v1")
+    kept("v1")
+}
+
+/// One of those that are kept with the log.
+pub(crate) fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../raft-log/tests/fixtures").join(name)
 }
 
 pub(crate) fn copy_dir(from: &Path, to: &Path) {

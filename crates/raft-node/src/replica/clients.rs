@@ -26,8 +26,8 @@ pub(super) struct Clients {
     pub(super) meetings: BTreeMap<u64, Meeting>,
     /// Peers with an outbound connection.
     pub(super) linked: BTreeSet<NodeId>,
-    /// The room that was wanted in vain in this call.
-    pub(super) unplaced: Option<u64>,
+    /// Who leads next, because there is room that this member lacks.
+    pub(super) heir: Option<NodeId>,
     next: u64,
     stopping: bool,
 }
@@ -170,12 +170,7 @@ impl Replica {
     /// here is definite.
     fn admit(&mut self, queued: Queued, fx: &mut Vec<Effect>) {
         match self.inadmissible(&queued) {
-            Some(reason) => {
-                if reason == Reason::DiskFull {
-                    self.clients.unplaced = Some(self.room_for(&queued));
-                }
-                fx.push(refuse(queued.origin, Outcome::NotApplied, reason));
-            }
+            Some(reason) => fx.push(refuse(queued.origin, Outcome::NotApplied, reason)),
             None => {
                 self.clients.pending_bytes += queued.size() as u64;
                 self.clients.batch.push(queued);
@@ -183,15 +178,16 @@ impl Replica {
         }
     }
 
-    fn inadmissible(&self, queued: &Queued) -> Option<Reason> {
+    fn inadmissible(&mut self, queued: &Queued) -> Option<Reason> {
         let size = queued.command.len() as u64;
         let limit = self.limits.command_bytes_max;
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
         }
         let uncommitted = self.clients.pending_bytes;
-        if !self.has_room(self.room_for(queued)) {
-            return Some(Reason::DiskFull);
+        let wanted = self.room_for(queued);
+        if !self.has_room(wanted) {
+            return Some(self.no_room(wanted));
         }
         let held = self.buffer.bytes();
         let max = self.limits.uncommitted_bytes_max;
@@ -237,7 +233,7 @@ impl Clients {
             forwards: BTreeMap::new(),
             meetings: BTreeMap::new(),
             linked: BTreeSet::new(),
-            unplaced: None,
+            heir: None,
             next: 0,
             stopping: false,
         }

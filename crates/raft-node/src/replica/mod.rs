@@ -33,6 +33,7 @@ use crate::wire::encode_membership;
 use apply::Progress;
 use clients::Clients;
 use persist::Merged;
+use room::Unwritten;
 
 /// What bounds a replica's memory.
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ pub struct Replica {
     reads: Reads,
     free: BTreeMap<NodeId, u64>,
     own_free: u64,
+    unwritten: Unwritten,
     outputs: Vec<Output>,
 }
 
@@ -126,6 +128,7 @@ impl Replica {
             free: BTreeMap::new(),
             // Until the driver has looked.
             own_free: u64::MAX,
+            unwritten: Unwritten::default(),
             outputs: Vec::new(),
         }
     }
@@ -221,10 +224,14 @@ impl Replica {
             Event::Timer => self.core(now, Input::Timer, &Context::default(), fx),
             Event::Message { from, message, chunk, free_log_bytes } => {
                 self.free.insert(from, free_log_bytes);
+                if !self.can_hold(&chunk) {
+                    return;
+                }
                 let context = Context { received: chunk, ..Context::default() };
                 self.core(now, Input::Receive { from, message }, &context, fx);
             }
             Event::Persisted(ticket) => {
+                self.unwritten.persisted(ticket);
                 self.core(now, Input::Persisted(ticket), &Context::default(), fx);
             }
             Event::LogRead { request, chunk } => self.log_read(now, request, chunk, fx),
@@ -397,6 +404,7 @@ impl Replica {
                 })
             });
         if let Some((ticket, write)) = operation {
+            self.unwritten.handed(ticket, &write);
             fx.push(Effect::Write { ticket, write });
         }
     }

@@ -7,7 +7,7 @@ use raft_log::{InspectedSlot, Inspection, PeerBoot, Shown};
 use raft_node::wire::decode_membership;
 use serde_json::{Value, json};
 
-use super::{damage_objects, text, torn_object};
+use super::{damage_objects, shown_index, text, torn_object};
 use crate::errors::Problem;
 use crate::output::{Format, Output, Table};
 
@@ -158,10 +158,6 @@ fn object(inspection: &Inspection, dir: &Path) -> Value {
             "start": peer.epoch,
         })
     };
-    let shown = match &inspection.shown {
-        Shown::At(index) => Some(index.0),
-        Shown::Lost(_) => None,
-    };
     json!({
         "directory": dir.display().to_string(),
         "state": if inspection.removed_at.is_some() { "removed" } else { "member" },
@@ -178,7 +174,7 @@ fn object(inspection: &Inspection, dir: &Path) -> Value {
         "last_index": log.last_index.0,
         "last_term": inspection.last().term.0,
         "commit_hint": log.commit_hint.0,
-        "shown": shown,
+        "shown": shown_index(inspection),
         "slots": inspection.slots.iter().map(slot).collect::<Vec<_>>(),
         "spares": inspection.spares.iter().map(|(file, bytes)| json!({
             "file": file.display().to_string(),

@@ -5,12 +5,14 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ports::free_port;
-use super::{PATIENCE, Scene, Server, raft, run};
+use super::{Image, PATIENCE, Scene, Server, raft, run};
 
 /// Some servers, most of them members of one cluster.
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
     pub(crate) list: String,
+    /// The servers' disks, where they have some of their own.
+    pub(crate) images: Vec<Image>,
     // Last: servers end before their folder does.
     pub(crate) scene: Scene,
 }
@@ -18,11 +20,28 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Servers that do not run yet.
     pub(crate) fn new(size: usize) -> Self {
-        let scene = Scene::new();
+        Self::in_scene(Scene::new(), size)
+    }
+
+    /// The same in a scene that is there.
+    pub(crate) fn in_scene(scene: Scene, size: usize) -> Self {
         let ports: Vec<u16> = (0..size).map(|_| free_port()).collect();
         let list = founders(&ports);
         let servers = ports.iter().map(|&port| Server::new(&scene, &list, port)).collect();
-        Self { servers, list, scene }
+        Self { servers, list, images: Vec::new(), scene }
+    }
+
+    /// Servers with a disk each whose power can be cut, that do not run yet.
+    pub(crate) fn on_images(scene: Scene, size: usize) -> Self {
+        let mut cluster = Self::in_scene(scene, size);
+        for at in 0..size {
+            let port = cluster.port(at);
+            let image = Image::new(&cluster.scene, &format!("disk-{port}"), 512);
+            let dir = image.path().join("data");
+            cluster.servers[at] = Server::with_dir(&cluster.list, port, &dir);
+            cluster.images.push(image);
+        }
+        cluster
     }
 
     /// Servers of which one leads.

@@ -69,6 +69,11 @@ impl Load {
         assert!(!result.timed_out(), "no progress: {acknowledged} of {enough} are acknowledged");
     }
 
+    /// How many messages are acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        *self.progress.lock()
+    }
+
     /// Ends the load and says what became of it.
     pub(crate) fn finish(mut self) -> Report {
         self.stop.store(true, Ordering::Relaxed);

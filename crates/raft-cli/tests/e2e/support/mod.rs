@@ -4,24 +4,30 @@
 mod agreement;
 mod client;
 mod cluster;
+mod dice;
+mod image;
 mod load;
 mod ports;
 mod process;
 mod scene;
 mod server;
 mod text;
+mod tracer;
 
 use std::time::Duration;
 
 pub(crate) use agreement::{agree, messages_at_the_end};
 pub(crate) use client::{Ended, add, append, raft, remove, run, shell};
 pub(crate) use cluster::{Cluster, founders};
+pub(crate) use dice::Dice;
+pub(crate) use image::Image;
 pub(crate) use load::{Load, Report};
 pub(crate) use ports::free_ports;
-pub(crate) use process::{Pidfd, Process, Signal, readable};
+pub(crate) use process::{Pidfd, Process, Seen, Signal, readable};
 pub(crate) use scene::Scene;
 pub(crate) use server::Server;
 pub(crate) use text::{appended_at, is_stamp, unstamped};
+pub(crate) use tracer::Tracer;
 
 /// The program under test.
 pub(crate) const RAFT: &str = env!("CARGO_BIN_EXE_raft");

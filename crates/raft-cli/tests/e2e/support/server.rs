@@ -32,6 +32,12 @@ impl Server {
         Self { port, args, dir: dir.to_owned(), process: None, shown_before: Vec::new() }
     }
 
+    /// Another one than [`ELECTION_TIMEOUT`].
+    pub(crate) fn set_election_timeout(&mut self, timeout: &str) {
+        let place = self.args.iter().position(|arg| arg == "--election-timeout");
+        self.args[place.expect("it is given") + 1] = timeout.into();
+    }
+
     pub(crate) fn command(&self) -> Command {
         raft(&self.args)
     }
@@ -47,9 +53,14 @@ impl Server {
 
     /// Starts it; it may be refused, or not be ready yet.
     pub(crate) fn start(&mut self, scene: &Scene) -> &Process {
+        self.start_as(self.command(), scene)
+    }
+
+    /// The same by a command that becomes the server.
+    pub(crate) fn start_as(&mut self, command: Command, scene: &Scene) -> &Process {
         assert!(self.process.is_none(), "{} runs already", self.address());
         let name = format!("server-{}", self.port);
-        self.process.insert(Process::spawn(self.command(), &name, &scene.record(&name)))
+        self.process.insert(Process::spawn(command, &name, &scene.record(&name)))
     }
 
     pub(crate) const fn is_running(&self) -> bool {
