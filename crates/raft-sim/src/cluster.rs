@@ -84,7 +84,8 @@ impl Cluster {
             let times = [host.map(|h| h.0), client.map(|c| c.0), agenda];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
-                debug_assert!(self.world.clock.take_due(end).is_none());
+                let due = self.world.clock.take_due(end);
+                debug_assert!(due.is_none());
                 return;
             };
             self.count_steps(next, (host, client));
