@@ -10,6 +10,7 @@ use crate::disk::Platter;
 use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
+use crate::plan::Plan;
 use crate::world::World;
 
 /// When something is due, and at which host or client.
@@ -36,8 +37,8 @@ pub struct Cluster {
 impl Cluster {
     /// A founded cluster, all of its members starting.
     #[must_use]
-    pub fn new(seed: u64, traced: bool) -> Self {
-        let mut world = World::new(seed, traced);
+    pub fn new(plan: &Plan, traced: bool) -> Self {
+        let mut world = World::new(plan, traced);
         let count = world.settings.founders + world.settings.joiners;
         let hosts: Vec<Host> =
             (0..count).map(|index| Host::new(index, world.random.next_u64())).collect();

@@ -7,6 +7,7 @@ use raft_node::random::Random;
 use raft_node::replica::Limits;
 
 use crate::network::Delays;
+use crate::plan::Plan;
 
 /// The election timeout T, in milliseconds.
 pub const T: u64 = 1000;
@@ -114,6 +115,16 @@ impl Settings {
             sync_hangs_one_in: [0, 0, 200, 1000][random.below(4) as usize],
             tight: random.below(3) > 0,
             doze: [0, 0, 5, 50][random.below(4) as usize],
+        }
+    }
+
+    /// The same, where the plan does not say otherwise.
+    #[must_use]
+    pub fn of(self, plan: &Plan) -> Self {
+        Self {
+            founders: plan.members.unwrap_or(self.founders),
+            trouble: plan.length.unwrap_or(self.trouble),
+            ..self
         }
     }
 

@@ -16,10 +16,14 @@ pub mod disk;
 pub mod faults;
 pub mod host;
 pub mod network;
+mod plan;
 mod run;
+pub mod schedule;
 pub mod trace;
 pub mod witness;
 mod workload;
 pub mod world;
 
+pub use plan::{Plan, Storage};
 pub use run::{Failure, Report, run};
+pub use schedule::Schedule;

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::faults::T;
 use crate::host::address;
+use crate::plan::Plan;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +44,12 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// Runs one seed.
+/// Runs a plan.
 ///
 /// # Errors
 /// What was violated.
-pub fn run(seed: u64, traced: bool) -> Result<Report, Failure> {
-    let mut cluster = Cluster::new(seed, traced);
+pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
+    let mut cluster = Cluster::new(plan, tracing);
     let ran = catch_unwind(AssertUnwindSafe(|| play(&mut cluster)));
     let healed_after = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -69,7 +70,8 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, Failure> {
             digest: world.digest(),
         }),
         Some(violation) => {
-            Err(Failure { violation, time: world.now().0, trace: world.take_trace() })
+            let (time, trace) = (world.now().0, world.take_trace());
+            Err(Box::new(Failure { violation, time, trace }))
         }
     }
 }

@@ -140,7 +140,12 @@ impl Cluster {
         }
         let fault = faults[self.world.random.below(faults.len() as u64) as usize];
         let host = self.victim();
-        self.world.trace(format_args!("{fault:?} at {}", address(host)));
+        let number = self.world.troubles;
+        self.world.troubles += 1;
+        if self.world.plan.without.contains(&number) {
+            return;
+        }
+        self.world.trace(format_args!("trouble {number}: {fault:?} at {}", address(host)));
         match fault {
             Fault::Kill => self.stop(host, false),
             Fault::Retire => self.hosts[host].tell(&mut self.world, Incoming::HandOver),

@@ -10,6 +10,7 @@ use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening};
 use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId};
+use crate::plan::Plan;
 
 /// The surroundings of everybody.
 #[derive(Debug)]
@@ -22,8 +23,12 @@ pub struct World {
     pub network: Network,
     /// What must never happen.
     pub checkers: Checkers,
+    /// What is run.
+    pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
+    /// How many troubles were due so far.
+    pub troubles: u32,
     /// No more faults.
     pub calm: bool,
     trace: Option<Vec<String>>,
@@ -33,9 +38,9 @@ pub struct World {
 impl World {
     /// A world at time zero.
     #[must_use]
-    pub fn new(seed: u64, traced: bool) -> Self {
-        let mut random = Random::new(seed);
-        let settings = Settings::draw(&mut random);
+    pub fn new(plan: &Plan, traced: bool) -> Self {
+        let mut random = Random::new(plan.seed);
+        let settings = Settings::draw(&mut random).of(plan);
         Self {
             clock: Clock::default(),
             network: Network::new(settings.delays),
@@ -43,8 +48,10 @@ impl World {
             checkers: Checkers::default(),
             settings,
             calm: false,
+            troubles: 0,
             trace: traced.then(Vec::new),
-            digest: seed,
+            digest: plan.seed,
+            plan: plan.clone(),
         }
     }
 

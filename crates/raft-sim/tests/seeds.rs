@@ -7,7 +7,7 @@
     reason = "a red run prints its story and the command that replays it"
 )]
 
-use raft_sim::{Report, run};
+use raft_sim::{Plan, Report, run};
 
 /// A simulation in which one of these never happens proves less than it seems to.
 const EXPECTED: [&str; 12] = [
@@ -30,7 +30,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn run_seed(seed: u64, traced: bool) -> Report {
-    run(seed, traced).unwrap_or_else(|failure| {
+    run(&Plan::of_seed(seed), traced).unwrap_or_else(|failure| {
         for line in &failure.trace {
             println!("{line}");
         }
