@@ -6,19 +6,23 @@ mod commits;
 mod disks;
 mod elections;
 mod history;
+mod leadership;
 mod log_matching;
+mod memberships;
 mod monotone;
+mod pre_votes;
 mod promises;
 mod shown;
+mod votes;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, Message, NodeId, Raft, Term};
+use raft_core::{Index, LogId, Message, NodeId, Raft, Term, Time};
 use raft_log::{Log, MemberIdentity, NodeState, Write};
 use raft_node::Conclusion;
-use raft_node::replica::Replica;
+use raft_node::replica::{Event, Replica};
 
 use crate::disk::Platter;
 use crate::witness::Seen;
@@ -31,12 +35,18 @@ pub struct Checkers {
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
+    pre_votes: pre_votes::PreVotes,
+    votes: votes::Votes,
+    leadership: leadership::Leadership,
+    memberships: memberships::Memberships,
     commits: commits::Commits,
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
     probes: BTreeMap<&'static str, u64>,
+    /// When the server took its step that is being looked at.
+    now: Time,
 }
 
 /// A property that does not hold.
@@ -65,6 +75,9 @@ pub struct Stamp {
 
 /// What a check comes to.
 type Checked = Result<(), String>;
+
+/// What a check comes to that looks after several properties: which of them, and what.
+type Named = Result<(), (&'static str, String)>;
 
 impl Checkers {
     /// Notes a violation, unless there is one already.
@@ -113,6 +126,12 @@ impl Checkers {
         }
     }
 
+    fn note_named(&mut self, checked: Named) {
+        if let Err((checker, what)) = checked {
+            self.fail(checker, what);
+        }
+    }
+
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
@@ -120,9 +139,18 @@ impl Checkers {
             self.probe("tail ambiguous");
         }
         let id = me.id;
-        let held = disks::read_back(log, NodeState::Member(me.clone()));
-        let checked = held.and_then(|held| self.disks.started(host, id, held));
-        self.note("recovery", checked);
+        match disks::read_back(log, NodeState::Member(me.clone())) {
+            Ok(held) => {
+                let checked = self.disks.started(host, id, held);
+                self.note("kept on disk", checked);
+            }
+            Err(what) => self.fail("recovery", what),
+        }
+        match disks::memberships(me, log) {
+            Ok(found) => self.memberships.started(host, found),
+            Err(what) => self.fail("recovery", what),
+        }
+        self.leadership.started(host);
         self.monotone.started(host, log.recovered.hard_state);
         self.commits.started(host);
     }
@@ -146,8 +174,23 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
+    /// A server is about to take a step with these events.
+    pub fn takes(&mut self, host: usize, now: Time, events: &[Event]) {
+        self.now = now;
+        self.votes.begins(host, self.disks.last_log_id(host));
+        for event in events {
+            if let Event::Message { from, message, .. } = event {
+                self.votes.takes(host, *from, message);
+                self.leadership.takes(host, *from, message, now);
+            }
+        }
+    }
+
     /// A replica gave something to its log.
-    pub fn handed(&mut self, host: usize, write: &Write) {
+    pub fn handed(&mut self, host: usize, write: &Write, raft: &Raft) {
+        self.leadership.handed(host, self.now);
+        let checked = self.memberships.handed(host, write, raft);
+        self.note("one change at a time", checked);
         if write.truncate_from.is_some() {
             self.probe("entries replaced");
         }
@@ -164,6 +207,7 @@ impl Checkers {
 
     /// The log confirmed that this is durable.
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
+        self.leadership.persisted(host, writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
     }
@@ -187,10 +231,14 @@ impl Checkers {
         raft: &Raft,
     ) {
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
-        self.note("promises", checked);
+        self.note("durable before said", checked);
         let checked = promises::feeds(to, message, raft);
-        self.note("promises", checked);
+        self.note("fed when committed", checked);
         let from = self.disks.id_of(host);
+        let checked = self.votes.sends(host, to, message, raft);
+        self.note("votes look at logs", checked);
+        let checked = self.pre_votes.sends((from, to), message, raft);
+        self.note("pre-vote", checked);
         let checked = self.elections.sends(from, to, message);
         self.note("election safety", checked);
         let checked = self.log_matching.sends(message, entries);
@@ -201,7 +249,8 @@ impl Checkers {
     pub fn leads(&mut self, host: usize, term: Term, raft: &Raft) {
         self.probe("leader elected");
         self.promises.leads(host, term, &self.disks);
-        let checked = self.elections.leads(self.disks.id_of(host), term);
+        self.leadership.leads(host, term, self.now);
+        let checked = self.elections.leads(self.disks.id_of(host), term, raft);
         self.note("election safety", checked);
         let checked = self.commits.leads(host, term, raft);
         self.note("leader completeness", checked);
@@ -211,8 +260,19 @@ impl Checkers {
     pub fn stepped(&mut self, host: usize, replica: &Replica) {
         let checked = self.monotone.stepped(host, replica);
         self.note("monotone", checked);
-        let checked = self.commits.stepped(host, replica.raft(), &self.disks);
-        self.note("commit", checked);
+        let raft = replica.raft();
+        let checked = self.elections.stepped(host, raft);
+        self.note("one leader obeyed", checked);
+        let id = self.disks.id_of(host);
+        let checked = self.votes.stepped(host, id, raft);
+        self.note_named(checked);
+        let checked = self.commits.stepped(host, raft, &self.disks);
+        self.note_named(checked);
+        let checked = self.memberships.stepped(host, raft);
+        self.note("configuration in force", checked);
+        let left_out = self.memberships.leaves_out(host, id, raft.commit_index());
+        let checked = self.leadership.stepped((host, id), raft, left_out, self.now);
+        self.note("leadership ends", checked);
     }
 
     /// A state machine applied commands.
@@ -221,7 +281,7 @@ impl Checkers {
             let checked = self.history.applied(&seen);
             self.note("certainly not applied", checked);
             let checked = self.applied.applied(host, seen);
-            self.note("applied once", checked);
+            self.note_named(checked);
         }
     }
 
@@ -243,7 +303,7 @@ impl Checkers {
         let checked = self.history.answered(after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
-        self.note("acknowledged", checked);
+        self.note("acknowledged is applied", checked);
     }
 
     /// A write was not acknowledged.
@@ -266,14 +326,14 @@ impl Checkers {
                 Ok(None) => {}
                 Ok(Some(log)) => {
                     let checked = self.disks.covers(*host, &log);
-                    self.note("disks", checked);
+                    self.note("kept on disk", checked);
                     logs.push((*host, log));
                 }
-                Err(what) => self.fail("disks", format!("host {host}: {what}")),
+                Err(what) => self.fail("recovery", format!("host {host}: {what}")),
             }
         }
         let checked = self.commits.on_disks(&logs, &self.disks);
-        self.note("disks", checked);
+        self.note("nothing committed is lost", checked);
     }
 
     /// Everything is calm and all agree: every server must have shown every line up to here.
@@ -282,9 +342,9 @@ impl Checkers {
             let checked = self.shown.complete(*host, *applied);
             self.note("shown once", checked);
             let checked = self.applied.complete(*host, *applied);
-            self.note("applied once", checked);
+            self.note("state machine safety", checked);
         }
         let checked = self.applied.holds_all(self.history.all());
-        self.note("acknowledged", checked);
+        self.note("nothing acknowledged is lost", checked);
     }
 }

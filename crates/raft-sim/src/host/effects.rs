@@ -19,7 +19,9 @@ impl Process {
         match effect {
             Effect::Send { to, message, entries } => self.send(world, to, &message, &entries),
             Effect::Write { ticket, write } => {
-                world.checkers.handed(self.index, &write);
+                if let Some(member) = &self.member {
+                    world.checkers.handed(self.index, &write, member.replica.raft());
+                }
                 self.submit(world, Some(ticket), write);
             }
             Effect::ReadLog { request, first, last, bytes_max } => {

@@ -205,6 +205,7 @@ impl Process {
                 world.trace(format_args!("{} <- {}", self.address, crate::trace::event(event)));
             }
         }
+        world.checkers.takes(index, now, &events);
         let mut effects = Vec::new();
         member.replica.step(now, events, &mut effects);
         member.backlog = member.replica.has_backlog();

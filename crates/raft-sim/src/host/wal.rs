@@ -64,7 +64,8 @@ impl Process {
         (*batch, *ticket) = (std::mem::take(queue), *queued);
         let hangs = world.settings.sync_hangs_one_in;
         let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
-            world.random.below(3 * T)
+            // Longer than a leader may wait for it.
+            world.random.below(6 * T)
         } else {
             1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
         };
