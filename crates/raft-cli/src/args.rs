@@ -12,6 +12,10 @@ use raft_node::Address;
 
 use crate::output::Format;
 
+mod sim;
+
+pub(crate) use sim::{Seeds, SimArgs};
+
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
        raft -c ADDRESSES -p ADDRESS                 (classic: run a server)
        raft -C COMMAND -m TEXT -S ADDRESSES         (classic: ask a server)";
@@ -128,6 +132,8 @@ pub(crate) enum Verb {
     Dev(DevArgs),
     /// Measure how fast a cluster appends messages
     Bench(BenchArgs),
+    /// Run whole clusters in simulation, with all the trouble that they can have; exit 1 if one fails
+    Sim(SimArgs),
     /// Write what completes this command line in your shell
     Completions {
         /// The shell
@@ -350,10 +356,14 @@ pub(crate) struct DevServer {
     pub(crate) which: DevWhich,
 }
 
+/// Nobody waits longer; and what is added to a clock has to stay a time.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+
 /// `5s`, `300ms`, `1m30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     match parsed.and_then(|signed| Duration::try_from(signed).ok()) {
+        Some(duration) if duration > DURATION_MAX => Err("longer than a year".into()),
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("not a time above zero: write it like 5s, 300ms or 1m30s".into()),
     }

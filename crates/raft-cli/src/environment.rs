@@ -26,12 +26,7 @@ pub(crate) fn complete(mut tuning: Tuning) -> Result<Tuning, Problem> {
         tuning.http = parsed("RAFT_HTTP", address)?;
     }
     if !tuning.insecure {
-        let yes = |text: &str| match text {
-            "1" | "true" | "yes" => Ok(true),
-            "0" | "false" | "no" => Ok(false),
-            _ => Err("true or false".to_owned()),
-        };
-        tuning.insecure = parsed("RAFT_INSECURE", yes)?.unwrap_or(false);
+        tuning.insecure = parsed("RAFT_INSECURE", switch)?.unwrap_or(false);
     }
     Ok(tuning)
 }
@@ -42,6 +37,15 @@ pub(crate) fn timeout() -> Result<Option<Duration>, Problem> {
 
 pub(crate) fn format() -> Result<Option<Format>, Problem> {
     parsed("RAFT_OUTPUT", |text| Format::from_str(text, false))
+}
+
+/// What stands for a flag that takes no value.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
 }
 
 fn parsed<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {

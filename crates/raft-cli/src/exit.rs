@@ -9,7 +9,7 @@ use raft_node::{ClientError, Conclusion, FailureClass, Reason};
 #[cfg(test)]
 pub(crate) const TABLE: &[(u8, &str, &str)] = &[
     (0, "both", "done"),
-    (1, "client", "refused, certainly not applied"),
+    (1, "client", "refused, certainly not applied; `raft sim`: a run failed"),
     (2, "both", "the command line is wrong; nothing was tried"),
     (3, "client", "not found, or unhealthy"),
     (4, "client", "no leader was reached in time; nothing was sent"),

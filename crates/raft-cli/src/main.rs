@@ -11,6 +11,9 @@ mod datadir;
 mod environment;
 mod errors;
 mod exit;
+#[cfg(test)]
+#[path = "../tests/fuzz/targets.rs"]
+mod fuzz;
 mod http;
 mod machine;
 mod output;

@@ -243,6 +243,15 @@ mod tests {
                  5s, 300ms or 1m30s -> raft append -h shows what it takes",
         ),
         (
+            &["sim", "--schedule", "randon"],
+            "invalid value 'randon' for '--schedule <NAME>' -> did you mean random? one of random",
+        ),
+        (
+            &["sim", "--seeds", "7"],
+            "invalid value '7' for '--seeds <A..B>': write it like 0..100, or 1000.. together \
+                 with --minutes -> raft sim -h shows what it takes",
+        ),
+        (
             &["-c"],
             "a value is required for '-c <ADDRESSES>' but none was supplied -> raft -h shows \
                  what it takes",

@@ -8,7 +8,7 @@ use crate::args::{
 };
 use crate::commands::{
     Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message,
-    ServerOptions, StatusOptions, Target, Who,
+    ServerOptions, SimOptions, StatusOptions, Target, Who,
 };
 use crate::environment;
 use crate::errors::Problem;
@@ -58,6 +58,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             dir: args.dir,
             load: args.load,
         }),
+        Verb::Sim(args) => Command::Sim(SimOptions { args }),
     })
 }
 

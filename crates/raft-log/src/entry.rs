@@ -20,6 +20,10 @@ pub const ENTRY_HEADER_BYTES: usize = 32;
 /// No payload is larger than this: a bound for lengths that were read from outside.
 pub const ENTRY_PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
+/// Terms, indexes and whatever else is counted stay below this, so that counting on from what was
+/// read cannot overflow. No log comes near it.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 /// What an entry is for. Kinds that this version does not know are kept and passed on; only
 /// applying them is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +105,16 @@ pub enum EntryError {
         expected: Index,
         /// The index found.
         found: Index,
+    },
+    /// An index or a term that no log ever reaches.
+    #[error("entry {index} of term {term} at byte {at} is beyond all counting")]
+    BeyondCounting {
+        /// Where the entry begins.
+        at: usize,
+        /// Which entry.
+        index: Index,
+        /// Its term.
+        term: Term,
     },
     /// Terms never fall along a log.
     #[error("the term falls at entry {index}, at byte {at}")]
@@ -264,14 +278,16 @@ pub(crate) fn decode_head(bytes: &[u8], at: usize) -> Result<Head, EntryError> {
     if le::u16_at(header, 30) != 0 {
         return Err(EntryError::NotZero { at, index });
     }
-    // An index at the end of the number range would have no successor.
-    if index.0 == 0 || index.0 == u64::MAX {
+    if index.0 == 0 {
         return Err(EntryError::NotContiguous { at, expected: Index(1), found: index });
+    }
+    let term = Term(le::u64_at(header, 16));
+    if index.0 >= NUMBER_MAX || term.0 >= NUMBER_MAX {
+        return Err(EntryError::BeyondCounting { at, index, term });
     }
     if rest.len() < encoded_len(length) {
         return Err(EntryError::Short { at });
     }
-    let term = Term(le::u64_at(header, 16));
     let (kind, flags) = (Kind(header[28]), header[29]);
     Ok(Head { index, term, kind, flags, encoded_len: encoded_len(length) })
 }

@@ -9,6 +9,8 @@ use std::io;
 
 use raft_core::{Index, NodeId};
 
+use crate::entry::NUMBER_MAX;
+
 /// What a directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeState {
@@ -148,6 +150,9 @@ impl NodeFile {
             _ => return Err(damaged("unknown state")),
         };
         let epoch = lines.number("epoch")?;
+        if epoch >= NUMBER_MAX {
+            return Err(damaged("more starts than can be counted"));
+        }
         match lines.lines.next() {
             None => Ok(Self { state, epoch }),
             Some(line) => Err(NodeFileError::Damaged(format!("unexpected line \"{line}\""))),
@@ -183,14 +188,19 @@ impl<'a> Lines<'a> {
     fn identity(&mut self, incarnation: u128) -> Result<MemberIdentity, NodeFileError> {
         let cluster = self.hex("cluster")?;
         let id = NodeId(self.number("node")?);
-        let address = self.value("address")?.to_owned();
+        if id.0 == 0 || id.0 >= NUMBER_MAX {
+            return Err(NodeFileError::Damaged(format!("\"node {id}\"")));
+        }
+        let address = self.value("address").and_then(readable)?;
         let mut founders = Vec::new();
         while let Some(value) = self.optional("founder") {
-            let (incarnation, address) = value
+            let (incarnation, place) = value
                 .split_once(' ')
                 .ok_or_else(|| NodeFileError::Damaged(format!("\"founder {value}\"")))?;
-            let incarnation = hex(incarnation)?;
-            founders.push(Founder { address: address.to_owned(), incarnation });
+            founders.push(Founder { address: readable(place)?, incarnation: hex(incarnation)? });
+        }
+        if founders.is_empty() {
+            return Err(NodeFileError::Damaged("no line \"founder\"".to_owned()));
         }
         Ok(MemberIdentity { incarnation, cluster, id, address, founders })
     }
@@ -198,6 +208,11 @@ impl<'a> Lines<'a> {
 
 fn hex(value: &str) -> Result<u128, NodeFileError> {
     u128::from_str_radix(value, 16).map_err(|_| NodeFileError::Damaged(format!("\"{value}\"")))
+}
+
+/// What can be read can be written.
+fn readable(value: &str) -> Result<String, NodeFileError> {
+    checked(value).map_err(|error| NodeFileError::Damaged(error.to_string()))
 }
 
 fn checked(address: &str) -> io::Result<String> {

@@ -18,8 +18,8 @@ use crate::error::OpenError;
 use crate::reader::LogReader;
 use crate::replay::{Replay, Tail, Watch};
 use crate::slot::{
-    Boot, Copy, DATA_OFFSET, PAGE_BYTES, PeerBoot, SLOT_BYTES_MIN, SlotFile, SlotHeader, WAL_DIR,
-    slot_name, slot_number,
+    Boot, Copy, DATA_OFFSET, PAGE_BYTES, PeerBoot, SLOT_BYTES_MAX, SLOT_BYTES_MIN, SlotFile,
+    SlotHeader, WAL_DIR, slot_name, slot_number,
 };
 use crate::spares::{Options, Pool, Spare, SpareMaker};
 use crate::start::Start;
@@ -271,8 +271,8 @@ pub(crate) fn judge_slot(
     owner: &LogOwner,
 ) -> Result<FoundSlot, OpenError> {
     let bytes = file.bytes().map_err(|source| io_error(disk, name, "measure", source))?;
-    if !bytes.is_power_of_two() || bytes < SLOT_BYTES_MIN {
-        let what = format!("a slot of {bytes} bytes was never made: the file was cut");
+    if !bytes.is_power_of_two() || !(SLOT_BYTES_MIN..=SLOT_BYTES_MAX).contains(&bytes) {
+        let what = format!("a slot of {bytes} bytes was never made: the file was cut or grew");
         return Err(damaged(disk, name, what, None));
     }
     let first = SlotHeader::decode(&read_page(disk, name, &*file, 0)?, 0);
@@ -320,7 +320,7 @@ fn check_slot(
         let what = format!("{} bytes long where {} were made", file.bytes, header.slot_bytes);
         return Err(damaged(disk, name, what, None));
     }
-    if header.slot_seq == 0 || header.base_block_seq == 0 || file.bytes <= DATA_OFFSET {
+    if !header.is_countable() || file.bytes <= DATA_OFFSET {
         return Err(damaged(disk, name, "the slot's header contradicts itself", None));
     }
     Ok(())

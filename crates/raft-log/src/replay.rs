@@ -13,11 +13,11 @@ use raft_core::{HardState, Index, LogId};
 use crate::block::{BlockHeader, Flags};
 use crate::catalog::{BlockAt, Catalog};
 use crate::disk::Disk;
-use crate::entry::{Kind, RawEntries};
+use crate::entry::{Kind, NUMBER_MAX, RawEntries};
 use crate::error::OpenError;
 use crate::open::RecoveredLog;
 use crate::scan::{Block, Flaw, SlotScan};
-use crate::slot::{Boot, DATA_OFFSET, SlotFile, SlotHeader, decode_peers};
+use crate::slot::{Boot, DATA_OFFSET, PEER_BYTES, PEERS_MAX, SlotFile, SlotHeader, decode_peers};
 use crate::state::LogState;
 
 /// The log as far as it was read.
@@ -215,6 +215,11 @@ impl Replay {
         if header.synced_seq > self.last_seq {
             return Err("the block claims to have been durable before it was written".into());
         }
+        let mark = header.flags.has(Flags::ATTEST.with(Flags::SEAL));
+        if mark && ![Flags::ATTEST, Flags::SEAL].contains(&header.flags) {
+            // A start does not copy marks: what else stood in this block would be lost.
+            return Err("a mark that carries something besides".into());
+        }
         if header.flags.has(Flags::TRUNCATE) {
             let from = header.truncate_from;
             if from <= self.state.commit_hint || from > self.state.last().index.next() {
@@ -228,9 +233,18 @@ impl Replay {
             self.catalog.push(BlockAt::new(first, count, number, offset, header.bytes()));
         }
         if header.flags.has(Flags::HARD_STATE) {
+            if header.hard_state.term.0 >= NUMBER_MAX {
+                return Err(format!(
+                    "term {}, which is beyond all counting",
+                    header.hard_state.term
+                ));
+            }
             self.observe_hard_state(header.hard_state, header.block_seq);
         }
         if header.flags.has(Flags::PEERS) {
+            if block.body.len() > PEERS_MAX * PEER_BYTES {
+                return Err(format!("a table of more than {PEERS_MAX} peers"));
+            }
             self.state.peers = decode_peers(block.body);
         }
         self.state.observe_commit(header.commit_hint);

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use raft_core::{HardState, Index};
 
-use crate::block::{BLOCK_HEADER_BYTES, BlockHeader};
+use crate::block::{BLOCK_HEADER_BYTES, BlockHeader, Flags};
 use crate::disk::Disk;
+use crate::entry::NUMBER_MAX;
 use crate::error::OpenError;
 use crate::slot::{PAGE_BYTES, SlotFile, SlotHeader, slot_name};
 
@@ -94,7 +95,8 @@ impl<'a> SlotScan<'a> {
                 behind.any = true;
                 behind.synced_seq = behind.synced_seq.max(header.synced_seq);
                 behind.resumes_at.get_or_insert(header.first);
-                if header.flags.has(crate::block::Flags::HARD_STATE) {
+                let counted = header.hard_state.term.0 < NUMBER_MAX;
+                if header.flags.has(Flags::HARD_STATE) && counted {
                     behind.hard_states.push((header.hard_state, header.block_seq));
                 }
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use raft_core::{HardState, Index, LogId, NodeId, Term};
 
 use crate::disk::DiskFile;
+use crate::entry::NUMBER_MAX;
 use crate::le;
 
 /// Blocks begin at multiples of this; headers are as long.
@@ -19,11 +20,15 @@ pub(crate) const DATA_OFFSET: u64 = 2 * PAGE_BYTES as u64;
 pub(crate) const WAL_DIR: &str = "wal";
 /// No slot is smaller: room for the blocks that are written at every start.
 pub(crate) const SLOT_BYTES_MIN: u64 = 32 * 1024;
+/// Nor larger: a slot holds the largest entry, and twice that is enough.
+pub(crate) const SLOT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// So many peers fit in a header.
 pub const PEERS_MAX: usize = (PAGE_BYTES - PEERS_OFFSET) / PEER_BYTES;
 /// Bytes of one row of the peers' table.
 pub(crate) const PEER_BYTES: usize = 40;
 
+/// The files of slots are numbered below this: there is always a next number.
+const SLOT_NUMBER_MAX: u32 = 1 << 30;
 const PEERS_OFFSET: usize = 256;
 const MAGIC: [u8; 8] = *b"RAFTSLOT";
 const MAJOR: u16 = 1;
@@ -111,7 +116,8 @@ pub(crate) fn slot_name(number: u32) -> String {
 
 /// The number in a file name of the directory of slots.
 pub(crate) fn slot_number(name: &str) -> Option<u32> {
-    let number = name.strip_suffix(".seg")?.parse().ok()?;
+    let number =
+        name.strip_suffix(".seg")?.parse().ok().filter(|number| *number < SLOT_NUMBER_MAX)?;
     (slot_name(number).strip_prefix("wal/") == Some(name)).then_some(number)
 }
 
@@ -151,6 +157,15 @@ impl SlotHeader {
         let crc = page_crc(&page, offset);
         le::put_u32(&mut page, CRC_AT, crc);
         page
+    }
+
+    /// Whether all that is counted can be counted on.
+    pub(crate) fn is_countable(&self) -> bool {
+        let counts = [self.slot_seq, self.base_block_seq, self.synced_seq, self.boot.epoch];
+        let terms = [self.hard_state.term, self.start.term, self.last.term].map(|term| term.0);
+        let indexes = [self.start.index, self.last.index].map(|index| index.0);
+        let all = counts.iter().chain(&terms).chain(&indexes);
+        self.slot_seq > 0 && self.base_block_seq > 0 && all.max() < Some(&NUMBER_MAX)
     }
 
     /// Judges the page that was read at `offset`.
@@ -286,7 +301,9 @@ mod tests {
         assert_eq!(slot_name(7), "wal/07.seg");
         assert_eq!(slot_number("07.seg"), Some(7));
         assert_eq!(slot_number("123.seg"), Some(123));
-        for name in ["7.seg", "007.seg", "07.tmp", "+7.seg", "seg"] {
+        for name in
+            ["4294967295.seg", "1073741824.seg", "7.seg", "007.seg", "07.tmp", "+7.seg", "seg"]
+        {
             assert_eq!(slot_number(name), None, "{name}");
         }
     }

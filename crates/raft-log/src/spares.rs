@@ -11,7 +11,9 @@ use crate::disk::{Disk, DiskFile};
 use crate::entry::encoded_len;
 use crate::error::{MakeError, is_full};
 use crate::shown::remove_if_there;
-use crate::slot::{DATA_OFFSET, PAGE_BYTES, SLOT_BYTES_MIN, SlotFile, WAL_DIR, slot_name};
+use crate::slot::{
+    DATA_OFFSET, PAGE_BYTES, SLOT_BYTES_MAX, SLOT_BYTES_MIN, SlotFile, WAL_DIR, slot_name,
+};
 
 /// Pages at a slot's end that only an ATTEST and a SEAL block may take.
 pub(crate) const RESERVED_BYTES: u64 = 2 * PAGE_BYTES as u64;
@@ -40,6 +42,7 @@ impl Options {
         let sizes = [self.slot_bytes_start, self.slot_bytes_max];
         assert!(sizes.iter().all(|s| s.is_power_of_two()), "slot sizes are powers of two");
         assert!(SLOT_BYTES_MIN <= sizes[0] && sizes[0] <= sizes[1], "slot sizes from 32 KiB up");
+        assert!(sizes[1] <= SLOT_BYTES_MAX, "slot sizes up to 4 GiB");
     }
 
     /// The size of the slot after one of `bytes`.

@@ -2,8 +2,9 @@
 //!
 //! [`node`] starts a member of a cluster around your [`StateMachine`]; [`Client`] talks to one.
 //! In between lie state machines without sockets and clocks, each in a file of its own: the
-//! handshake, founding, connection binding, sessions, the client's retries, and [`replica`],
-//! which joins the consensus core with log, sessions and state machine.
+//! handshake, founding, connection binding, sessions, the client's retries; [`replica`], which
+//! joins the consensus core with log, sessions and state machine; and [`resident`], which is all
+//! of that but the client: what a server decides.
 
 pub mod address;
 pub mod binding;
@@ -11,11 +12,13 @@ pub mod client_core;
 pub mod founding;
 pub mod hello;
 mod node;
+pub mod notice;
 pub mod payload;
 pub mod protocol;
 pub mod random;
 pub mod refused;
 pub mod replica;
+pub mod resident;
 pub mod sessions;
 pub mod state_machine;
 pub mod vitals;

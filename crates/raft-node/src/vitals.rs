@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use raft_core::{Index, Term};
 
-use crate::protocol::NodeStatus;
+use crate::protocol::{NodeStatus, Standing};
 
 /// Upper bounds of the buckets of [`Vitals::sync_buckets`], in microseconds. The last bucket has
 /// no bound.
@@ -65,6 +65,42 @@ pub struct Vitals {
     pub free_log_bytes: u64,
     /// What is not as it should be, one fact each; empty when all is well.
     pub problems: Vec<String>,
+}
+
+/// Less room than this is worth a word, and a second look: a few slots of the largest size.
+pub const DISK_FREE_LOW: u64 = 256 * 1024 * 1024;
+
+/// More entries to apply than this are worth a word.
+const LAG_HIGH: u64 = 10_000;
+
+/// Completes what a resident says of itself: with what its server counted, and of a member what
+/// an operator should know. The election timeout is in milliseconds.
+pub fn fill_in(status: &mut NodeStatus, vitals: Vitals, election_timeout: u64) {
+    *status.vitals = vitals;
+    if status.standing == Standing::Member {
+        status.vitals.problems = problems(status, election_timeout);
+    }
+}
+
+/// What an operator should know of, one fact each.
+fn problems(status: &NodeStatus, election_timeout: u64) -> Vec<String> {
+    let mut problems = Vec::new();
+    if status.leader.is_none() {
+        problems.push("no leader".to_owned());
+    }
+    let vitals = &status.vitals;
+    // A tenth of it, in microseconds.
+    if vitals.sync_p99_us > election_timeout * 100 {
+        problems.push(format!("slow disk: 1 of 100 syncs takes {} ms", vitals.sync_p99_us / 1000));
+    }
+    if vitals.disk_free > 0 && vitals.disk_free < DISK_FREE_LOW {
+        problems.push(format!("disk nearly full: {} MiB left", vitals.disk_free >> 20));
+    }
+    let lag = status.commit_index.0.saturating_sub(status.applied_index.0);
+    if lag > LAG_HIGH {
+        problems.push(format!("{lag} committed entries are not applied"));
+    }
+    problems
 }
 
 /// What happened lately at a node, and the end of its log.

@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use raft_core::{Index, LogId, Message, NodeId, RequestVote, Term, VoteResponse};
-use raft_log::NodeState;
+use raft_log::{Kind, NodeState, encode_entry};
+use raft_node::FailureClass;
 use raft_node::hello::{Party, Role, Welcome};
 use raft_node::protocol::{Request, Standing};
 use raft_node::refused::HelloReason;
@@ -161,4 +162,16 @@ fn what_strangers_do_is_told_once_and_in_few_words() {
     let told: Vec<String> =
         running.notices.iter().filter(|line| line.contains("cut off")).collect();
     assert_eq!(told, ["somebody who dialled was cut off: a Request frame has no place there"]);
+}
+
+/// No member ever has an entry of a term that it has not heard of: what it promised in that term
+/// is not on its disk any more.
+#[test]
+fn entries_of_a_term_that_is_not_known_are_damage() {
+    let place = Place::new(14);
+    place.write_log(&[encode_entry(Index(1), Term(3), Kind::NOOP, &[])]);
+    let node = place.start_with(Duration::from_millis(500), Box::new(drop));
+    let failure = node.wait().expect_err("a damaged log");
+    assert_eq!(failure.class, FailureClass::Damaged, "{failure}");
+    assert!(failure.what.contains("entries of term 3"), "{failure}");
 }

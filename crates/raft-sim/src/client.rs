@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use raft_core::{Index, Time};
+use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
 use raft_node::{Answer, Changed, ClientError};
 
+use crate::checkers;
 use crate::network::{End, Place, WireId};
+use crate::trace::What;
 use crate::world::World;
 
 /// A client and its connection.
@@ -31,8 +33,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Asked {
     op: Op,
-    /// The newest place that anybody had been told of when it was asked.
-    after: Index,
+    /// What the checkers know it by, if it is a write.
+    write: Option<checkers::Asked>,
 }
 
 impl Client {
@@ -78,10 +80,15 @@ impl Client {
 
     /// Its user wants something.
     pub fn submit(&mut self, world: &mut World, op: Op) {
-        world.trace(format_args!("client {} wants {op:?}", self.index));
+        let client = self.index;
+        world.checkers.observer().tell(|| What::Asked { client, text: format!("{op:?}") });
         self.last_op += 1;
         let id = OpId(self.last_op);
-        self.asked.insert(id, Asked { op: op.clone(), after: world.checkers.asked() });
+        let write = match &op {
+            Op::Write(command) => Some(world.checkers.asked(self.index, world.now(), command)),
+            _ => None,
+        };
+        self.asked.insert(id, Asked { op: op.clone(), write });
         self.act(world, |core, now, outputs| core.submit(now, id, op, outputs));
     }
 
@@ -125,7 +132,7 @@ impl Client {
         if self.wire != Some(wire) {
             return;
         }
-        match world.network.receive(wire, End::Dialler, bytes) {
+        match world.receive(wire, End::Dialler, bytes) {
             None => {}
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
@@ -217,17 +224,17 @@ impl Client {
     }
 
     fn done(&mut self, world: &mut World, id: OpId, result: Result<Box<Success>, ClientError>) {
-        let Some(Asked { op, after }) = self.asked.remove(&id) else {
+        let Some(Asked { op, write }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
-        world.trace(format_args!("client {}: {op:?} -> {result:?}", self.index));
+        world.checkers.observer().answered(self.index, &op, &result);
         if let Ok(success) = &result
             && let Some(probe) = probe(&success.answer)
         {
             world.checkers.probe(probe);
         }
-        if let Op::Write(command) = &op {
-            judge(world, command, after, &result);
+        if let (Op::Write(command), Some(asked)) = (&op, write) {
+            judge(world, command, asked, &result);
         }
         self.ended.push((op, result.map(|success| *success)));
     }
@@ -246,16 +253,17 @@ fn probe(answer: &Answer) -> Option<&'static str> {
 fn judge(
     world: &mut World,
     command: &Bytes,
-    after: Index,
+    asked: checkers::Asked,
     result: &Result<Box<Success>, ClientError>,
 ) {
+    let now = world.now();
     match result {
         Ok(success) => match &success.answer {
             Answer::Written { at, response } => {
-                world.checkers.answered(after, command, *at, response);
+                world.checkers.answered(asked, now, command, (*at, response));
             }
             other => world.checkers.fail("conversation", format!("{command:?} -> {other:?}")),
         },
-        Err(error) => world.checkers.unanswered(command, error.outcome),
+        Err(error) => world.checkers.unanswered(asked, now, command, error.outcome),
     }
 }

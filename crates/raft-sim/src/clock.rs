@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use raft_core::{Index, NodeId, Time};
+use raft_core::{Index, Time};
 
 use crate::network::{End, Place, WireId};
 
@@ -62,24 +62,6 @@ pub enum Happening {
         /// The wire, or whether it was refused outright.
         result: Result<WireId, bool>,
     },
-    /// The other end of a fresh wire has had time enough to say welcome.
-    GreetBy {
-        /// The dialler.
-        host: usize,
-        /// Its life.
-        life: u64,
-        /// The wire.
-        wire: WireId,
-    },
-    /// A member dials a peer again.
-    DialDue {
-        /// Who.
-        host: usize,
-        /// Its life.
-        life: u64,
-        /// Whom.
-        peer: NodeId,
-    },
     /// The disk has done what the log was writing.
     Written {
         /// Whose.
@@ -118,6 +100,13 @@ pub enum Happening {
         /// Its life.
         life: u64,
     },
+    /// The helper sees how full the disk is.
+    Look {
+        /// Whose.
+        host: usize,
+        /// Its life.
+        life: u64,
+    },
     /// A machine is switched on again.
     Start {
         /// Which one.
@@ -132,6 +121,31 @@ pub enum Happening {
     Mischief,
     /// The disks are read as if all power were cut now.
     Inspect,
+}
+
+impl Happening {
+    /// Which kind, and whose: for the trace hash.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let (kind, of) = match self {
+            Self::Bytes { wire, .. } => (1, wire.0),
+            Self::Hangup { wire, .. } => (2, wire.0),
+            Self::Snap(wire) => (3, wire.0),
+            Self::Drained { wire, .. } => (4, wire.0),
+            Self::Knock { dial, .. } => (5, *dial),
+            Self::Dialled { dial, .. } => (6, *dial),
+            Self::Look { host, .. } => (7, *host as u64),
+            Self::Written { host, .. } => (9, *host as u64),
+            Self::Attest { host, .. } => (10, *host as u64),
+            Self::Read { request, .. } => (11, *request),
+            Self::Spare { host, .. } => (12, *host as u64),
+            Self::Start { host } => (13, *host as u64),
+            Self::Think { client } => (14, *client as u64),
+            Self::Mischief => (15, 0),
+            Self::Inspect => (16, 0),
+        };
+        (kind << 56) ^ of
+    }
 }
 
 impl Clock {
@@ -151,6 +165,11 @@ impl Clock {
     #[must_use]
     pub fn next(&self) -> Option<Time> {
         self.agenda.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Moves time forward; nothing is due by then.
+    pub fn pass(&mut self, now: Time) {
+        self.now = self.now.max(now);
     }
 
     /// Moves time forward, and takes what is due then.

@@ -1,12 +1,11 @@
 //! A whole cluster: servers, clients, and the loop that lets whoever is next do what is next.
 
-use raft_core::{Index, NodeId, Time};
-use raft_log::{Founder, MemberIdentity};
-use raft_node::founding::{Founder as Named, cluster_id};
+use raft_core::{Index, Time};
+use raft_node::Address;
 
 use crate::client::Client;
 use crate::clock::Happening;
-use crate::disk::Platter;
+use crate::disk::{Blow, Platter};
 use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
@@ -35,36 +34,32 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A founded cluster, all of its members starting.
+    /// Servers with empty directories, about to start: some of them found a cluster, and the
+    /// others wait to be added to it.
     #[must_use]
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let mut world = World::new(plan, traced);
-        let count = world.settings.founders + world.settings.joiners;
-        let hosts: Vec<Host> =
-            (0..count).map(|index| Host::new(index, world.random.next_u64())).collect();
-        let mut founders = Vec::new();
-        for host in &hosts {
-            let incarnation = host.found(world.random.next_u64());
-            if host.index < world.settings.founders {
-                founders.push(Founder { address: host.address.clone(), incarnation });
-            }
-        }
-        let named = |founder: &Founder| Named {
-            address: founder.address.clone(),
-            incarnation: founder.incarnation,
+        let founders = world.settings.founders;
+        let count = founders + world.settings.joiners;
+        let list: Vec<Address> =
+            (0..founders).map(|index| address(index).parse().expect("an address")).collect();
+        // Who waits to be added may be told of the founders, or not.
+        let told = |index: usize| {
+            if index < founders || index.is_multiple_of(2) { list.clone() } else { Vec::new() }
         };
-        let cluster = cluster_id(&founders.iter().map(named).collect::<Vec<_>>());
-        for (host, founder) in hosts.iter().zip(&founders) {
-            host.enrol(MemberIdentity {
-                incarnation: founder.incarnation,
-                cluster,
-                id: NodeId(host.index as u64 + 1),
-                address: host.address.clone(),
-                founders: founders.clone(),
-            });
-        }
+        let hosts: Vec<Host> = (0..count)
+            .map(|index| Host::new(index, told(index), world.random.next_u64()))
+            .collect();
+        // Mostly at once; sometimes in the midst of trouble.
+        let late = if world.random.below(4) == 0 { 2 * T } else { T / 10 };
         for host in 0..count {
-            world.after(0, Happening::Start { host });
+            let delay = world.random.below(late);
+            world.after(delay, Happening::Start { host });
+        }
+        // Often one of the founders dies in the midst of it.
+        if world.random.below(2) == 0 {
+            let founder = world.random.below(founders as u64) as usize;
+            hosts[founder].light_fuse(world.random.below(32), Blow::Stop);
         }
         let mut cluster =
             Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
@@ -85,16 +80,18 @@ impl Cluster {
             let times = [host.map(|h| h.0), client.map(|c| c.0), agenda];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
-                let due = self.world.clock.take_due(end);
-                debug_assert!(due.is_none());
+                self.world.clock.pass(end);
                 return;
             };
             self.count_steps(next, (host, client));
             if let Some(happening) = self.world.clock.take_due(next) {
+                self.world.tick(next, happening.number());
                 self.happen(happening);
             } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
+                self.world.tick(next, 100 + index as u64);
                 self.hosts[index].wake(&mut self.world);
             } else if let Some((_, index)) = client {
+                self.world.tick(next, 200 + index as u64);
                 self.clients[index].wake(&mut self.world);
             }
         }
@@ -153,12 +150,11 @@ impl Cluster {
     /// What a server's own devices did: dropped if that process is gone.
     fn device(&mut self, happening: Happening) {
         let (host, life) = match &happening {
-            Happening::GreetBy { host, life, .. }
-            | Happening::DialDue { host, life, .. }
-            | Happening::Written { host, life }
+            Happening::Written { host, life }
             | Happening::Attest { host, life, .. }
             | Happening::Read { host, life, .. }
-            | Happening::Spare { host, life } => (*host, *life),
+            | Happening::Spare { host, life }
+            | Happening::Look { host, life } => (*host, *life),
             _ => return,
         };
         let until = self.hosts[host].paused_until;
@@ -174,13 +170,8 @@ impl Cluster {
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
-            Happening::Spare { .. } => process.make_spare(),
-            Happening::GreetBy { wire, .. } => {
-                self.hosts[host].tell(&mut self.world, Incoming::GreetBy(wire));
-            }
-            Happening::DialDue { peer, .. } => {
-                self.hosts[host].tell(&mut self.world, Incoming::DialDue(peer));
-            }
+            Happening::Spare { .. } => process.make_spare(&self.world),
+            Happening::Look { .. } => process.look_at_disk(&self.world),
             _ => {}
         }
         self.hosts[host].look(&mut self.world);
@@ -254,8 +245,19 @@ impl Cluster {
         self.world.checkers.inspect(&disks);
     }
 
+    /// The trace hash of the whole run so far.
+    #[must_use]
+    pub fn hash(&mut self) -> u128 {
+        for host in &self.hosts {
+            let disk = host.platter.recorder().digest();
+            self.world.checkers.observer().hash().bytes(&disk.to_le_bytes());
+        }
+        self.world.hash()
+    }
+
     /// Everything that is wrong with the network and the machines ends.
     pub fn heal(&mut self) {
+        self.world.checkers.observer().tell(|| crate::trace::What::Healed);
         self.world.calm = true;
         self.world.network.delays = crate::network::Delays::CALM;
         let World { network, clock, random, .. } = &mut self.world;
@@ -282,7 +284,7 @@ impl Cluster {
         }
         let mut agreed = Vec::new();
         for id in membership.members.keys() {
-            let found = members().find(|(_, member)| member.id() == *id);
+            let found = members().find(|(_, member)| member.identity().id == *id);
             let (host, member) = found.ok_or_else(|| format!("{id} does not run"))?;
             let (applied, due) = (member.replica().applied_index(), leader.last_log_id().index);
             if applied != due || member.replica().raft().last_log_id() != leader.last_log_id() {

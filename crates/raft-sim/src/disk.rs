@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use raft_log::{Disk, DiskFile};
 use raft_node::random::Random;
 
+use crate::recorder::Recorder;
+
 /// What a disk writes at once or not at all.
 pub const SECTOR_BYTES: usize = 512;
 
@@ -30,7 +32,7 @@ const UNSYNCED_MAX: usize = 64;
 
 /// The hardware: survives processes and power cuts.
 #[derive(Clone, Debug)]
-pub struct Platter(Arc<Mutex<State>>);
+pub struct Platter(Arc<Mutex<State>>, Recorder);
 
 /// The disk as one life of a process sees it. It is of no use once that life is over.
 #[derive(Clone, Debug)]
@@ -70,7 +72,7 @@ struct File {
 #[derive(Clone, Debug)]
 enum NameChange {
     Made(String, u64),
-    Moved(String, String),
+    Moved(String, String, u64),
     Removed(String),
 }
 
@@ -93,18 +95,21 @@ impl Platter {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            random: Random::new(seed),
-            life: 0,
-            files: BTreeMap::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            name_changes: Vec::new(),
-            locked: BTreeSet::new(),
-            next_file: 1,
-            fuse: None,
-            dead: false,
-        })))
+        Self(
+            Arc::new(Mutex::new(State {
+                random: Random::new(seed),
+                life: 0,
+                files: BTreeMap::new(),
+                names: BTreeMap::new(),
+                durable_names: BTreeMap::new(),
+                name_changes: Vec::new(),
+                locked: BTreeSet::new(),
+                next_file: 1,
+                fuse: None,
+                dead: false,
+            })),
+            Recorder::default(),
+        )
     }
 
     /// A process begins to use the disk.
@@ -114,7 +119,13 @@ impl Platter {
         state.life += 1;
         state.locked.clear();
         state.dead = false;
-        Arc::new(Mount { state: Arc::clone(&self.0), life: state.life })
+        self.1.watch(Arc::new(Mount { state: Arc::clone(&self.0), life: state.life }))
+    }
+
+    /// Keeps a hash of what happens on it.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.1
     }
 
     /// The process is gone: what it wrote stays in the machine's cache.
@@ -157,7 +168,7 @@ impl Platter {
         state.name_changes.clear();
         state.names.clone_from(&state.durable_names);
         (state.fuse, state.dead) = (None, false);
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(state)), Recorder::default())
     }
 }
 
@@ -176,16 +187,18 @@ fn not_found(name: &str) -> io::Error {
 impl NameChange {
     fn directory(&self) -> &str {
         match self {
-            Self::Made(name, _) | Self::Moved(_, name) | Self::Removed(name) => directory(name),
+            Self::Made(name, _) | Self::Moved(_, name, _) | Self::Removed(name) => directory(name),
         }
     }
 
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Made(name, file) => drop(names.insert(name.clone(), *file)),
-            Self::Moved(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+            Self::Moved(from, to, file) => {
+                // Another file that had this name before stays what it is.
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                    names.insert(to.clone(), *file);
                 }
             }
             Self::Removed(name) => drop(names.remove(name)),
@@ -337,10 +350,8 @@ impl Disk for Mount {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.pass(self.life)?;
-        if !state.names.contains_key(from) {
-            return Err(not_found(from));
-        }
-        state.change(NameChange::Moved(from.into(), to.into()));
+        let file = state.names.get(from).copied().ok_or_else(|| not_found(from))?;
+        state.change(NameChange::Moved(from.into(), to.into(), file));
         Ok(())
     }
 

@@ -60,6 +60,28 @@ const FAULTS: [Fault; 13] = [
     Fault::ClientEnds,
 ];
 
+impl Fault {
+    /// What a person calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Retire => "stop in good order",
+            Self::PowerCut => "power cut",
+            Self::Blackout => "power cut of all",
+            Self::TornWrite => "death in a write",
+            Self::DiskError => "disk error",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::OneWay => "one-way cut",
+            Self::Mend => "mend",
+            Self::Snap => "connection broken",
+            Self::Stall => "socket full",
+            Self::ClientEnds => "client ends",
+        }
+    }
+}
+
 /// What differs from run to run.
 #[derive(Clone, Debug)]
 pub struct Settings {

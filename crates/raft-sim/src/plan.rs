@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::schedule::Schedule;
 
@@ -56,9 +57,103 @@ impl fmt::Display for Plan {
         if let Some(length) = self.length {
             write!(f, " --length {length}ms")?;
         }
-        for (place, number) in self.without.iter().enumerate() {
-            write!(f, "{}{number}", if place == 0 { " --without " } else { "," })?;
+        for (place, (first, last)) in ranges(&self.without).into_iter().enumerate() {
+            f.write_str(if place == 0 { " --without " } else { "," })?;
+            match first == last {
+                true => write!(f, "{first}")?,
+                false => write!(f, "{first}-{last}")?,
+            }
         }
         Ok(())
+    }
+}
+
+/// The same options, read.
+impl FromStr for Plan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut plan = Self::default();
+        let mut words = text.split_whitespace();
+        while let Some(option) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{option} has no value"))?;
+            let number = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
+            match option {
+                "--seed" => plan.seed = number(value)?,
+                "--schedule" => plan.schedule = Some(value.parse()?),
+                "--members" => plan.members = Some(number(value)? as usize),
+                "--storage" if value == "exceeded" => plan.storage = Storage::Exceeded,
+                "--length" => plan.length = Some(number(value.trim_end_matches("ms"))?),
+                "--without" => plan.without = numbers(value)?,
+                _ => return Err(format!("{option} {value} is not known")),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// More troubles than any run has.
+const NUMBER_MAX: u32 = 1_000_000;
+
+/// `3,5,9-12`: the numbers of troubles.
+///
+/// # Errors
+/// If it is not written like that.
+pub fn numbers(text: &str) -> Result<BTreeSet<u32>, String> {
+    let mut all = BTreeSet::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n < NUMBER_MAX);
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => all.extend(first..=last),
+            _ => return Err("write it like 3,5,9-12".into()),
+        }
+    }
+    Ok(all)
+}
+
+/// Numbers that follow each other, as their first and last.
+fn ranges(numbers: &BTreeSet<u32>) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_a_command_line() {
+        assert_eq!(Plan::of_seed(7).to_string(), "--seed 7");
+        let plan = Plan {
+            seed: 8,
+            schedule: Some(Schedule::Random),
+            members: Some(3),
+            storage: Storage::Exceeded,
+            length: Some(900),
+            without: [0, 1, 2, 5, 7, 8].into(),
+        };
+        assert_eq!(
+            plan.to_string(),
+            "--seed 8 --schedule random --members 3 --storage exceeded --length 900ms \
+             --without 0-2,5,7-8"
+        );
+        assert_eq!(plan.to_string().parse(), Ok(plan));
+        for wrong in ["--seed", "--seed x", "--schedule never", "--seed 1 --beer 2"] {
+            assert!(wrong.parse::<Plan>().is_err(), "{wrong}");
+        }
+    }
+    #[test]
+    fn which_troubles() {
+        assert_eq!(numbers("5, 3,9-11"), Ok([3, 5, 9, 10, 11].into()));
+        for wrong in ["", "3,", "9-3", "-3", "0-4294967295"] {
+            assert!(numbers(wrong).is_err(), "{wrong}");
+        }
     }
 }

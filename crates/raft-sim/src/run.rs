@@ -13,9 +13,11 @@ use crate::cluster::Cluster;
 use crate::faults::T;
 use crate::host::address;
 use crate::plan::Plan;
+use crate::schedule::{Schedule, Trouble};
+use crate::trace::Line;
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// How long it was, in virtual milliseconds.
     pub time: u64,
@@ -27,10 +29,24 @@ pub struct Report {
     pub acknowledged: usize,
     /// How long after the end of all trouble every member took writes, in milliseconds.
     pub healed_after: u64,
-    /// How often what happened.
+    /// How often each probe was reached.
     pub probes: BTreeMap<&'static str, u64>,
-    /// The same for the same seed.
-    pub digest: u64,
+    /// How many things happened.
+    pub events: u64,
+    /// Which trouble came when.
+    pub schedule: Option<Schedule>,
+    /// How many servers founded the cluster.
+    pub members: usize,
+    /// How many troubles were due, left out or not: their numbers are below this.
+    pub due: u32,
+    /// The troubles that were done.
+    pub troubles: Vec<Trouble>,
+    /// How many of each kind.
+    pub kinds: BTreeMap<&'static str, u64>,
+    /// What happened, if it was wanted.
+    pub story: Vec<Line>,
+    /// The trace hash: the same for the same plan.
+    pub hash: u128,
 }
 
 /// A run that went wrong.
@@ -40,8 +56,16 @@ pub struct Failure {
     pub violation: Violation,
     /// When.
     pub time: u64,
-    /// What happened before, if it was wanted.
-    pub trace: Vec<String>,
+    /// How long trouble was to last.
+    pub length: u64,
+    /// How many servers founded the cluster.
+    pub members: usize,
+    /// How many troubles were due, left out or not: their numbers are below this.
+    pub due: u32,
+    /// The troubles that were done.
+    pub troubles: Vec<Trouble>,
+    /// What happened until then, if it was wanted.
+    pub story: Vec<Line>,
 }
 
 /// Runs a plan.
@@ -59,21 +83,35 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
         0
     });
     let world = &mut cluster.world;
-    match world.checkers.violation().cloned() {
-        None => Ok(Report {
+    if let Some(violation) = world.checkers.violation().cloned() {
+        return Err(Box::new(Failure {
+            violation,
             time: world.now().0,
-            committed: world.checkers.committed(),
-            commands: world.checkers.commands(),
-            acknowledged: world.checkers.acknowledged(),
-            healed_after,
-            probes: world.checkers.probes().clone(),
-            digest: world.digest(),
-        }),
-        Some(violation) => {
-            let (time, trace) = (world.now().0, world.take_trace());
-            Err(Box::new(Failure { violation, time, trace }))
-        }
+            length: world.settings.trouble,
+            members: world.settings.founders,
+            due: world.troubles.due,
+            troubles: std::mem::take(&mut world.troubles.done),
+            story: world.checkers.observer().take_story(),
+        }));
     }
+    let hash = cluster.hash();
+    let world = &mut cluster.world;
+    Ok(Report {
+        time: world.now().0,
+        events: world.events,
+        committed: world.checkers.committed(),
+        commands: world.checkers.commands(),
+        acknowledged: world.checkers.acknowledged(),
+        healed_after,
+        probes: world.checkers.observer().reached(),
+        schedule: Some(world.plan.schedule.unwrap_or(Schedule::Random)),
+        members: world.settings.founders,
+        due: world.troubles.due,
+        troubles: std::mem::take(&mut world.troubles.done),
+        kinds: std::mem::take(&mut world.troubles.kinds),
+        story: world.checkers.observer().take_story(),
+        hash,
+    })
 }
 
 fn play(cluster: &mut Cluster) -> u64 {
@@ -150,7 +188,10 @@ fn settle(cluster: &mut Cluster) {
     await_agreement(cluster, CALM_MAX);
     cluster.inspect();
     match cluster.agreed() {
-        Ok(members) => cluster.world.checkers.settled(&members),
+        Ok(members) => {
+            let now = cluster.world.now();
+            cluster.world.checkers.settled(now, &members);
+        }
         Err(why) => cluster.world.checkers.fail("liveness", why),
     }
 }

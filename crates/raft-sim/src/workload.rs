@@ -140,12 +140,9 @@ impl Cluster {
         }
         let fault = faults[self.world.random.below(faults.len() as u64) as usize];
         let host = self.victim();
-        let number = self.world.troubles;
-        self.world.troubles += 1;
-        if self.world.plan.without.contains(&number) {
+        if !self.world.trouble(fault.name(), format!("{} at {}", fault.name(), address(host))) {
             return;
         }
-        self.world.trace(format_args!("trouble {number}: {fault:?} at {}", address(host)));
         match fault {
             Fault::Kill => self.stop(host, false),
             Fault::Retire => self.hosts[host].tell(&mut self.world, Incoming::HandOver),

@@ -5,12 +5,15 @@ use std::fmt;
 
 use raft_core::Time;
 use raft_node::random::Random;
+use raft_node::wire::Frame;
 
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening};
 use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId};
 use crate::plan::Plan;
+use crate::schedule::Troubles;
+use crate::trace::What;
 
 /// The surroundings of everybody.
 #[derive(Debug)]
@@ -27,12 +30,12 @@ pub struct World {
     pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
-    /// How many troubles were due so far.
-    pub troubles: u32,
+    /// What went wrong on purpose.
+    pub troubles: Troubles,
+    /// How many things happened so far.
+    pub events: u64,
     /// No more faults.
     pub calm: bool,
-    trace: Option<Vec<String>>,
-    digest: u64,
 }
 
 impl World {
@@ -41,16 +44,19 @@ impl World {
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let mut random = Random::new(plan.seed);
         let settings = Settings::draw(&mut random).of(plan);
+        let mut checkers = Checkers::default();
+        if traced {
+            checkers.observer().tell_all();
+        }
         Self {
             clock: Clock::default(),
             network: Network::new(settings.delays),
             random,
-            checkers: Checkers::default(),
+            checkers,
             settings,
             calm: false,
-            troubles: 0,
-            trace: traced.then(Vec::new),
-            digest: plan.seed,
+            troubles: Troubles::default(),
+            events: 0,
             plan: plan.clone(),
         }
     }
@@ -68,32 +74,42 @@ impl World {
 
     /// Whether anybody will read the trace.
     #[must_use]
-    pub const fn is_traced(&self) -> bool {
-        self.trace.is_some()
+    pub const fn is_traced(&mut self) -> bool {
+        self.checkers.observer().is_telling()
     }
 
     /// Writes a line of the trace.
     pub fn trace(&mut self, line: fmt::Arguments<'_>) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>7} {line}", self.clock.now().0));
+        self.checkers.observer().tell(|| What::Told(line.to_string()));
+    }
+
+    /// Something is about to happen now.
+    pub fn tick(&mut self, now: Time, number: u64) {
+        self.events += 1;
+        let observer = self.checkers.observer();
+        observer.at(now);
+        observer.hash().number(now.0);
+        observer.hash().number(number);
+    }
+
+    /// The trace hash of all that happened so far, and of all chance that is left.
+    pub fn hash(&mut self) -> u128 {
+        let mut left = self.random.clone();
+        let hash = self.checkers.observer().hash();
+        hash.number(left.next_u64());
+        hash.digest()
+    }
+
+    /// Trouble comes, unless it is left out. It has the next number, and its story is told.
+    pub fn trouble(&mut self, kind: &'static str, text: String) -> bool {
+        let number = self.troubles.due;
+        self.troubles.due += 1;
+        if self.plan.without.contains(&number) {
+            return false;
         }
-    }
-
-    /// The lines so far.
-    #[must_use]
-    pub fn take_trace(&mut self) -> Vec<String> {
-        self.trace.take().unwrap_or_default()
-    }
-
-    /// Mixes a number into the digest of this run.
-    pub const fn mix(&mut self, number: u64) {
-        self.digest = (self.digest.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    /// The digest of all that happened so far: the same for the same seed.
-    #[must_use]
-    pub const fn digest(&self) -> u64 {
-        self.digest
+        self.checkers.observer().tell(|| What::Trouble { number, text: text.clone() });
+        self.troubles.note(number, self.clock.now(), kind, text);
+        true
     }
 
     /// Hangs up.
@@ -103,9 +119,29 @@ impl World {
 
     /// Sends a frame.
     pub fn send(&mut self, from: (WireId, End), frame: raft_node::wire::Encoded) {
-        self.mix(from.0.0);
-        self.mix(u64::from(frame.slices().fold(0, |crc, part| crc32c::crc32c_append(crc, part))));
+        let hash = self.checkers.observer().hash();
+        hash.number(from.0.0);
+        frame.slices().for_each(|part| hash.bytes(part));
         self.network.send(&mut self.clock, &mut self.random, from, frame);
+    }
+
+    /// Bytes arrived at an end: the frames that are complete now.
+    pub fn receive(
+        &mut self,
+        wire: WireId,
+        end: End,
+        bytes: &[u8],
+    ) -> Option<Result<Vec<Frame>, String>> {
+        self.checkers.observer().hash().bytes(bytes);
+        let received = self.network.receive(wire, end, bytes)?;
+        let from = self.network.place(wire, end.other());
+        let to = self.network.place(wire, end);
+        if let (Ok(frames), Some(from), Some(to)) = (&received, from, to) {
+            for frame in frames {
+                self.checkers.observer().received(from, to, frame);
+            }
+        }
+        Some(received)
     }
 
     /// Starts a dial: it reaches the other machine after a while.

@@ -8,6 +8,7 @@ mod log;
 mod manual;
 mod member;
 mod server;
+mod sim;
 mod status;
 mod transfer;
 
@@ -22,6 +23,7 @@ pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use member::members_object;
 pub(crate) use server::ServerOptions;
+pub(crate) use sim::SimOptions;
 pub(crate) use status::StatusOptions;
 pub(crate) use status::member_object;
 
@@ -43,6 +45,7 @@ pub(crate) enum Command {
     Dev(DevOptions),
     DevRemote(DevRemote),
     Bench(BenchOptions),
+    Sim(SimOptions),
     Completions(Shell),
     Man { dir: Option<PathBuf> },
 }
@@ -59,6 +62,7 @@ impl Command {
             Self::Status(options) => status::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),
+            Self::Sim(options) => sim::run(&options, output),
             Self::Completions(shell) => manual::completions(shell, output),
             Self::Man { dir } => manual::man(dir.as_deref(), output),
             Self::Log(options) => log::run(&options, output),

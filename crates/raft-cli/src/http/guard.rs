@@ -82,6 +82,10 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 #[cfg(test)]
+#[path = "../../tests/fuzz/guard.rs"]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -46,6 +46,14 @@ fn a_wrong_command_line_is_refused_and_says_what_is_wrong() {
         ("-c :9990 -p 9990 --election-timeout soon", "soon"),
         ("frobnicate", "frobnicate"),
         ("append", "TEXT"),
+        ("sim --seeds 7", "0..100"),
+        ("sim --seeds 7..7", "first that is left out"),
+        ("sim --seeds 7..", "--minutes"),
+        ("sim --seed 7 --seeds 1..2", "--seeds"),
+        ("sim --without 3", "--seed"),
+        ("sim --seed 7 --without 3-1", "3,5,9-12"),
+        ("sim --schedule never", "random"),
+        ("sim --members 8", "8"),
         ("-C clientcommand -m I like beer. -S :9990", "quotes"),
     ];
     for (line, named) in cases {

@@ -106,7 +106,7 @@ const RINGS: &[Ring] = &[
     },
     Ring {
         name: "raft-sim",
-        dependencies: Some(&["bytes", "crc32c"]),
+        dependencies: Some(&["bytes", "crc32c", "xxhash-rust"]),
         project: &["raft-core", "raft-log", "raft-node", "raft-store"],
         never: &[
             ("raft_node::Node", "the simulation does what Node does, on simulated things"),
@@ -128,7 +128,7 @@ const RINGS: &[Ring] = &[
     Ring {
         name: "raft-cli",
         dependencies: None,
-        project: &["raft-log", "raft-node", "raft-store"],
+        project: &["raft-log", "raft-node", "raft-sim", "raft-store"],
         never: &[("raft_core", "the core's internals are no interface: use raft-node's exports")],
         only_in: None,
         door: None,

@@ -1,5 +1,6 @@
-//! The tools for a person: `raft log` and `raft dev`, as the real program.
+//! The tools for a person: `raft log`, `raft dev` and `raft sim`, as the real program.
 
 mod dev;
 mod log;
+mod sim;
 mod support;

@@ -8,11 +8,14 @@ use raft_log::{DataDir, Holder, OpenError, RealDisk};
 use tokio::sync::mpsc;
 
 use super::life::{self, Estate};
-use super::notice::{Notice, Notices};
+use super::notice::Notices;
 use super::output::Lines;
-use super::site::{Ready, Settings, Site};
+use super::site::{Ready, Site};
 use super::{Failure, FailureClass, Node, StopHandle, listen};
 use crate::address::Address;
+use crate::notice::Notice;
+use crate::replica::Unusable;
+use crate::resident::Settings;
 use crate::state_machine::Apply;
 
 /// The election timeout unless said otherwise.
@@ -123,8 +126,8 @@ impl Builder {
             address: address.to_string(),
             loopback: address.is_loopback(),
         });
-        let settings =
-            Settings { address, cluster: self.cluster, election_timeout: self.election_timeout };
+        let timeout = u64::try_from(self.election_timeout.as_millis()).unwrap_or(u64::MAX);
+        let settings = Settings { address, cluster: self.cluster, election_timeout: timeout };
         let ready = Arc::<Ready>::default();
         let channel = mpsc::unbounded_channel();
         let handle = StopHandle { sender: channel.0.clone() };
@@ -185,6 +188,16 @@ impl From<OpenError> for Failure {
             | OpenError::OtherIdentity { .. }
             | OpenError::NotMember { .. } => FailureClass::Identity,
             OpenError::TooNew { .. } => FailureClass::TooNew,
+        };
+        Self { class, what: error.to_string() }
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(error: Unusable) -> Self {
+        let class = match &error {
+            Unusable::Membership { .. } => FailureClass::TooNew,
+            Unusable::LostTerm { .. } => FailureClass::Damaged,
         };
         Self { class, what: error.to_string() }
     }

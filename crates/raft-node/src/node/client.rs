@@ -21,6 +21,7 @@ use super::connection::{Connection, Talk};
 use super::dial::{DialError, greet};
 use super::incoming::Incoming;
 use crate::address::Address;
+use crate::binding::ConnectionId;
 use crate::client_core::{
     ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Settings, Success,
 };
@@ -28,6 +29,9 @@ use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
 use crate::vitals::Recent;
 use crate::wire::{Frame, MESSAGE_BYTES_MAX};
+
+/// Milliseconds without end, that added to a clock are still a time.
+const TIMEOUT_MAX: u64 = 1 << 50;
 
 /// How a [`Client`] behaves.
 pub struct ClientOptions {
@@ -173,7 +177,7 @@ impl Client {
         let ClientOptions { timeout, one_shot, notices } = options;
         let settings = Settings {
             endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
-            timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(TIMEOUT_MAX),
             one_shot,
             command_bytes_max: MESSAGE_BYTES_MAX,
             seed: rand::rng().random(),
@@ -373,7 +377,7 @@ impl Driver {
     fn arrived(&mut self, incoming: Incoming) {
         let now = self.now();
         match incoming {
-            Incoming::Frames { connection, frames } if connection == self.attempt => {
+            Incoming::Frames { connection, frames } if connection.0 == self.attempt => {
                 for frame in frames {
                     match frame {
                         Frame::Reply { id, reply } => {
@@ -389,7 +393,7 @@ impl Driver {
                     connection.resume();
                 }
             }
-            Incoming::Closed { connection, .. } if connection == self.attempt => {
+            Incoming::Closed { connection, .. } if connection.0 == self.attempt => {
                 self.hang_up();
                 self.core.disconnected(now, &mut self.outputs);
             }
@@ -405,8 +409,12 @@ impl Driver {
         let now = self.now();
         match result {
             Ok(talk) => {
-                let connection =
-                    Connection::start(attempt, talk, self.arrivals.0.clone(), Arc::default());
+                let connection = Connection::start(
+                    ConnectionId(attempt),
+                    talk,
+                    self.arrivals.0.clone(),
+                    Arc::default(),
+                );
                 connection.trust();
                 self.connection = Some(connection);
                 self.core.connected(now, &mut self.outputs);

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
+use crate::binding::ConnectionId;
 use crate::node::incoming::Incoming;
 use crate::node::observe::count;
 use crate::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, WireError};
@@ -32,9 +33,6 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 /// After so long without a sign of the other end the system looks whether it is there: a machine
 /// that lost its power hangs up on nobody.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-
-/// Bytes that may wait for the other end to read them; beyond, nothing more is taken from it.
-const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 /// A socket whose other end is not yet known to anybody but this task.
 #[derive(Debug)]
@@ -127,7 +125,7 @@ pub(super) struct Meter {
 /// A connection that the reactor knows.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) id: u64,
+    id: ConnectionId,
     stream: TcpStream,
     out: RefCell<Outbox>,
     may_read: Notify,
@@ -176,7 +174,7 @@ pub(super) enum Flushed {
 impl Connection {
     /// Takes over a socket: from now on its frames arrive as [`Incoming::Frames`].
     pub(super) fn start(
-        id: u64,
+        id: ConnectionId,
         talk: Talk,
         incoming: mpsc::UnboundedSender<Incoming>,
         meter: Arc<Meter>,
@@ -227,11 +225,6 @@ impl Connection {
     /// Bytes that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.out.borrow().waiting
-    }
-
-    /// Whether the other end reads what it is told, about.
-    pub(super) fn is_read(&self) -> bool {
-        self.waiting() < REPLY_BYTES_MAX
     }
 
     /// Writes what waits, as far as the socket takes it.
@@ -382,7 +375,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (sender, incoming) = mpsc::unbounded_channel();
         let talk = Talk::new(stream).unwrap();
-        (Connection::start(1, talk, sender, Arc::default()), other, incoming)
+        (Connection::start(ConnectionId(1), talk, sender, Arc::default()), other, incoming)
     }
 
     fn in_a_reactor(test: impl Future<Output = ()>) {
@@ -406,7 +399,10 @@ mod tests {
                 () = sleep_until(deadline) => {}
             }
             hear_sockets().await;
-            assert!(matches!(incoming.try_recv(), Ok(Incoming::Frames { connection: 1, .. })));
+            assert!(matches!(
+                incoming.try_recv(),
+                Ok(Incoming::Frames { connection: ConnectionId(1), .. })
+            ));
         });
     }
 

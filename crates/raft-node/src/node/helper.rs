@@ -104,7 +104,7 @@ fn run(
             },
             Job::Spare => Incoming::Spare {
                 result: match spares.needed() {
-                    Some(bytes) => spares.make(bytes).map_err(|error| error.to_string()),
+                    Some(bytes) => spares.make(bytes),
                     None => Ok(()),
                 },
             },

@@ -5,10 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Config, Index, Member, Membership, NodeId, Recovered, Time};
-use raft_log::{
-    DataDir, Disk, MemberIdentity, NodeState, OpenError, Options, RecoveredLog, Shown, ShownMark,
-};
+use raft_core::Config;
+use raft_log::{DataDir, MemberIdentity, NodeState, OpenError, Options};
 use rand::RngExt;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
@@ -16,18 +14,15 @@ use tokio::time::{Instant, sleep_until};
 
 use super::helper::Helper;
 use super::incoming::{Incoming, Local};
-use super::lobby::{self, Left};
-use super::notice::Notice;
 use super::output::{Lines, Output};
-use super::reactor::{Ended, Parts, Reactor};
+use super::reactor::{Reactor, Works};
 use super::site::Site;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
-use crate::address::Address;
-use crate::binding::{Binding, Boot};
-use crate::replica::{Limits, Machine, Replica};
+use crate::notice::Notice;
+use crate::replica::{Limits, Machine, founding, shown_mark};
+use crate::resident::{Lobby, Member, Next, Resident, Room, Start};
 use crate::state_machine::Apply;
-use crate::wire::decode_membership;
 
 /// How long a start without room waits before it asks the disk again.
 const NO_SPACE_RETRY: Duration = Duration::from_millis(500);
@@ -72,38 +67,47 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
     let mut fresh = Some((machine, lines));
     let mut machine = None;
     loop {
-        let me = match dir.identity().clone() {
-            NodeState::Member(me) => me,
-            NodeState::New { .. } | NodeState::Removed(..) => {
-                match lobby::wait(&mut site, &mut dir).await? {
-                    Left::Member(me) => me,
-                    Left::Stopped => return Ok(()),
+        site.begin_life();
+        let seed = rand::rng().random();
+        let wal_wake = Arc::new(Notify::new());
+        let (resident, works) = match dir.identity().clone() {
+            NodeState::Member(me) => {
+                check_place(&site, &dir, &me)?;
+                site.settings.introduce(&me).for_each(|notice| site.notices.tell(notice));
+                let Some(log) = open_log(&mut site, &mut dir).await? else { return Ok(()) };
+                for note in &log.recovered.notes {
+                    site.notices.tell(Notice::Fact(note.clone()));
                 }
+                if let Some((apply, lines)) = fresh.take() {
+                    let (mark, lost) = shown_mark(&dir, log.recovered.last_index)
+                        .map_err(system("read or write which lines were shown"))?;
+                    lost.into_iter().for_each(|notice| site.notices.tell(notice));
+                    machine = Some(Machine::new(apply, mark.index(), founding(&me)));
+                    let started = Output::start(mark, lines, site.notices.clone());
+                    output = Some(started.map_err(system("start a thread"))?);
+                }
+                let Some(machine) = machine.take() else { return Ok(()) };
+                let (member, works) = enrol(&site, &dir, (me, log, machine), (seed, &wal_wake))?;
+                (Resident::Member(Box::new(member)), Some(works))
+            }
+            state => {
+                let lobby = Lobby::new(site.settings.clone(), &state, seed, site.now());
+                (Resident::Lobby(Box::new(lobby)), None)
             }
         };
-        check_address(&site, &dir, &me)?;
-        tell_who(&site, &me);
-        let Some(log) = open_log(&mut site, &mut dir).await? else { return Ok(()) };
-        for note in &log.recovered.notes {
-            site.notices.tell(Notice::Fact(note.clone()));
-        }
-        if let Some((apply, lines)) = fresh.take() {
-            let mark = shown_mark(&site, &dir, log.recovered.last_index)?;
-            machine = Some(Machine::new(apply, mark.index(), founding(&me)));
-            let started = Output::start(mark, lines, site.notices.clone());
-            output = Some(started.map_err(system("start a thread"))?);
-        }
-        let (Some(kept), Some(out)) = (machine.take(), output.as_ref()) else { return Ok(()) };
-        site.begin_life();
-        let parts = parts(&site, &me, log, kept, dir.disk())?;
-        match Reactor::new(&mut site, me.clone(), parts, out).run().await {
-            Ended::Stopped => return Ok(()),
-            Ended::Failed(failure) => return Err(failure),
-            Ended::Removed { at, machine: kept } => {
-                machine = Some(*kept);
-                dir.set_identity(NodeState::Removed(me, at))
+        let threads = (works, wal_wake);
+        let reactor = Reactor::new((&mut site, &mut dir), output.as_ref(), resident, threads);
+        match reactor.run().await? {
+            Next::Stop => return Ok(()),
+            Next::Misfit(what) => return Err(Failure { class: FailureClass::Identity, what }),
+            Next::Halted(what) => return Err(Failure { class: FailureClass::TooNew, what }),
+            Next::Live(Some(left)) => {
+                let (state, kept) = *left;
+                machine = Some(kept);
+                dir.set_identity(state)
                     .map_err(system("write into the data directory that it was removed"))?;
             }
+            Next::Live(None) => {}
         }
     }
 }
@@ -137,115 +141,53 @@ async fn open_log(site: &mut Site, dir: &mut DataDir) -> Result<Option<raft_log:
     }
 }
 
-/// The others dial the address that is in the configuration, and nobody would be there.
-fn check_address(site: &Site, dir: &DataDir, me: &MemberIdentity) -> Result<(), Failure> {
-    let given = &site.settings.address;
-    if me.address.parse::<Address>().is_ok_and(|address| address.is_same_place(given)) {
+fn check_place(site: &Site, dir: &DataDir, me: &MemberIdentity) -> Result<(), Failure> {
+    if site.settings.is_place_of(me) {
         return Ok(());
     }
     Err(Failure {
         class: FailureClass::Identity,
         what: format!(
-            "{}: belongs to the member at {}, and this server is to listen at {given}; start it \
-             at {}, or name another directory with --data-dir",
+            "{}: belongs to the member at {}, and this server is to listen at {}; start it at \
+             {}, or name another directory with --data-dir",
             dir.disk().path(".").display(),
             me.address,
+            site.settings.address,
             me.address
         ),
     })
 }
 
-fn tell_who(site: &Site, me: &MemberIdentity) {
-    site.notices.tell(Notice::Fact(format!(
-        "member {} of cluster {:016x}",
-        me.id,
-        (me.cluster >> 64) as u64
-    )));
-    let founders: Vec<&str> = me.founders.iter().map(|founder| founder.address.as_str()).collect();
-    let given = &site.settings.cluster;
-    let same = given.len() == founders.len()
-        && given.iter().all(|address| founders.contains(&address.to_string().as_str()));
-    if !given.is_empty() && !same {
-        site.notices.tell(Notice::Fact(format!(
-            "the list given with -c is ignored: this directory belongs to a cluster that was \
-             founded by {}",
-            founders.join(",")
-        )));
-    }
-}
-
-fn parts(
+/// A member on its log, and the threads that work for it.
+fn enrol(
     site: &Site,
-    me: &MemberIdentity,
-    log: raft_log::Log,
-    machine: Machine,
-    disk_of: &Arc<dyn Disk>,
-) -> Result<Parts, Failure> {
-    let origin = Instant::now();
-    let wal_wake = Arc::new(Notify::new());
-    let timeout = u64::try_from(site.settings.election_timeout.as_millis()).unwrap_or(u64::MAX);
+    dir: &DataDir,
+    (me, log, machine): (MemberIdentity, raft_log::Log, Machine),
+    (seed, wal_wake): (u64, &Arc<Notify>),
+) -> Result<(Member, Works), Failure> {
+    let timeout = site.settings.election_timeout;
     let config = Config {
         election_timeout: timeout,
         heartbeat_interval: (timeout / 10).max(1),
         ..Config::new(me.id)
     };
-    let boot_of = |peer: &raft_log::PeerBoot| {
-        let boot = Boot { incarnation: peer.incarnation, epoch: peer.epoch, nonce: peer.nonce };
-        (peer.id, boot)
+    let start = Start {
+        settings: site.settings.clone(),
+        config,
+        limits: Limits::default(),
+        me,
+        log: &log.recovered,
+        machine,
+        room: Room::of(&log.spares),
+        seed,
+        now: site.now(),
     };
-    let table = log.recovered.peers.iter().map(boot_of).collect();
-    let binding = Binding::new(table, timeout);
-    let boot = log.recovered.boot;
-    let recovered = recovered(me, &log.recovered)?;
-    let seed = rand::rng().random();
-    let replica = Replica::new(config, recovered, machine, Limits::default(), seed, Time(0));
+    let member = Member::new(start).map_err(Failure::from)?;
     let spares = log.spares.clone();
-    let wal = Wal::start(log.writer, Arc::clone(&wal_wake), Arc::clone(&site.observed))
+    let wal = Wal::start(log.writer, Arc::clone(wal_wake), Arc::clone(&site.observed))
         .map_err(system("start a thread"))?;
-    let helper = Helper::start(log.reader, log.spares, Arc::clone(disk_of), site.sender.clone())
+    let disk = Arc::clone(dir.disk());
+    let helper = Helper::start(log.reader, log.spares, disk, site.sender.clone())
         .map_err(system("start a thread"))?;
-    Ok(Parts { replica, wal, wal_wake, helper, binding, boot, origin, spares })
-}
-
-/// What the core starts from: the founders' configuration is the one at index 0.
-fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Failure> {
-    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
-    for (index, payload) in &log.memberships {
-        let membership = decode_membership(payload).map_err(|error| Failure {
-            class: FailureClass::TooNew,
-            what: format!("the configuration at index {index} cannot be read: {error}"),
-        })?;
-        memberships.push((*index, Arc::new(membership)));
-    }
-    Ok(Recovered {
-        hard_state: log.hard_state,
-        last_index: log.last_index,
-        term_runs: log.term_runs.clone(),
-        commit_index: log.commit_hint.min(log.last_index),
-        memberships,
-        tail_ambiguous: log.tail_ambiguous,
-    })
-}
-
-/// The configuration at index 0: all founders vote.
-fn founding(me: &MemberIdentity) -> Membership {
-    let founders = me.founders.iter().enumerate().map(|(position, founder)| {
-        let member = Member { address: founder.address.clone(), incarnation: founder.incarnation };
-        (NodeId(position as u64 + 1), member)
-    });
-    Membership::founding(founders.collect())
-}
-
-/// Up to where lines were shown. If that is lost, everything recovered counts as shown: nothing
-/// repeats, and a line may be missing, which is said.
-fn shown_mark(site: &Site, dir: &DataDir, last_index: Index) -> Result<ShownMark, Failure> {
-    let (mut mark, shown) = dir.shown().map_err(system("read which lines were shown"))?;
-    if let Shown::Lost(why) = shown {
-        site.notices.tell(Notice::Fact(format!(
-            "it is not known which lines were shown ({why}): those up to index {last_index} are \
-             not shown again"
-        )));
-        mark.advance(last_index).map_err(system("write which lines were shown"))?;
-    }
-    Ok(mark)
+    Ok((member, Works { wal, helper, spares }))
 }

@@ -9,12 +9,12 @@ mod helper;
 mod incoming;
 mod life;
 mod listen;
-mod lobby;
 mod notice;
 mod observe;
 mod output;
 mod reactor;
 mod site;
+mod sockets;
 mod wal;
 
 use std::fmt;
@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::notice::Notice;
 pub use builder::{Builder, node};
 pub use client::{Client, ClientOptions, Pending, Served, Written};
-pub use notice::Notice;
 pub use output::{Line, Lines};
 
 use crate::protocol::{Answer, NodeStatus, Request};

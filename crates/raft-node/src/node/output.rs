@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use raft_core::Index;
 use raft_log::ShownMark;
 
-use crate::node::notice::{Notice, Notices};
+use crate::node::notice::Notices;
+use crate::notice::Notice;
 use crate::state_machine::Show;
 
 /// How many bytes of lines may wait for a reader; further lines are counted, not kept.

@@ -1,37 +1,21 @@
 //! What outlives a member's life in a cluster: sockets that listen, the queue of what arrives,
 //! where facts go.
 
-use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use raft_core::Time;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::address::Address;
-use crate::hello::{HelloReason, HelloRefused};
+use crate::binding::ConnectionId;
+use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
-use crate::node::notice::{Notice, Notices};
+use crate::node::notice::Notices;
 use crate::node::observe::Observed;
-
-/// Different refusals, and different follies of strangers, that are told; a person has read
-/// enough by then.
-const REFUSALS_TOLD_MAX: usize = 256;
-const FOLLIES_TOLD_MAX: usize = 64;
-
-/// Who dialled in has so many election timeouts to say who it is, and at least the second.
-const GUEST_TIMEOUTS: u32 = 5;
-const GUEST_PATIENCE_MIN: Duration = Duration::from_secs(1);
-
-/// Settings that do not change while a node runs.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) address: Address,
-    /// The founders as given; empty for a server that waits to be added.
-    pub(super) cluster: Vec<Address>,
-    /// The election timeout T.
-    pub(super) election_timeout: Duration,
-}
+use crate::notice::{Notice, Told};
+use crate::resident::Settings;
 
 /// One node's surroundings.
 #[derive(Debug)]
@@ -46,9 +30,9 @@ pub(super) struct Site {
     /// the void.
     incoming: mpsc::UnboundedReceiver<Incoming>,
     pub(super) sender: mpsc::UnboundedSender<Incoming>,
+    origin: Instant,
     last_connection: u64,
-    refusals: BTreeSet<String>,
-    follies: BTreeSet<String>,
+    told: Told,
 }
 
 impl Site {
@@ -67,9 +51,9 @@ impl Site {
             doors,
             incoming,
             sender,
+            origin: Instant::now(),
             last_connection: 0,
-            refusals: BTreeSet::new(),
-            follies: BTreeSet::new(),
+            told: Told::default(),
         }
     }
 
@@ -115,26 +99,16 @@ impl Site {
         Ok(())
     }
 
-    /// Tells about a refused connection, once: diallers try again and again.
+    /// Tells about a refused connection, once.
     pub(super) fn tell_refused(&mut self, refused: &HelloRefused) {
-        // The server that was meant, added again under another id: whoever dials the old one is
-        // about to hear of that.
-        if let HelloReason::WrongNode { believed } = &refused.reason
-            && [refused.refuser.incarnation, refused.refused.incarnation]
-                .iter()
-                .any(|incarnation| believed.incarnation == Some(*incarnation))
-        {
-            return;
-        }
-        let text = refused.to_string();
-        if self.refusals.len() < REFUSALS_TOLD_MAX && self.refusals.insert(text.clone()) {
+        if let Some(text) = self.told.refused(refused) {
             self.tell_of_other(text);
         }
     }
 
     /// Tells what an end of a connection did wrong, once.
     pub(super) fn tell_folly(&mut self, text: String) {
-        if self.follies.len() < FOLLIES_TOLD_MAX && self.follies.insert(text.clone()) {
+        if self.told.folly(&text) {
             self.tell_of_other(text);
         }
     }
@@ -144,16 +118,20 @@ impl Site {
         self.notices.tell(Notice::Peer(text));
     }
 
-    /// How long somebody may stay who is neither a client nor a member: idle sockets must not
-    /// pile up.
-    pub(super) fn guest_patience(&self) -> Duration {
-        (self.settings.election_timeout * GUEST_TIMEOUTS).max(GUEST_PATIENCE_MIN)
+    /// The time since the node started.
+    pub(super) fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When that time is.
+    pub(super) fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_millis(time.0)
     }
 
     /// A number for a new connection. Zero is the program's own.
-    pub(super) const fn number_connection(&mut self) -> u64 {
+    pub(super) const fn number_connection(&mut self) -> ConnectionId {
         self.last_connection += 1;
-        self.last_connection
+        ConnectionId(self.last_connection)
     }
 }
 

@@ -71,18 +71,12 @@ impl Wal {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Queues one durable operation.
-    pub(super) fn submit(&self, ticket: Ticket, write: Write) {
+    /// Queues one durable operation; without a ticket nothing waits for it.
+    pub(super) fn submit(&self, ticket: Option<Ticket>, write: Write) {
         let mut queue = self.shared.lock();
         queue.writes.push(write);
-        queue.ticket = ticket;
+        queue.ticket = ticket.unwrap_or(queue.ticket);
         drop(queue);
-        self.shared.ready.notify_one();
-    }
-
-    /// Queues the table of peers' starts; nothing waits for it.
-    pub(super) fn submit_peers(&self, write: Write) {
-        self.shared.lock().writes.push(write);
         self.shared.ready.notify_one();
     }
 
@@ -228,7 +222,7 @@ mod tests {
         // An entry that cannot follow the empty log.
         let entry = encode_entry(Index(5), Term(1), Kind::NOOP, &[]);
         let write = Write { first: Index(5), count: 1, entries: vec![entry], ..Write::default() };
-        wal.submit(Ticket(1), write);
+        wal.submit(Some(Ticket(1)), write);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let woken = runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(20), wake.notified()).await

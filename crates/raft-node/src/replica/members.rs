@@ -61,6 +61,10 @@ impl Replica {
             Ok(address) => address,
             Err(error) => return Some(Reason::Invalid(format!("{error}"))),
         };
+        // Two spellings of one address would be two members.
+        if joiner.to_string() != address {
+            return Some(Reason::Invalid(format!("'{address}' is written {joiner}")));
+        }
         (cluster && !joiner.is_loopback())
             .then(|| Reason::HostlessCluster { address: address.to_owned() })
     }

@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod start;
 mod view;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use raft_log::{Kind, LogBuffer};
 
 pub use apply::{Machine, metas};
 pub use door::{Chunk, Effect, Event, Origin};
+pub use start::{Unusable, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
 use crate::wire::encode_membership;

@@ -5,6 +5,7 @@ use raft_core::{Index, LogId, NodeId, Term};
 
 use super::frame::{Encoded, Kind, RawFrame};
 use super::{Frame, WireError, client, message, peer};
+use crate::address::Address;
 
 /// Terms, indexes and ids of others stay below this, so that counting on from them cannot
 /// overflow.
@@ -93,6 +94,14 @@ impl Fields {
             0 => Err(self.invalid("node id 0")),
             id => Ok(NodeId(id)),
         }
+    }
+
+    /// What is written into NODE has to be an address and nothing beside it.
+    pub(super) fn address(self, text: String) -> Result<String, WireError> {
+        if text.parse::<Address>().is_err() || text.contains(char::is_whitespace) {
+            return Err(self.invalid("a founder without an address"));
+        }
+        Ok(text)
     }
 
     pub(super) fn log_id(self, body: Option<LogIdBody>) -> Result<LogId, WireError> {

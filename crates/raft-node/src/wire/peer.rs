@@ -477,13 +477,15 @@ fn founder_bodies(founders: &[Founder]) -> Vec<FounderBody> {
         .collect()
 }
 
-/// A complete list of founders: at least one, in the order of their addresses, none twice.
+/// A complete list of founders: at least one, in the order of their addresses, none twice. It is
+/// written into NODE, where only addresses can stand.
 fn founders(fields: Fields, bodies: Vec<FounderBody>) -> Result<Vec<Founder>, WireError> {
     let founders = bodies
         .into_iter()
         .map(|body| {
             let incarnation = fields.wide(&body.incarnation)?;
-            Ok(Founder { address: body.address, incarnation })
+            let address = fields.address(body.address)?;
+            Ok(Founder { address, incarnation })
         })
         .collect::<Result<Vec<_>, WireError>>()?;
     let in_order = founders.windows(2).all(|pair| match pair {

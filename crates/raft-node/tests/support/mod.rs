@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use raft_core::{Index, NodeId};
-use raft_log::{DataDir, Founder, Holder, MemberIdentity, NodeState, RealDisk};
+use raft_log::{
+    DataDir, Founder, Holder, MemberIdentity, NodeState, Options, RealDisk, Write as LogWrite,
+};
 use raft_node::founding;
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::{Admit, Decoder, FRAME_BYTES_MAX, Frame, RawFrame};
@@ -87,6 +90,17 @@ impl Place {
         let mut data = DataDir::open(disk, holder).expect("a data directory");
         let NodeState::Member(identity) = data.identity().clone() else { panic!("no member") };
         data.set_identity(change(identity)).expect("another state");
+    }
+
+    /// Puts entries into its log, and no vote before them.
+    pub fn write_log(&self, entries: &[Bytes]) {
+        let disk = Arc::new(RealDisk::open(self.dir.path()).expect("a disk"));
+        let holder = Holder { pid: 0, address: String::new() };
+        let mut data = DataDir::open(disk, holder).expect("a data directory");
+        let mut log = data.open_log(Options::default()).expect("a log");
+        let (entries, count) = (entries.to_vec(), entries.len() as u64);
+        let write = LogWrite { first: Index(1), entries, count, ..LogWrite::default() };
+        log.writer.write(&[write]).expect("written");
     }
 
     /// What the leader tells a server that was added by the entry at `at`.

@@ -21,13 +21,18 @@ pub(super) struct AppliedOnce {
     machines: BTreeMap<usize, usize>,
 }
 
-fn is_unique(command: &Bytes) -> bool {
+/// Whether only one client ever sends this, and once.
+pub(super) fn is_unique(command: &Bytes) -> bool {
     command != COUNT && command != PRINT
 }
 
 impl AppliedOnce {
     pub(super) fn count(&self) -> usize {
         self.commands.len()
+    }
+
+    pub(super) fn commands(&self) -> impl Iterator<Item = &Bytes> {
+        self.commands.iter().map(|seen| &seen.command)
     }
 
     pub(super) fn new_machine(&mut self, host: usize) {

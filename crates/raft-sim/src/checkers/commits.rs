@@ -46,10 +46,8 @@ impl Commits {
 
     pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Named {
         let now = Arc::clone(raft.membership());
-        let (told, before) = match self.told.get(&host) {
-            Some((told, membership)) => (*told, Arc::clone(membership)),
-            None => (Index(0), Arc::clone(&now)),
-        };
+        let first = || (Index(0), Arc::clone(&now));
+        let (told, before) = self.told.entry(host).or_insert_with(first).clone();
         let commit = raft.commit_index();
         if commit == told && Arc::ptr_eq(&before, &now) {
             return Ok(());

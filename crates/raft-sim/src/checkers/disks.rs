@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use raft_core::{HardState, Index, LogId, Membership, NodeId, Term};
 use raft_log::{DataDir, Holder, Log, MemberIdentity, NodeState, Options, PeerBoot, Write};
+use raft_node::replica::founding;
 use raft_node::wire::decode_membership;
 
 use super::log_matching::{entries, stamp};
 use super::{Checked, Stamp};
 use crate::disk::Platter;
-use crate::host::founding;
 
 #[derive(Debug, Default)]
 pub(super) struct Disks {
@@ -31,8 +31,8 @@ pub(super) struct Model {
     /// The peers' starts, as last confirmed; and as last begun to be written.
     peers: Vec<PeerBoot>,
     peers_begun: Option<Vec<PeerBoot>>,
-    /// What its directory says that it is.
-    state: Option<NodeState>,
+    /// What its directory says that it is, if that is certain.
+    pub(super) state: Option<NodeState>,
 }
 
 /// An entry that was handed over: its index, the term before it, itself.
@@ -115,6 +115,17 @@ impl Disks {
             model.durable.truncate(place(from));
         }
         model.peers_begun = writes.iter().rev().find_map(|write| write.peers.clone());
+    }
+
+    /// A server starts as what its directory says, which is what it was told.
+    pub(super) fn identified(&mut self, host: usize, state: &NodeState) -> Checked {
+        let known = &mut self.models.entry(host).or_default().state;
+        match known.replace(state.clone()) {
+            Some(was) if was != *state => {
+                Err(format!("host {host} was {was:?}, and its disk says {state:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory says so from now on; or what it says is not certain.

@@ -5,6 +5,7 @@ mod applied;
 mod commits;
 mod disks;
 mod elections;
+mod founding;
 mod history;
 mod leadership;
 mod log_matching;
@@ -13,9 +14,9 @@ mod monotone;
 mod pre_votes;
 mod promises;
 mod shown;
+mod told;
 mod votes;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ use raft_node::Conclusion;
 use raft_node::replica::{Event, Replica};
 
 use crate::disk::Platter;
+use crate::observer::Observer;
+use crate::trace::What;
 use crate::witness::Seen;
 
 /// All of them, and what the first one found.
@@ -38,14 +41,16 @@ pub struct Checkers {
     pre_votes: pre_votes::PreVotes,
     votes: votes::Votes,
     leadership: leadership::Leadership,
+    founding: founding::Founding,
     memberships: memberships::Memberships,
     commits: commits::Commits,
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
-    probes: BTreeMap<&'static str, u64>,
-    /// When the server took its step that is being looked at.
+    told: told::Told,
+    observer: Observer,
+    /// When the server takes the step that is being looked at.
     now: Time,
 }
 
@@ -73,8 +78,17 @@ pub struct Stamp {
     pub checksum: u32,
 }
 
+/// A write that a client began.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The newest place that anybody had been told of then.
+    after: Index,
+    /// Its number in the history of what clients were told.
+    operation: usize,
+}
+
 /// What a check comes to.
-type Checked = Result<(), String>;
+type Checked<T = ()> = Result<T, String>;
 
 /// What a check comes to that looks after several properties: which of them, and what.
 type Named = Result<(), (&'static str, String)>;
@@ -82,18 +96,20 @@ type Named = Result<(), (&'static str, String)>;
 impl Checkers {
     /// Notes a violation, unless there is one already.
     pub fn fail(&mut self, checker: &'static str, what: String) {
-        self.violation.get_or_insert(Violation { checker, what });
+        if self.violation.is_none() {
+            self.observer.tell(|| What::Violation(format!("{checker}: {what}")));
+            self.violation = Some(Violation { checker, what });
+        }
     }
 
     /// Something happened that a good simulation sees happen.
     pub fn probe(&mut self, what: &'static str) {
-        *self.probes.entry(what).or_default() += 1;
+        self.observer.reach_named(what);
     }
 
-    /// How often what happened.
-    #[must_use]
-    pub const fn probes(&self) -> &BTreeMap<&'static str, u64> {
-        &self.probes
+    /// Who looks at all of it and judges nothing.
+    pub const fn observer(&mut self) -> &mut Observer {
+        &mut self.observer
     }
 
     /// What was violated first.
@@ -135,6 +151,7 @@ impl Checkers {
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
+        self.observer.started(host, me.id, log);
         if log.recovered.tail_ambiguous {
             self.probe("tail ambiguous");
         }
@@ -158,6 +175,7 @@ impl Checkers {
     /// A process ended; `dark` if its machine lost its power.
     pub fn stopped(&mut self, host: usize, dark: bool) {
         self.probe(if dark { "power lost" } else { "process ended" });
+        self.observer.stopped(host, dark);
         self.shown.stopped(host, dark);
     }
 
@@ -174,15 +192,17 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
-    /// A server is about to take a step with these events.
-    pub fn takes(&mut self, host: usize, now: Time, events: &[Event]) {
+    /// A server is about to take a step.
+    pub fn begins(&mut self, host: usize, now: Time) {
         self.now = now;
         self.votes.begins(host, self.disks.last_log_id(host));
-        for event in events {
-            if let Event::Message { from, message, .. } = event {
-                self.votes.takes(host, *from, message);
-                self.leadership.takes(host, *from, message, now);
-            }
+    }
+
+    /// And is told this in it.
+    pub fn takes(&mut self, host: usize, event: &Event) {
+        if let Event::Message { from, message, .. } = event {
+            self.votes.takes(host, *from, message);
+            self.leadership.takes(host, *from, message, self.now);
         }
     }
 
@@ -194,6 +214,7 @@ impl Checkers {
         if write.truncate_from.is_some() {
             self.probe("entries replaced");
         }
+        self.observer.handed(host, write);
         match self.disks.handed(host, write) {
             Ok(entries) => {
                 for (at, before, stamp) in entries {
@@ -208,17 +229,37 @@ impl Checkers {
     /// The log confirmed that this is durable.
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
         self.leadership.persisted(host, writes);
+        self.observer.persisted(writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
     }
 
     /// These writes were begun and never confirmed.
     pub fn begun(&mut self, host: usize, writes: &[Write]) {
+        self.observer.begun(writes);
         self.disks.begun(host, writes);
+    }
+
+    /// A server reads in its directory who it is.
+    pub fn identified(&mut self, host: usize, state: &NodeState) {
+        let checked = self.disks.identified(host, state);
+        self.note("recovery", checked);
+        self.founded(host, state);
+    }
+
+    fn founded(&mut self, host: usize, state: &NodeState) {
+        if self.founding.is_late(state, self.committed()) {
+            self.probe("late founder");
+        }
+        let checked = self.founding.became(host, state);
+        self.note("founding", checked);
     }
 
     /// A server's directory says so from now on; or it was written and not confirmed.
     pub fn became(&mut self, host: usize, state: Option<NodeState>) {
+        if let Some(state) = &state {
+            self.founded(host, state);
+        }
         self.disks.became(host, state);
     }
 
@@ -230,6 +271,10 @@ impl Checkers {
         (message, entries): (&Message, &[Bytes]),
         raft: &Raft,
     ) {
+        let state = self.disks.model(host).and_then(|model| model.state.as_ref());
+        let checked = founding::Founding::sends(host, raft.status().id, state);
+        self.note("founding", checked);
+        self.observer.sends(message);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
         self.note("durable before said", checked);
         let checked = promises::feeds(to, message, raft);
@@ -258,6 +303,7 @@ impl Checkers {
 
     /// A replica took a step.
     pub fn stepped(&mut self, host: usize, replica: &Replica) {
+        self.observer.stepped(host, replica);
         let checked = self.monotone.stepped(host, replica);
         self.note("monotone", checked);
         let raft = replica.raft();
@@ -287,27 +333,39 @@ impl Checkers {
 
     /// A server showed lines.
     pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
+        self.observer.shown(host, index, &text);
         let checked = self.shown.shown(host, index, text);
         self.note("shown once", checked);
     }
 
-    /// A client begins a write; what it was told before is behind it. Returns the mark to give
-    /// to [`Checkers::answered`].
+    /// A client begins a write; what it was told before is behind it. Returns what to give to
+    /// [`Checkers::answered`] or [`Checkers::unanswered`].
     #[must_use]
-    pub const fn asked(&self) -> Index {
-        self.history.newest()
+    pub fn asked(&mut self, client: usize, now: Time, command: &Bytes) -> Asked {
+        let operation = self.told.asked(client, now, command);
+        Asked { after: self.history.newest(), operation }
     }
 
     /// A write was acknowledged.
-    pub fn answered(&mut self, after: Index, command: &Bytes, at: LogId, response: &Bytes) {
-        let checked = self.history.answered(after, command, at);
+    pub fn answered(
+        &mut self,
+        asked: Asked,
+        now: Time,
+        command: &Bytes,
+        (at, response): (LogId, &Bytes),
+    ) {
+        self.told.answered(asked.operation, now, command, (at, response));
+        let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
         self.note("acknowledged is applied", checked);
     }
 
     /// A write was not acknowledged.
-    pub fn unanswered(&mut self, command: &Bytes, conclusion: Conclusion) {
+    pub fn unanswered(&mut self, asked: Asked, now: Time, command: &Bytes, conclusion: Conclusion) {
+        if conclusion != Conclusion::Unknown {
+            self.told.refused(asked.operation, now);
+        }
         self.probe(match conclusion {
             Conclusion::Unknown => "outcome unknown",
             Conclusion::NotApplied => "not applied",
@@ -337,7 +395,7 @@ impl Checkers {
     }
 
     /// Everything is calm and all agree: every server must have shown every line up to here.
-    pub fn settled(&mut self, hosts: &[(usize, Index)]) {
+    pub fn settled(&mut self, now: Time, hosts: &[(usize, Index)]) {
         for (host, applied) in hosts {
             let checked = self.shown.complete(*host, *applied);
             self.note("shown once", checked);
@@ -346,5 +404,10 @@ impl Checkers {
         }
         let checked = self.applied.holds_all(self.history.all());
         self.note("nothing acknowledged is lost", checked);
+        match self.told.settled(now, self.shown.lines(), self.applied.commands()) {
+            Ok(true) => {}
+            Ok(false) => self.probe("history too hard to judge"),
+            Err(what) => self.fail("linearizability", what),
+        }
     }
 }

@@ -25,6 +25,11 @@ struct Server {
 }
 
 impl ShownOnce {
+    /// What was shown for each entry.
+    pub(super) const fn lines(&self) -> &BTreeMap<Index, Vec<u8>> {
+        &self.lines
+    }
+
     pub(super) fn stopped(&mut self, host: usize, dark: bool) {
         let server = self.servers.entry(host).or_default();
         server.stops += 1;

@@ -1,31 +1,25 @@
 //! One simulated server: what `Node` does with sockets, threads and a clock, done with the
 //! production machines on the simulated ones. It moves bytes and time, and decides nothing.
 
-mod bind;
-mod dials;
-mod effects;
-mod frames;
-mod lobby;
-mod member;
+mod life;
+mod lines;
+mod orders;
 mod wal;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use raft_core::{Index, Lane, NodeId, Ticket, Time};
-use raft_log::{DataDir, Holder, MemberIdentity, NodeState, OpenError, ShownMark};
-use raft_node::binding::Boot;
-use raft_node::hello::{Hello, Party as Identity};
-use raft_node::replica::{Chunk, Machine};
-use raft_node::wire::Frame;
+use raft_core::{Ticket, Time};
+use raft_log::{DataDir, Holder, MakeError, OpenError};
+use raft_node::Address;
+use raft_node::replica::Chunk;
+use raft_node::resident::{Member, Order, Resident};
 
 use crate::disk::{Blow, Platter};
-use crate::network::{End, Place, WireId};
-use crate::witness::Sight;
+use crate::network::{Place, WireId};
 use crate::world::World;
-use dials::Purpose;
-use member::Member;
-pub use member::founding;
+use life::{Estate, Works};
+use lines::Lines;
 
 /// A machine with a disk, on which a server runs most of the time.
 #[derive(Debug)]
@@ -34,6 +28,8 @@ pub struct Host {
     pub index: usize,
     /// Where it listens.
     pub address: String,
+    /// What it is started with: the founders of its cluster.
+    cluster: Vec<Address>,
     /// Its disk.
     pub platter: Platter,
     /// The server, if it runs.
@@ -42,63 +38,28 @@ pub struct Host {
     pub paused_until: Time,
     /// Without power: it does not even refuse.
     pub dark: bool,
-    life: u64,
+    /// Counts the lives of its servers: outside of a cluster, or as one member.
+    lives: u64,
 }
 
-/// One life of a server's process.
+/// A server's process.
 #[derive(Debug)]
 pub struct Process {
     index: usize,
+    /// The number of its present life.
     life: u64,
     address: String,
-    dir: DataDir,
+    estate: Estate,
     inbox: VecDeque<Incoming>,
     /// When the inbox is looked at.
     ready_at: Time,
-    lines: BTreeMap<WireId, Line>,
-    dials: BTreeMap<u64, Purpose>,
-    last_dial: u64,
-    member: Option<Box<Member>>,
-    /// Kept while it is not a member.
-    machine: Option<Machine>,
-    sight: Sight,
-    mark: Option<ShownMark>,
-    fate: Option<Fate>,
-}
-
-/// A wire as its server sees it.
-#[derive(Debug)]
-struct Line {
-    end: End,
-    party: Party,
-    /// The start that a member said it is.
-    boot: Boot,
-    stalled: bool,
-    /// Entries that wait in the full socket.
-    unsent: Option<Index>,
-}
-
-/// Who is at the other end of a wire.
-#[derive(Clone, Debug)]
-enum Party {
-    /// Nobody has said hello yet.
-    Stranger,
-    /// A client.
-    Client,
-    /// A member whose connection is not bound to a start of it yet.
-    Unbound(NodeId, Lane),
-    /// A member that dialled us.
-    Inbound(NodeId),
-    /// A member that we dialled.
-    Outbound(NodeId),
-    /// Somebody who is told something and then hangs up.
-    Passing,
-    /// A leader that wants to admit this server.
-    Admission,
-    /// We have said hello and wait for the welcome.
-    Greeting(Purpose, Box<Hello>),
-    /// We told a server that it is this member.
-    Admitting(NodeId),
+    resident: Resident,
+    /// What a member has.
+    works: Option<Works>,
+    lines: Lines,
+    orders: Vec<Order>,
+    /// It ends by itself, as it must after a disk error.
+    ends: Option<String>,
 }
 
 /// Something happened outside.
@@ -112,43 +73,35 @@ pub enum Incoming {
     Bytes(WireId, Bytes),
     /// A wire ended.
     Ended(WireId),
-    /// A welcome took too long.
-    GreetBy(WireId),
-    /// It is time to dial again.
-    DialDue(NodeId),
+    /// A wire that was not read may be read again.
+    Readable(WireId),
     /// The socket is full, or takes bytes again.
     Stalled(WireId, bool),
     /// Entries were read back.
     LogRead(u64, Option<Chunk>),
     /// Everything up to here is durable.
     Persisted(Ticket),
+    /// A spare slot was made, or could not be.
+    SlotMade(Result<(), MakeError>),
+    /// The disk has so many bytes left.
+    DiskSeen(u64),
     /// Somebody wants the server to end.
     HandOver,
-}
-
-/// How a process goes on, or does not.
-#[derive(Debug)]
-enum Fate {
-    /// It ends by itself, as it must after a disk error.
-    Ends(String),
-    /// It was removed from its cluster.
-    Removed(Index),
-    /// It is a member from now on.
-    Admitted,
 }
 
 impl Host {
     /// A machine with an empty disk, switched off.
     #[must_use]
-    pub fn new(index: usize, seed: u64) -> Self {
+    pub fn new(index: usize, cluster: Vec<Address>, seed: u64) -> Self {
         Self {
             index,
             address: address(index),
+            cluster,
             platter: Platter::new(seed),
             process: None,
             paused_until: Time(0),
             dark: false,
-            life: 0,
+            lives: 0,
         }
     }
 
@@ -161,21 +114,25 @@ impl Host {
     /// The member that it is at the moment, if it runs.
     #[must_use]
     pub fn member(&self) -> Option<&Member> {
-        self.process.as_ref()?.member.as_deref()
+        self.process.as_ref()?.resident.member()
     }
 
-    /// The process with this number, if it still runs.
+    /// The process with this life, if it still lives it.
     pub fn process_of(&mut self, life: u64) -> Option<&mut Process> {
         self.process.as_mut().filter(|process| process.life == life)
     }
 
-    /// When it wants to run.
+    /// When the process wants to run.
     #[must_use]
     pub fn next_wake(&self, now: Time) -> Option<Time> {
         let process = self.process.as_ref()?;
-        let inbox = (!process.inbox.is_empty()).then_some(process.ready_at);
-        let own = process.member.as_ref().and_then(|member| member.next_deadline(now));
-        let at = [inbox, own].into_iter().flatten().min()?;
+        let arrived = (!process.inbox.is_empty()).then_some(process.ready_at);
+        let backlog = if process.resident.has_work() || process.lines.is_touched() {
+            Some(now)
+        } else {
+            process.resident.next_deadline()
+        };
+        let at = [arrived, backlog].into_iter().flatten().min()?;
         Some(at.max(self.paused_until))
     }
 
@@ -189,30 +146,6 @@ impl Host {
         }
     }
 
-    /// Makes the directory of a founder: the founding itself is not simulated.
-    ///
-    /// # Panics
-    /// If an empty disk that works cannot be written.
-    pub fn found(&self, seed: u64) -> u128 {
-        let holder = Holder { pid: 0, address: self.address.clone() };
-        let dir = DataDir::open_seeded(self.platter.mount(), holder, Some(seed));
-        let incarnation = dir.expect("an empty disk").identity().incarnation();
-        self.platter.kill();
-        incarnation
-    }
-
-    /// Writes down that this is a member.
-    ///
-    /// # Panics
-    /// If a disk that works cannot be written.
-    pub fn enrol(&self, me: MemberIdentity) {
-        let holder = Holder { pid: 0, address: self.address.clone() };
-        let dir = DataDir::open_seeded(self.platter.mount(), holder, Some(0));
-        let written = dir.expect("a disk that works").set_identity(NodeState::Member(me));
-        written.expect("a disk that works");
-        self.platter.kill();
-    }
-
     /// Starts the server.
     pub fn start(&mut self, world: &mut World) {
         if self.process.is_some() {
@@ -220,33 +153,14 @@ impl Host {
         }
         self.dark = false;
         self.paused_until = Time(0);
-        self.life += 1;
+        self.lives += 1;
         world.trace(format_args!("{} starts", self.address));
-        let holder = Holder { pid: self.life as u32, address: self.address.clone() };
+        let holder = Holder { pid: self.lives as u32, address: self.address.clone() };
         let seed = world.random.next_u64();
         let opened = DataDir::open_seeded(self.platter.mount(), holder, Some(seed));
-        let dir = match opened {
-            Ok(dir) => dir,
-            Err(error) => return self.start_failed(world, &error),
-        };
-        let mut process = Process {
-            index: self.index,
-            life: self.life,
-            address: self.address.clone(),
-            dir,
-            inbox: VecDeque::new(),
-            ready_at: world.now(),
-            lines: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            last_dial: 0,
-            member: None,
-            machine: None,
-            sight: Sight::default(),
-            mark: None,
-            fate: None,
-        };
-        match process.join(world) {
-            Ok(()) => {
+        let process = opened.and_then(|dir| Process::start(world, self, dir));
+        match process {
+            Ok(process) => {
                 self.process = Some(process);
                 self.look(world);
             }
@@ -304,19 +218,16 @@ impl Host {
             return self.stop(world, dark);
         }
         let Some(process) = &mut self.process else { return };
-        let over = process.is_over();
-        match process.fate.take_if(|_| over) {
-            None => {}
-            Some(Fate::Ends(why)) => {
-                world.trace(format_args!("{} ends: {why}", self.address));
-                self.stop(world, false);
+        if let Some(why) = process.ends.take() {
+            world.trace(format_args!("{} ends: {why}", self.address));
+            return self.stop(world, false);
+        }
+        if let Some(end) = process.resident.take_end() {
+            self.lives += 1;
+            if let Err(error) = process.live_on(world, end, self.lives) {
+                return self.start_failed(world, &error);
             }
-            Some(fate) => {
-                if let Err(error) = process.live_on(world, &fate) {
-                    return self.start_failed(world, &error);
-                }
-                self.look(world);
-            }
+            self.look(world);
         }
     }
 
@@ -331,119 +242,56 @@ impl Process {
         Place::Host(self.index)
     }
 
+    /// Everything that arrived, one step, all that it orders, and one write to each socket.
     fn wake(&mut self, world: &mut World) {
+        let now = world.now();
+        let mut read = Vec::new();
         for incoming in std::mem::take(&mut self.inbox) {
-            if self.is_over() {
-                return;
-            }
-            self.incoming(world, incoming);
+            self.incoming(world, incoming, &mut read);
         }
-        if self.member.is_some() && !self.is_over() {
-            self.cycle(world);
+        for wire in read {
+            self.hear(world, wire);
         }
+        self.step(world);
+        for (connection, flushed) in self.lines.flush() {
+            self.resident.flushed(now, connection, flushed);
+        }
+        self.carry_out(world);
     }
 
-    /// It is no member any more. A failure is the last word: no life goes on after it.
-    fn removed(&mut self, at: Index) {
-        if !matches!(self.fate, Some(Fate::Ends(_))) {
-            self.fate = Some(Fate::Removed(at));
-        }
-    }
-
-    /// Whether this life ends now. A removed member still shows what it was part of.
-    fn is_over(&self) -> bool {
-        let catches_up = || self.member.as_ref().is_some_and(|member| member.catches_up());
-        match self.fate {
-            None => false,
-            Some(Fate::Removed(_)) => !catches_up(),
-            Some(Fate::Ends(_) | Fate::Admitted) => true,
-        }
-    }
-
-    fn incoming(&mut self, world: &mut World, incoming: Incoming) {
+    fn incoming(&mut self, world: &mut World, incoming: Incoming, read: &mut Vec<WireId>) {
+        let now = world.now();
         match incoming {
-            Incoming::Accepted(wire) => self.add_line(wire, End::Listener, Party::Stranger),
-            Incoming::Dialled(dial, result) => self.dial_ended(world, dial, result),
-            Incoming::Bytes(wire, bytes) => self.bytes(world, wire, &bytes),
-            Incoming::Ended(wire) => self.drop_line(world, wire),
-            Incoming::GreetBy(wire) => {
-                let party = self.lines.get(&wire).map(|line| &line.party);
-                if let Some(Party::Greeting(..) | Party::Admitting(_)) = party {
-                    self.drop_line(world, wire);
-                }
+            Incoming::Accepted(wire) => {
+                self.resident.accepted(now, self.lines.add(wire, crate::network::End::Listener));
             }
-            Incoming::DialDue(peer) => self.dial_due(world, peer),
-            Incoming::Stalled(wire, stalled) => self.stalled(wire, stalled),
-            Incoming::LogRead(request, chunk) => self.log_was_read(request, chunk),
-            Incoming::Persisted(ticket) => self.persisted(ticket),
-            Incoming::HandOver => self.hand_over(world),
-        }
-    }
-
-    fn add_line(&mut self, wire: WireId, end: End, party: Party) {
-        let boot = Boot { incarnation: 0, epoch: 0, nonce: 0 };
-        self.lines.insert(wire, Line { end, party, boot, stalled: false, unsent: None });
-    }
-
-    fn bytes(&mut self, world: &mut World, wire: WireId, bytes: &[u8]) {
-        let Some(end) = self.lines.get(&wire).map(|line| line.end) else { return };
-        match world.network.receive(wire, end, bytes) {
-            None => {}
-            Some(Err(what)) => {
-                let what = format!("{} cannot decode what it was sent: {what}", self.address);
-                world.checkers.fail("codec", what);
+            Incoming::Dialled(dial, result) => self.dialled(world, dial, result),
+            Incoming::Bytes(wire, bytes) => {
+                self.lines.hold(wire, bytes);
+                read.push(wire);
             }
-            Some(Ok(frames)) => {
-                for frame in frames {
-                    let Some(party) = self.lines.get(&wire).map(|line| line.party.clone()) else {
-                        return;
-                    };
-                    self.frame(world, wire, party, frame);
-                }
+            Incoming::Ended(wire) => {
+                self.lines.end(wire);
+                read.push(wire);
             }
+            Incoming::Readable(wire) => read.push(wire),
+            Incoming::Stalled(wire, stalled) => self.lines.stall(wire, stalled),
+            Incoming::HandOver => self.resident.stop(now),
+            Incoming::LogRead(..)
+            | Incoming::Persisted(_)
+            | Incoming::SlotMade(_)
+            | Incoming::DiskSeen(_) => self.works_did(now, incoming),
         }
     }
 
-    fn frame(&mut self, world: &mut World, wire: WireId, party: Party, frame: Frame) {
-        if let Frame::Ping { nonce } = frame {
-            return self.push(world, wire, &Frame::Pong { nonce });
-        }
-        if let Party::Greeting(purpose, hello) = party {
-            return self.greeted(world, wire, purpose, &hello, frame);
-        }
-        if self.member.is_some() {
-            self.member_frame(world, wire, &party, frame);
-        } else {
-            self.lobby_frame(world, wire, &party, frame);
-        }
-    }
-
-    fn push(&self, world: &mut World, wire: WireId, frame: &Frame) {
-        self.push_encoded(world, wire, frame.encode());
-    }
-
-    fn push_encoded(&self, world: &mut World, wire: WireId, frame: raft_node::wire::Encoded) {
-        if let Some(line) = self.lines.get(&wire) {
-            world.send((wire, line.end), frame);
-        }
-    }
-
-    fn set_party(&mut self, wire: WireId, party: Party) {
-        if let Some(line) = self.lines.get_mut(&wire) {
-            line.party = party;
-        }
-    }
-
-    /// All that it knows of itself.
-    fn identity(&self) -> Identity {
-        match &self.member {
-            Some(member) => member.party(),
-            None => Identity {
-                cluster: self.dir.identity().cluster(),
-                incarnation: self.dir.identity().incarnation(),
-                address: self.address.clone(),
-                ..Identity::default()
-            },
+    fn works_did(&mut self, now: Time, incoming: Incoming) {
+        let (Some(member), Some(works)) = (self.resident.member_mut(), &self.works) else { return };
+        match incoming {
+            Incoming::LogRead(request, chunk) => member.log_read(request, chunk),
+            Incoming::Persisted(ticket) => member.persisted(now, ticket, works.room()),
+            Incoming::SlotMade(result) => member.slot_made(now, result, works.room()),
+            Incoming::DiskSeen(free) => member.disk_seen(now, free),
+            _ => {}
         }
     }
 }

@@ -4,7 +4,8 @@
 use raft_core::Ticket;
 use raft_log::{LogWriter, Write, WriteError};
 
-use super::{Fate, Incoming, Process};
+use super::life::Works;
+use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
 use crate::faults::T;
@@ -40,16 +41,16 @@ impl Wal {
 impl Process {
     /// Queues a durable operation.
     pub(super) fn submit(&mut self, world: &mut World, ticket: Option<Ticket>, write: Write) {
-        let Some(member) = &mut self.member else { return };
-        member.wal.queue.push(write);
-        member.wal.queued = ticket.unwrap_or(member.wal.queued);
+        let Some(Works { wal, .. }) = &mut self.works else { return };
+        wal.queue.push(write);
+        wal.queued = ticket.unwrap_or(wal.queued);
         self.begin_write(world);
     }
 
     fn begin_write(&mut self, world: &mut World) {
         let (host, life) = (self.index, self.life);
         let Some(Wal { queue, queued, batch, ticket, writes, .. }) =
-            self.member.as_mut().map(|member| &mut member.wal)
+            self.works.as_mut().map(|works| &mut works.wal)
         else {
             return;
         };
@@ -75,7 +76,7 @@ impl Process {
     /// The disk is done.
     pub fn written(&mut self, world: &mut World) {
         let Some(Wal { writer, batch, ticket, writes, .. }) =
-            self.member.as_mut().map(|member| &mut member.wal)
+            self.works.as_mut().map(|works| &mut works.wal)
         else {
             return;
         };
@@ -85,33 +86,27 @@ impl Process {
                 *writes += 1;
                 world.checkers.persisted(self.index, &done);
                 let ticket = *ticket;
-                if self.inbox.is_empty() {
-                    self.ready_at = world.now();
-                }
-                self.inbox.push_back(Incoming::Persisted(ticket));
-                let (host, life) = (self.index, self.life);
-                let delay = world.random.below(200);
-                world.after(delay, Happening::Spare { host, life });
+                self.tell_self(world, Incoming::Persisted(ticket));
                 self.begin_write(world);
             }
             Err(WriteError::NoSpace { .. } | WriteError::Failed(_)) => {
                 world.checkers.begun(self.index, &done);
-                self.fate = Some(Fate::Ends("the log cannot be written".into()));
+                self.ends = Some("the log cannot be written".into());
             }
         }
     }
 
     /// Nothing was written for a while.
     pub fn attest(&mut self, writes: u64) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         if wal.writes == writes && wal.batch.is_empty() && wal.writer.attest().is_err() {
-            self.fate = Some(Fate::Ends("the log cannot be written".into()));
+            self.ends = Some("the log cannot be written".into());
         }
     }
 
     /// What was queued is written before a member's life ends in good order.
     pub(super) fn flush_wal(&mut self, world: &mut World) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
         match wal.writer.write(&rest) {
@@ -122,7 +117,7 @@ impl Process {
 
     /// The process ends while the log may be writing: some, all or nothing of that happens.
     pub(super) fn stop_mid_write(&mut self, world: &mut World, platter: &Platter) {
-        let Some(wal) = self.member.as_mut().map(|member| &mut member.wal) else { return };
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         if wal.batch.is_empty() || platter.is_dead() || world.random.below(2) == 0 {
             return;
         }

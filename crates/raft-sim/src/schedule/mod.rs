@@ -1,7 +1,11 @@
 //! Which trouble comes when.
 
+mod troubles;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use troubles::{Trouble, Troubles};
 
 /// A way of making trouble, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -271,6 +271,10 @@ fn told(status: &NodeStatus) -> Value {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/fuzz/control.rs"]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,208 @@
+//! A server's lives: outside of a cluster, and as a member on its log.
+
+use std::collections::VecDeque;
+
+use raft_core::Index;
+use raft_log::{
+    DataDir, LogReader, MemberIdentity, NodeState, OpenError, ReadError, ShownMark, SpareMaker,
+};
+use raft_node::replica::{Machine, founding, shown_mark};
+use raft_node::resident::{End, Lobby, Member, Next, Resident, Room, Settings, Start};
+
+use super::lines::Lines;
+use super::wal::Wal;
+use super::{Host, Incoming, Process};
+use crate::faults::T;
+use crate::witness::{Sight, Witness};
+use crate::world::World;
+
+/// What works for a member.
+#[derive(Debug)]
+pub(super) struct Works {
+    pub(super) wal: Wal,
+    reader: LogReader,
+    spares: SpareMaker,
+}
+
+/// What a server has from life to life.
+#[derive(Debug)]
+pub(super) struct Estate {
+    index: usize,
+    settings: Settings,
+    pub(super) dir: DataDir,
+    /// Kept while it is not a member.
+    machine: Option<Machine>,
+    pub(super) sight: Sight,
+    pub(super) mark: Option<ShownMark>,
+}
+
+impl Works {
+    pub(super) fn room(&self) -> Room {
+        Room::of(&self.spares)
+    }
+}
+
+impl Estate {
+    /// Who lives there, by what the directory says.
+    fn resident(&mut self, world: &mut World) -> Result<(Resident, Option<Works>), OpenError> {
+        let (seed, now) = (world.random.next_u64(), world.now());
+        let settings = self.settings.clone();
+        world.checkers.identified(self.index, self.dir.identity());
+        let NodeState::Member(me) = self.dir.identity().clone() else {
+            let lobby = Lobby::new(settings, self.dir.identity(), seed, now);
+            return Ok((Resident::Lobby(Box::new(lobby)), None));
+        };
+        if !settings.is_place_of(&me) {
+            world.checkers.fail("recovery", format!("{} is not at {}", me.id, settings.address));
+        }
+        for notice in settings.introduce(&me) {
+            world.trace(format_args!("{}: {notice}", me.address));
+        }
+        let log = self.dir.open_log(world.settings.log_options(seed))?;
+        let machine = match self.machine.take() {
+            Some(machine) => machine,
+            None => self.new_machine(world, &me, log.recovered.last_index)?,
+        };
+        for note in &log.recovered.notes {
+            world.trace(format_args!("{} notes: {note}", me.address));
+        }
+        world.checkers.started(self.index, &me, &log);
+        let start = Start {
+            settings,
+            config: world.settings.config(me.id),
+            limits: world.settings.limits(),
+            me,
+            log: &log.recovered,
+            machine,
+            room: Room::of(&log.spares),
+            seed: world.random.next_u64(),
+            now,
+        };
+        // What a member wrote it can read.
+        let member = Member::new(start).unwrap_or_else(|error| panic!("{error}"));
+        let works = Works { wal: Wal::new(log.writer), reader: log.reader, spares: log.spares };
+        Ok((Resident::Member(Box::new(member)), Some(works)))
+    }
+
+    fn new_machine(
+        &mut self,
+        world: &mut World,
+        me: &MemberIdentity,
+        last: Index,
+    ) -> Result<Machine, OpenError> {
+        let path = self.dir.disk().path("SHOWN");
+        let error = |source| OpenError::Io { doing: "open", path: path.clone(), source };
+        let (mark, lost) = shown_mark(&self.dir, last).map_err(error)?;
+        if let Some(notice) = &lost {
+            world.trace(format_args!("{}: {notice}", me.address));
+        }
+        let (witness, sight) = Witness::new();
+        world.checkers.new_machine(self.index, mark.index(), lost.is_some());
+        let machine = Machine::new(Box::new(witness), mark.index(), founding(me));
+        (self.sight, self.mark) = (sight, Some(mark));
+        Ok(machine)
+    }
+}
+
+impl Process {
+    /// The first life of a process.
+    pub(super) fn start(world: &mut World, host: &Host, dir: DataDir) -> Result<Self, OpenError> {
+        let settings = Settings {
+            address: host.address.parse().expect("an address"),
+            cluster: host.cluster.clone(),
+            election_timeout: T,
+        };
+        let (sight, index) = (Sight::default(), host.index);
+        let mut estate = Estate { index, settings, dir, machine: None, sight, mark: None };
+        let (resident, works) = estate.resident(world)?;
+        let mut process = Self {
+            index,
+            life: host.lives,
+            address: host.address.clone(),
+            estate,
+            inbox: VecDeque::new(),
+            ready_at: world.now(),
+            resident,
+            works,
+            lines: Lines::default(),
+            orders: Vec::new(),
+            ends: None,
+        };
+        process.carry_out(world);
+        Ok(process)
+    }
+
+    /// From the lobby into the cluster, or back.
+    pub(super) fn live_on(
+        &mut self,
+        world: &mut World,
+        end: End,
+        life: u64,
+    ) -> Result<(), OpenError> {
+        world.trace(format_args!("{} ends a life: {end:?}", self.address));
+        self.lines.close_all(world);
+        self.inbox.clear();
+        self.flush_wal(world);
+        self.life = life;
+        self.works = None;
+        let (settings, state) = (self.estate.settings.clone(), self.estate.dir.identity());
+        let empty = Resident::Lobby(Box::new(Lobby::new(settings, state, life, world.now())));
+        match std::mem::replace(&mut self.resident, empty).into_next(end) {
+            Next::Stop => self.ends = Some("it was asked to".into()),
+            Next::Live(Some(left)) => {
+                let (state, machine) = *left;
+                if let NodeState::Removed(me, _) = &state {
+                    world.checkers.left(self.index, me.id);
+                }
+                world.checkers.probe("server removed");
+                self.estate.machine = Some(machine);
+                self.store(world, state);
+            }
+            Next::Live(None) => {}
+            Next::Misfit(why) | Next::Halted(why) => world.checkers.fail("lives", why),
+        }
+        if self.ends.is_none() {
+            (self.resident, self.works) = self.estate.resident(world)?;
+            self.carry_out(world);
+        }
+        Ok(())
+    }
+
+    /// The helper makes a spare slot, if one is wanted.
+    pub fn make_spare(&mut self, world: &World) {
+        let Some(works) = &self.works else { return };
+        let result = match works.spares.needed() {
+            Some(bytes) => works.spares.make(bytes),
+            None => Ok(()),
+        };
+        self.tell_self(world, Incoming::SlotMade(result));
+    }
+
+    /// The helper sees how full the disk is.
+    pub fn look_at_disk(&mut self, world: &World) {
+        let free = self.estate.dir.disk().free_bytes().unwrap_or(u64::MAX);
+        self.tell_self(world, Incoming::DiskSeen(free));
+    }
+
+    /// The helper reads old log.
+    pub fn read_log(
+        &mut self,
+        world: &mut World,
+        request: u64,
+        (first, last, bytes_max): (Index, Index, u64),
+    ) {
+        let Some(works) = &self.works else { return };
+        let chunk = match works.reader.read(first, last, bytes_max) {
+            Ok(range) => {
+                world.checkers.probe("log read back");
+                Some(range.into())
+            }
+            Err(ReadError::Missing { .. }) => None,
+            Err(ReadError::Io { source, .. }) => return self.ends = Some(source.to_string()),
+            Err(error) => {
+                return world.checkers.fail("recovery", format!("{}: {error}", self.address));
+            }
+        };
+        self.tell_self(world, Incoming::LogRead(request, chunk));
+    }
+}
