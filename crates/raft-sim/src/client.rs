@@ -134,6 +134,10 @@ impl Client {
         }
         match world.receive(wire, End::Dialler, bytes) {
             None => {}
+            Some(Err(_)) if world.network.is_spoilt(wire, End::Dialler) => {
+                world.checkers.probe("spoilt frame noticed");
+                self.ended(world, wire);
+            }
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
                 for frame in frames {

@@ -47,7 +47,7 @@ struct OpenFile {
     file: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct State {
     random: Random,
     life: u64,
@@ -62,14 +62,14 @@ struct State {
     dead: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct File {
     cache: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum NameChange {
     Made(String, u64),
     Moved(String, String, u64),
@@ -160,14 +160,25 @@ impl Platter {
     /// Another disk, with exactly that which a power cut now could not take away.
     #[must_use]
     pub fn durable_copy(&self) -> Self {
-        let mut state = lock(&self.0).clone();
-        for file in state.files.values_mut() {
-            file.unsynced.clear();
-            file.cache.clone_from(&file.durable);
-        }
-        state.name_changes.clear();
-        state.names.clone_from(&state.durable_names);
-        (state.fuse, state.dead) = (None, false);
+        let state = lock(&self.0);
+        let named = |file: &u64| state.durable_names.values().any(|named| named == file);
+        let durable =
+            state.files.iter().filter(|(number, _)| named(number)).map(|(number, file)| {
+                // Nobody cuts the power of the copy: what is behind its cache does not matter.
+                (*number, File { cache: file.durable.clone(), ..File::default() })
+            });
+        let state = State {
+            random: state.random.clone(),
+            life: state.life,
+            files: durable.collect(),
+            names: state.durable_names.clone(),
+            durable_names: state.durable_names.clone(),
+            name_changes: Vec::new(),
+            locked: BTreeSet::new(),
+            next_file: state.next_file,
+            fuse: None,
+            dead: false,
+        };
         Self(Arc::new(Mutex::new(state)), Recorder::default())
     }
 }

@@ -9,6 +9,8 @@
 //!
 //! What is not in here is what `Node` adds: sockets, threads, and the real clock.
 
+mod calm;
+mod chance;
 pub mod checkers;
 pub mod client;
 pub mod clock;
@@ -35,5 +37,5 @@ pub mod world;
 pub use plan::{Plan, Storage};
 pub use probes::Probe;
 pub use run::{Failure, Report, run};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, Trouble};
 pub use shrink::{Shrunk, shrink};

@@ -124,6 +124,14 @@ probes! {
     ForwardAnswered "forwarded request answered" "the leader's answer came back",
     Pinged "ping" "is the other end alive?",
     Ponged "pong" "it is",
+    FrameSpoilt "frames spoilt" "a bit flipped on its way",
+    SpoiltNoticed "spoilt frame noticed" "a checksum was wrong, and the connection given up",
+    MessageLost "messages lost" "a single one, on a connection that held",
+    MessageDoubled "messages doubled" "a single one came twice",
+    MessageSwapped "messages swapped" "a single one came after the next",
+    NonsenseSaid "nonsense said" "a member said what no correct member says",
+    NonsenseRefused "nonsense refused" "and was cut off",
+    Alarm "alarm" "a core noticed a message that no correct member sends",
     // Clients.
     Registered "session opened" "by a client that stays",
     RegisteredOnce "session for one write" "opened for a single command",
@@ -160,6 +168,10 @@ probes! {
     PowerLost "power lost" "with all that was not synced",
     TailAmbiguous "tail ambiguous" "torn, or damaged after it was confirmed: nobody can tell",
     TailCut "tail cut" "what a crash left half written was cut at open",
+    LeaderDiskHung "leader with a hung disk" "its log had been writing for too long",
+    StaysDead "stays dead" "a server that never came back after the trouble",
+    YesterdaysMajority "a majority of yesterday" "those that came back were not enough any more",
+    LastPowerCut "last power cut" "all power was cut once more when all was well",
     LinesShown "lines shown" "a server showed what the state machine says",
 }
 

@@ -183,6 +183,12 @@ impl Replica {
         self.machine.applied()
     }
 
+    /// The state machine and its sessions.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// The state machine and its sessions, for the next life of this member.
     #[must_use]
     pub fn into_machine(self) -> Machine {

@@ -29,6 +29,12 @@ impl Commits {
         self.committed.len()
     }
 
+    /// The term of a committed entry; zero before the log.
+    pub(super) fn term_at(&self, index: Index) -> Term {
+        let stamp = index.0.checked_sub(1).and_then(|at| self.committed.get(at as usize));
+        stamp.map_or(Term(0), |stamp| stamp.term)
+    }
+
     pub(super) fn started(&mut self, host: usize) {
         self.told.remove(&host);
     }

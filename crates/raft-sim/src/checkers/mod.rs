@@ -26,6 +26,7 @@ use raft_node::Conclusion;
 use raft_node::replica::{Event, Replica};
 
 use crate::disk::Platter;
+use crate::network::insane::Known;
 use crate::observer::Observer;
 use crate::trace::What;
 use crate::witness::Seen;
@@ -52,6 +53,8 @@ pub struct Checkers {
     observer: Observer,
     /// When the server takes the step that is being looked at.
     now: Time,
+    /// A member that does not say what its core says.
+    insane: Option<usize>,
 }
 
 /// A property that does not hold.
@@ -124,6 +127,22 @@ impl Checkers {
         self.commits.count()
     }
 
+    /// What a member knows to be committed, for who wants to lie to it about that.
+    #[must_use]
+    pub fn known_to(&self, host: usize) -> Known {
+        let index = self.monotone.commit_index(host);
+        let at = |index: Index| LogId { term: self.commits.term_at(index), index };
+        Known { committed: at(index), before: at(index.previous()) }
+    }
+
+    /// A member says that another said what no correct member says.
+    pub fn alarm(&mut self, what: String, expected: bool) {
+        self.probe("alarm");
+        if !expected {
+            self.fail("alarm", what);
+        }
+    }
+
     /// How many writes were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
@@ -192,6 +211,15 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
+    /// What this server says on the wire proves nothing of it, nor of who believes it.
+    pub const fn expect_lies_of(&mut self, host: usize) {
+        self.insane = Some(host);
+    }
+
+    fn is_insane(&self, member: NodeId) -> bool {
+        self.insane.is_some() && self.disks.host_of(member) == self.insane
+    }
+
     /// A server is about to take a step.
     pub fn begins(&mut self, host: usize, now: Time) {
         self.now = now;
@@ -201,7 +229,9 @@ impl Checkers {
     /// And is told this in it.
     pub fn takes(&mut self, host: usize, event: &Event) {
         if let Event::Message { from, message, .. } = event {
-            self.votes.takes(host, *from, message);
+            if !self.is_insane(*from) {
+                self.votes.takes(host, *from, message);
+            }
             self.leadership.takes(host, *from, message, self.now);
         }
     }
@@ -282,7 +312,9 @@ impl Checkers {
         let from = self.disks.id_of(host);
         let checked = self.votes.sends(host, to, message, raft);
         self.note("votes look at logs", checked);
-        let checked = self.pre_votes.sends((from, to), message, raft);
+        let (insane, disks) = (self.insane, &self.disks);
+        let lies = |id| insane.is_some() && disks.host_of(id) == insane;
+        let checked = self.pre_votes.sends((from, to), message, lies, raft);
         self.note("pre-vote", checked);
         let checked = self.elections.sends(from, to, message);
         self.note("election safety", checked);
@@ -307,8 +339,10 @@ impl Checkers {
         let checked = self.monotone.stepped(host, replica);
         self.note("monotone", checked);
         let raft = replica.raft();
-        let checked = self.elections.stepped(host, raft);
-        self.note("one leader obeyed", checked);
+        if !raft.leader().is_some_and(|leader| self.is_insane(leader)) {
+            let checked = self.elections.stepped(host, raft);
+            self.note("one leader obeyed", checked);
+        }
         let id = self.disks.id_of(host);
         let checked = self.votes.stepped(host, id, raft);
         self.note_named(checked);

@@ -15,10 +15,12 @@ pub(super) struct PreVotes {
 }
 
 impl PreVotes {
+    /// Who lies may have said that it would vote.
     pub(super) fn sends(
         &mut self,
         (from, to): (NodeId, NodeId),
         message: &Message,
+        lies: impl Fn(NodeId) -> bool,
         raft: &Raft,
     ) -> Checked {
         let term = message.term();
@@ -28,7 +30,8 @@ impl PreVotes {
             }
             Message::RequestVote(request) if !request.transfer => {
                 let granted = self.granted.get(&(term, from));
-                let would = |id| id == from || granted.is_some_and(|by| by.contains(&id));
+                let would =
+                    |id| id == from || lies(id) || granted.is_some_and(|by| by.contains(&id));
                 if !is_quorum(raft.membership(), would) {
                     let granted = granted.map_or(0, BTreeSet::len);
                     return Err(format!(

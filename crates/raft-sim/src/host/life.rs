@@ -98,7 +98,8 @@ impl Estate {
         }
         let (witness, sight) = Witness::new();
         world.checkers.new_machine(self.index, mark.index(), lost.is_some());
-        let machine = Machine::new(Box::new(witness), mark.index(), founding(me));
+        let machine = Machine::new(Box::new(witness), mark.index(), founding(me))
+            .with_sessions(world.settings.sessions());
         (self.sight, self.mark) = (sight, Some(mark));
         Ok(machine)
     }

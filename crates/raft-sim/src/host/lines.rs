@@ -10,7 +10,7 @@ use raft_node::resident::{DialId, Flushed, NoConnection};
 use raft_node::wire::Encoded;
 
 use super::Process;
-use crate::network::{End, WireId};
+use crate::network::{End, Place, WireId};
 use crate::world::World;
 
 /// All wires of a server.
@@ -85,6 +85,11 @@ impl Lines {
         world.send((wire, line.end), frame);
     }
 
+    /// Whether any of them brought what was damaged on its way.
+    pub(super) fn any_is_spoilt(&self, world: &World) -> bool {
+        self.lines.iter().any(|(wire, line)| world.network.is_spoilt(*wire, line.end))
+    }
+
     /// It may be read again; whether anything is there.
     pub(super) fn resume(&mut self, wire: WireId) -> bool {
         let Some(line) = self.lines.get_mut(&wire) else { return false };
@@ -132,15 +137,15 @@ impl Process {
         let Some(line) = self.lines.lines.get_mut(&wire).filter(|line| !line.paused) else {
             return;
         };
-        let held = std::mem::take(&mut line.held);
-        let mut frames = Vec::new();
+        let (end, held) = (line.end, std::mem::take(&mut line.held));
+        let (mut frames, mut nonsense) = (Vec::new(), None);
         for bytes in held {
-            match world.receive(wire, line.end, &bytes) {
+            match world.receive(wire, end, &bytes) {
                 None => {}
                 Some(Ok(more)) => frames.extend(more),
                 Some(Err(what)) => {
-                    let what = format!("{} cannot decode what it was sent: {what}", self.address);
-                    return world.checkers.fail("codec", what);
+                    nonsense = Some(what);
+                    break;
                 }
             }
         }
@@ -148,8 +153,24 @@ impl Process {
         if !frames.is_empty() {
             line.paused = true;
             self.resident.frames(now, connection, frames, 0);
-        } else if line.ended {
+        } else if line.ended && nonsense.is_none() {
             self.resident.closed(now, connection, None);
+        }
+        if let Some(what) = nonsense {
+            self.undecodable(world, (wire, end), &what);
+            self.resident.closed(now, connection, Some(what));
+        }
+    }
+
+    /// Bytes that are no frames.
+    fn undecodable(&self, world: &mut World, (wire, end): (WireId, End), what: &str) {
+        if world.network.is_spoilt(wire, end) {
+            return world.checkers.probe("spoilt frame noticed");
+        }
+        let insane = world.settings.insane.map(Place::Host);
+        if insane.is_none() || world.network.place(wire, end.other()) != insane {
+            let what = format!("{} cannot decode what it was sent: {what}", self.address);
+            world.checkers.fail("codec", what);
         }
     }
 

@@ -14,6 +14,7 @@ use raft_log::{DataDir, Holder, MakeError, OpenError};
 use raft_node::Address;
 use raft_node::replica::Chunk;
 use raft_node::resident::{Member, Order, Resident};
+use raft_store::Messages;
 
 use crate::disk::{Blow, Platter};
 use crate::network::{Place, WireId};
@@ -34,7 +35,7 @@ pub struct Host {
     pub platter: Platter,
     /// The server, if it runs.
     pub process: Option<Process>,
-    /// The server is stopped until then, and does not know it.
+    /// The server is stopped until then (a true time), and does not know it.
     pub paused_until: Time,
     /// Without power: it does not even refuse.
     pub dark: bool,
@@ -117,12 +118,18 @@ impl Host {
         self.process.as_ref()?.resident.member()
     }
 
+    /// The text log of its state machine, if it runs.
+    #[must_use]
+    pub fn messages(&self) -> Option<Messages> {
+        Some(self.process.as_ref()?.estate.sight.messages())
+    }
+
     /// The process with this life, if it still lives it.
     pub fn process_of(&mut self, life: u64) -> Option<&mut Process> {
         self.process.as_mut().filter(|process| process.life == life)
     }
 
-    /// When the process wants to run.
+    /// When the process wants to run, on its own clock.
     #[must_use]
     pub fn next_wake(&self, now: Time) -> Option<Time> {
         let process = self.process.as_ref()?;
@@ -132,8 +139,7 @@ impl Host {
         } else {
             process.resident.next_deadline()
         };
-        let at = [arrived, backlog].into_iter().flatten().min()?;
-        Some(at.max(self.paused_until))
+        [arrived, backlog].into_iter().flatten().min()
     }
 
     /// Something reaches the process, if there is one.
@@ -189,13 +195,13 @@ impl Host {
             process.stop_mid_write(world, &self.platter);
             world.checkers.stopped(self.index, dark);
         }
-        let (clock, random) = (&mut world.clock, &mut world.random);
+        world.end_sync(self.index);
         if dark {
             self.platter.cut();
-            world.network.go_dark(clock, random, self.place());
+            world.network.go_dark(&mut world.clock, self.place());
         } else {
             self.platter.kill();
-            world.network.drop_all(clock, random, self.place());
+            world.network.drop_all(&mut world.clock, self.place());
         }
         self.dark = dark;
         self.paused_until = Time(0);

@@ -60,7 +60,8 @@ impl Watch for Observer<'_> {
             }
             Effect::Alarm { peer, what } => {
                 let what = format!("{address} says that {peer} {what}");
-                world.checkers.fail("alarm", what);
+                let expected = world.settings.insane.is_some();
+                world.checkers.alarm(what, expected);
             }
             Effect::Halt { why } => world.checkers.fail("halt", why.clone()),
             _ => {}
@@ -131,10 +132,7 @@ impl Process {
                 world.trace(format_args!("{}: {refused}", self.address));
                 world.checkers.probe("hello refused");
             }
-            // Nobody here says what no correct server says.
-            Order::TellFolly(what) => {
-                world.checkers.fail("conversation", format!("{}: {what}", self.address));
-            }
+            Order::TellFolly(what) => self.folly(world, &what),
             Order::Remember(kind, text) => {
                 world.trace(format_args!("{}: {kind}: {text}", self.address));
             }
@@ -142,6 +140,17 @@ impl Process {
             // no program asks its own server.
             Order::Trust(_) | Order::Hurry(_) | Order::GiveUp(_) | Order::Answer { .. } => {}
         }
+    }
+
+    /// Nobody says what no correct server says, but a mad one, or one whose words were damaged on
+    /// their way.
+    fn folly(&self, world: &mut World, what: &str) {
+        let what = format!("{}: {what}", self.address);
+        if world.settings.insane.is_none() && !self.lines.any_is_spoilt(world) {
+            return world.checkers.fail("conversation", what);
+        }
+        world.checkers.probe("nonsense refused");
+        world.trace(format_args!("{what}"));
     }
 
     /// The process itself has something to do, at once.

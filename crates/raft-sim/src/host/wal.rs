@@ -8,7 +8,6 @@ use super::life::Works;
 use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
 use crate::world::World;
 
 /// After so long without a write the last one is attested.
@@ -63,13 +62,7 @@ impl Process {
             return;
         }
         (*batch, *ticket) = (std::mem::take(queue), *queued);
-        let hangs = world.settings.sync_hangs_one_in;
-        let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
-            // Longer than a leader may wait for it.
-            world.random.below(6 * T)
-        } else {
-            1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
-        };
+        let delay = world.begin_sync(host);
         world.after(delay, Happening::Written { host, life });
     }
 
@@ -109,6 +102,7 @@ impl Process {
         let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
+        world.end_sync(self.index);
         match wal.writer.write(&rest) {
             Ok(_) => world.checkers.persisted(self.index, &rest),
             Err(_) => world.checkers.begun(self.index, &rest),
@@ -122,7 +116,7 @@ impl Process {
             return;
         }
         world.checkers.begun(self.index, &wal.batch);
-        platter.light_fuse(world.random.below(8), Blow::Stop);
+        platter.light_fuse(world.random.below(3), Blow::Stop);
         // It dies in there, or just after.
         let _ended = wal.writer.write(&wal.batch);
     }
