@@ -31,6 +31,8 @@ pub enum Fault {
     Blackout,
     /// A process ends in the middle of a disk operation, or its machine does.
     TornWrite,
+    /// A server ends, and again while it starts.
+    CrashLoop,
     /// A disk operation fails.
     DiskError,
     /// A disk takes nothing for a while: its syncs hang.
@@ -60,13 +62,14 @@ pub enum Fault {
 }
 
 /// Every kind that the schedule of anything draws from.
-const FAULTS: [Fault; 27] = [
+const FAULTS: [Fault; 28] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
     Fault::TornWrite,
     Fault::TornWrite,
+    Fault::CrashLoop,
     Fault::DiskError,
     Fault::DiskHang,
     Fault::Pause,
@@ -100,6 +103,7 @@ impl Fault {
             Self::PowerCut => "power cut",
             Self::Blackout => "blackout",
             Self::TornWrite => "torn write",
+            Self::CrashLoop => "crash loop",
             Self::DiskError => "disk error",
             Self::DiskHang => "disk hang",
             Self::Pause => "pause",
