@@ -33,7 +33,7 @@ impl Cluster {
         for index in 0..self.hosts.len() {
             self.hosts[index].paused_until = Time(0);
             self.world.touch(Place::Host(index));
-            self.hosts[index].platter.put_out_fuse();
+            self.hosts[index].platter.mend();
             self.start(index);
         }
         if self.world.settings.minority_stays_dead {
@@ -62,15 +62,25 @@ impl Cluster {
         }
     }
 
+    /// Where more was damaged than a cluster survives, who refuses its disk may be a majority: what
+    /// runs must be right, and need not be well.
+    pub(crate) fn wait_and_see(&mut self) {
+        self.run_until(self.world.time() + CALM_MAX);
+        self.inspect();
+    }
+
     fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
         self.hosts.iter().filter_map(|host| Some((host.index, host.member()?)))
     }
 
-    /// Whether those that live can decide, by all that any of them believes.
+    /// Whether those that live can decide, by all that any of them believes. Whose disk may be
+    /// damaged is not counted on.
     fn is_core(&self) -> bool {
         let lives = |id: &NodeId| {
-            self.members()
-                .any(|(host, member)| member.identity().id == *id && !self.dead.contains(&host))
+            let lasts = |host: &usize| {
+                !self.dead.contains(host) && !self.world.atlas.hosts().contains(host)
+            };
+            self.members().any(|(host, member)| member.identity().id == *id && lasts(&host))
         };
         let decides = |membership: &Membership| {
             let halves = [Some(&membership.voters), membership.old_voters.as_ref()];
@@ -111,7 +121,7 @@ impl Cluster {
     }
 
     /// Whether all members of the newest configuration run, agree and have nothing left to do;
-    /// who they are. Those that are dead for good do not count.
+    /// who they are. Those that are dead for good do not count, nor those that refuse their disk.
     pub(crate) fn agreed(&self) -> Result<Vec<(usize, Index)>, String> {
         let leader = self.members().find(|(_, member)| {
             let raft = member.replica().raft();
@@ -126,7 +136,8 @@ impl Cluster {
         for (id, peer) in &membership.members {
             let found = self.members().find(|(_, member)| member.identity().id == *id);
             let Some((host, member)) = found else {
-                if self.dead.iter().any(|dead| address(*dead) == peer.address) {
+                let is_dead = self.dead.iter().any(|dead| address(*dead) == peer.address);
+                if is_dead || self.world.checkers.is_member_down(*id) {
                     continue;
                 }
                 return Err(format!("{id} does not run"));
@@ -162,7 +173,8 @@ impl Cluster {
             for (op, result) in self.clients[client].take_ended() {
                 let well = match &result {
                     Ok(success) => matches!(success.answer, Answer::Written { .. }),
-                    Err(error) if is_expired(error) && self.world.time() < give_up => continue,
+                    Err(error) if passes(error) && self.world.time() < give_up => continue,
+                    Err(_) if self.world.checkers.is_down(host) => return,
                     // A removal whose client had gone may have been on its way until now.
                     Err(error) => {
                         matches!(error.reason, Some(Reason::Removed { .. }))
@@ -248,6 +260,7 @@ impl Cluster {
     }
 }
 
-fn is_expired(error: &ClientError) -> bool {
-    matches!(error.reason, Some(Reason::SessionExpired { .. }))
+/// Sessions are opened anew, and a disk that has room again is noticed before long.
+fn passes(error: &ClientError) -> bool {
+    matches!(error.reason, Some(Reason::SessionExpired { .. } | Reason::DiskFull))
 }

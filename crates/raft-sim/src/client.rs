@@ -8,7 +8,7 @@ use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, Changed, ClientError};
+use raft_node::{Answer, Changed, ClientError, Reason};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
@@ -268,6 +268,11 @@ fn judge(
             }
             other => world.checkers.fail("conversation", format!("{command:?} -> {other:?}")),
         },
-        Err(error) => world.checkers.unanswered(asked, now, command, error.outcome),
+        Err(error) => {
+            if error.reason == Some(Reason::DiskFull) {
+                world.checkers.disk_full();
+            }
+            world.checkers.unanswered(asked, now, command, error.outcome);
+        }
     }
 }

@@ -173,6 +173,11 @@ pub enum Happening {
         /// When there is room again.
         until: Time,
     },
+    /// What had filled a disk is gone.
+    RoomAgain {
+        /// Whose.
+        host: usize,
+    },
     /// Leadership is looked at where a schedule promises something about it.
     Watch,
     /// The disks are read as if all power were cut now.
@@ -203,6 +208,7 @@ impl Happening {
             Self::Filled { wire, .. } => (19, wire.0),
             Self::Watch => (20, 0),
             Self::Inspect => (16, 0),
+            Self::RoomAgain { host } => (21, *host as u64),
         };
         (kind << 56) ^ of
     }

@@ -179,6 +179,7 @@ impl Cluster {
             Happening::Dialled { to, dial, result } => self.dialled(to, dial, result),
             Happening::Start { host } => self.start(host),
             Happening::Think { client } => self.think(client),
+            Happening::RoomAgain { host } => self.hosts[host].platter.clear(),
             Happening::Trouble(number) => self.trouble(number),
             Happening::TroubleEnds(number) => self.trouble_ends(number),
             Happening::Flap(number) => self.flap(number),
@@ -247,11 +248,11 @@ impl Cluster {
         }
         match happening {
             Happening::Written { .. } => process.written(&mut self.world),
-            Happening::Attest { writes, .. } => process.attest(writes),
+            Happening::Attest { writes, .. } => process.attest(&mut self.world, writes),
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
-            Happening::Spare { .. } => process.make_spare(&self.world),
+            Happening::Spare { .. } => process.make_spare(&mut self.world),
             Happening::Look { .. } => process.look_at_disk(&self.world),
             _ => {}
         }

@@ -9,7 +9,7 @@ use raft_node::sessions::{self, Sessions};
 
 use crate::chance::{pick, stream};
 use crate::network::Delays;
-use crate::plan::Plan;
+use crate::plan::{Plan, Storage};
 use crate::schedule::{Schedule, Shape};
 
 /// The election timeout T, in milliseconds.
@@ -37,6 +37,18 @@ pub enum Fault {
     DiskError,
     /// A disk takes nothing for a while: its syncs hang.
     DiskHang,
+    /// A disk cannot be read, once.
+    ReadError,
+    /// A disk is slow for a while.
+    SlowDisk,
+    /// A disk is full for a while.
+    DiskFull,
+    /// A bit turns on a disk that may be damaged.
+    Rot,
+    /// A page of such a disk reads as it was before.
+    Stale,
+    /// A write to such a disk lands in a wrong place.
+    Misdirected,
     /// A process is stopped for a while and does not know it.
     Pause,
     /// A machine's clock jumps ahead, as after a suspend.
@@ -61,8 +73,11 @@ pub enum Fault {
     ClientEnds,
 }
 
+/// What damages disks that may be damaged.
+const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
+
 /// Every kind that the schedule of anything draws from.
-const FAULTS: [Fault; 28] = [
+const FAULTS: [Fault; 34] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
@@ -72,6 +87,12 @@ const FAULTS: [Fault; 28] = [
     Fault::CrashLoop,
     Fault::DiskError,
     Fault::DiskHang,
+    Fault::ReadError,
+    Fault::SlowDisk,
+    Fault::DiskFull,
+    Fault::Rot,
+    Fault::Stale,
+    Fault::Misdirected,
     Fault::Pause,
     Fault::ClockJump,
     Fault::Partition(Shape::Halves),
@@ -106,6 +127,12 @@ impl Fault {
             Self::CrashLoop => "crash loop",
             Self::DiskError => "disk error",
             Self::DiskHang => "disk hang",
+            Self::ReadError => "read error",
+            Self::SlowDisk => "slow disk",
+            Self::DiskFull => "disk full",
+            Self::Rot => "bit turned",
+            Self::Stale => "page stale",
+            Self::Misdirected => "write misdirected",
             Self::Pause => "pause",
             Self::ClockJump => "clock jump",
             Self::Partition(shape) => match shape {
@@ -211,7 +238,11 @@ impl Settings {
         settings.trouble += settings.first_trouble();
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
-        settings.insane = settings.insane.filter(|_| settings.founders > 2);
+        let mad = settings.founders > 2 && plan.storage == Storage::Tolerated;
+        settings.insane = settings.insane.filter(|_| mad);
+        if plan.storage == Storage::Exceeded {
+            settings.faults.extend(HARMS);
+        }
         settings
     }
 
@@ -286,6 +317,7 @@ impl Settings {
             uncommitted_bytes_max: 4096,
             unapplied_entries_max: 64,
             apply_bytes_max: 400,
+            reserved_log_bytes: 16 * 1024,
             ..Limits::default()
         }
     }

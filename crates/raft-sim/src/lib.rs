@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod diagram;
 pub mod disk;
 pub mod faults;
+mod hardware;
 pub mod hash;
 pub mod host;
 pub mod linear;

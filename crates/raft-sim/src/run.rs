@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checkers::Violation;
 use crate::cluster::Cluster;
-use crate::plan::Plan;
+use crate::plan::{Plan, Storage};
 use crate::schedule::{Schedule, Trouble};
 use crate::trace::Line;
 
@@ -111,6 +111,10 @@ fn play(cluster: &mut Cluster) -> u64 {
     let trouble = cluster.world.settings.trouble;
     cluster.run_until(cluster.world.time() + trouble);
     cluster.heal();
+    if cluster.world.plan.storage == Storage::Exceeded {
+        cluster.wait_and_see();
+        return 0;
+    }
     let healed = cluster.world.time();
     let patience = cluster.patience();
     cluster.await_agreement(patience);

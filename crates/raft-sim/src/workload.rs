@@ -93,7 +93,13 @@ impl Cluster {
                 Op::AddMember(address((founders + random.below(hosts - founders)) as usize))
             }
             3 => Op::AddMember(address(random.below(hosts) as usize)),
-            4 | 5 => Op::RemoveMember(address(random.below(hosts) as usize)),
+            4 | 5 => {
+                let host = random.below(hosts) as usize;
+                match self.world.atlas.may_leave(host) {
+                    true => Op::RemoveMember(address(host)),
+                    false => Op::AddMember(address(host)),
+                }
+            }
             6 => Op::Transfer(None),
             _ => Op::Transfer(Some(address(random.below(hosts) as usize))),
         }

@@ -11,6 +11,7 @@ use raft_node::wire::{Encoded, Frame};
 use crate::chance::stream;
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening, HostClock};
+use crate::disk::Atlas;
 use crate::faults::{Settings, T};
 use crate::network::{End, Network, Place, WireId, insane};
 use crate::plan::Plan;
@@ -32,6 +33,8 @@ pub struct World {
     pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
+    /// Whose disks may be damaged.
+    pub atlas: Atlas,
     /// What went wrong on purpose.
     pub troubles: Troubles,
     /// How much happened so far: wakes of servers and clients, and what was on the agenda.
@@ -61,6 +64,14 @@ impl World {
     #[must_use]
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let settings = Settings::draw(plan);
+        // Nonsense and damage together are more than a minority does.
+        let atlas = match settings.insane {
+            Some(_) => Atlas::default(),
+            None => {
+                let hosts = (settings.founders, settings.joiners);
+                Atlas::draw(plan.storage, hosts, &mut stream(plan.seed, "atlas", 0))
+            }
+        };
         let mut checkers = Checkers::default();
         if traced {
             checkers.observer().tell_all();
@@ -74,6 +85,7 @@ impl World {
             random: stream(plan.seed, "world", 0),
             checkers,
             settings,
+            atlas,
             troubles: Troubles::default(),
             events: 0,
             calm: false,

@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod room;
 mod start;
 mod view;
 
@@ -141,6 +142,7 @@ impl Replica {
             self.take(now, event, fx);
         }
         self.propose(now, fx);
+        self.yield_to_room(now, fx);
         self.apply(now, fx);
         self.persist(fx);
         self.buffer.evict_below(self.raft.tail_start());

@@ -3,6 +3,7 @@
 
 mod applied;
 mod commits;
+mod damage;
 mod disks;
 mod elections;
 mod founding;
@@ -36,6 +37,7 @@ use crate::witness::Seen;
 pub struct Checkers {
     violation: Option<Violation>,
     disks: disks::Disks,
+    damage: damage::Damage,
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
@@ -49,6 +51,7 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
+    is_full: bool,
     told: told::Told,
     observer: Observer,
     /// When the server takes the step that is being looked at.
@@ -171,17 +174,25 @@ impl Checkers {
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
         self.observer.started(host, me.id, log);
-        if log.recovered.tail_ambiguous {
-            self.probe("tail ambiguous");
+        if log.recovered.notes.iter().any(|note| note.contains("not counted")) {
+            self.probe("start not counted for lack of room");
         }
         let id = me.id;
-        match disks::read_back(log, NodeState::Member(me.clone())) {
-            Ok(held) => {
-                let checked = self.disks.started(host, id, held);
-                self.note("kept on disk", checked);
-            }
-            Err(what) => self.fail("recovery", what),
+        let held = match disks::read_back(log, NodeState::Member(me.clone())) {
+            Ok(held) => held,
+            // Copied into a new slot, and damaged there.
+            Err(error) => return self.read_refused(host, &error),
+        };
+        let promised = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);
+        let forgets = self.damage.forgets(host);
+        let checked = self.disks.started(host, id, held, forgets);
+        self.note("kept on disk", checked);
+        if log.recovered.last_index < Index(promised) {
+            self.probe("newest commit forgotten");
+            let checked = self.damage.forgot(host);
+            self.note("damage", checked);
         }
+        self.damage.proven(host);
         match disks::memberships(me, log) {
             Ok(found) => self.memberships.started(host, found),
             Err(what) => self.fail("recovery", what),
@@ -206,6 +217,9 @@ impl Checkers {
 
     /// A state machine begins from nothing.
     pub fn new_machine(&mut self, host: usize, shown: Index, lost: bool) {
+        if lost {
+            self.probe("shown mark lost");
+        }
         self.applied.new_machine(host);
         let checked = self.shown.new_machine(host, shown, lost);
         self.note("shown once", checked);
@@ -262,6 +276,7 @@ impl Checkers {
         self.observer.persisted(writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
+        self.damage.proven(host);
     }
 
     /// These writes were begun and never confirmed.
@@ -368,7 +383,8 @@ impl Checkers {
     /// A server showed lines.
     pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
         self.observer.shown(host, index, &text);
-        let checked = self.shown.shown(host, index, text);
+        let may_repeat = self.damage.may_repeat(host);
+        let checked = self.shown.shown(host, index, text, may_repeat);
         self.note("shown once", checked);
     }
 
@@ -388,6 +404,9 @@ impl Checkers {
         command: &Bytes,
         (at, response): (LogId, &Bytes),
     ) {
+        if std::mem::take(&mut self.is_full) {
+            self.probe("written after room came back");
+        }
         self.told.answered(asked.operation, now, command, (at, response));
         let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
@@ -417,14 +436,20 @@ impl Checkers {
             match disks::read(platter) {
                 Ok(None) => {}
                 Ok(Some(log)) => {
-                    let checked = self.disks.covers(*host, &log);
+                    let checked = self.disks.covers(*host, &log, self.damage.forgets(*host));
                     self.note("kept on disk", checked);
                     logs.push((*host, log));
                 }
-                Err(what) => self.fail("recovery", format!("host {host}: {what}")),
+                Err(disks::Unread::Refused(error)) => match self.damage.refuses(*host, &error) {
+                    Ok(_) => self.probe("damage found in a copy"),
+                    Err(what) => self.fail("recovery", what),
+                },
+                Err(disks::Unread::Wrong(what)) => {
+                    self.fail("recovery", format!("host {host}: {what}"));
+                }
             }
         }
-        let checked = self.commits.on_disks(&logs, &self.disks);
+        let checked = self.commits.on_disks(&logs, &self.disks, &self.damage);
         self.note("nothing committed is lost", checked);
     }
 

@@ -138,27 +138,26 @@ impl Process {
             return;
         };
         let (end, held) = (line.end, std::mem::take(&mut line.held));
-        let (mut frames, mut nonsense) = (Vec::new(), None);
-        for bytes in held {
-            match world.receive(wire, end, &bytes) {
-                None => {}
-                Some(Ok(more)) => frames.extend(more),
-                Some(Err(what)) => {
-                    nonsense = Some(what);
-                    break;
+        let received = match held.as_slice() {
+            [] => None,
+            [bytes] => world.receive(wire, end, bytes),
+            several => world.receive(wire, end, &several.concat()),
+        };
+        let connection = ConnectionId(wire.0);
+        match received.unwrap_or_else(|| Ok(Vec::new())) {
+            Ok(frames) if frames.is_empty() => {
+                if line.ended {
+                    self.resident.closed(now, connection, None);
                 }
             }
-        }
-        let connection = ConnectionId(wire.0);
-        if !frames.is_empty() {
-            line.paused = true;
-            self.resident.frames(now, connection, frames, 0);
-        } else if line.ended && nonsense.is_none() {
-            self.resident.closed(now, connection, None);
-        }
-        if let Some(what) = nonsense {
-            self.undecodable(world, (wire, end), &what);
-            self.resident.closed(now, connection, Some(what));
+            Ok(frames) => {
+                line.paused = true;
+                self.resident.frames(now, connection, frames, 0);
+            }
+            Err(what) => {
+                self.undecodable(world, (wire, end), &what);
+                self.resident.closed(now, connection, Some(what));
+            }
         }
     }
 

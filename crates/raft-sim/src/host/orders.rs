@@ -76,11 +76,27 @@ impl Process {
         let (index, address, sight) = (self.index, self.address.as_str(), &self.estate.sight);
         world.checkers.begins(index, now);
         let mut observer = Observer { world, index, address, sight, now, timer: false };
+        let handed = self.is_handing_over();
         self.resident.step(now, &mut observer);
+        if !handed && self.is_handing_over() && self.is_full(world) {
+            world.checkers.probe("full leader hands over");
+        }
         self.carry_out(world);
         if let Some(member) = self.resident.member() {
             world.checkers.stepped(index, member.replica());
         }
+    }
+
+    fn is_handing_over(&self) -> bool {
+        let member = self.resident.member();
+        member.is_some_and(|member| member.replica().raft().handing_over().is_some())
+    }
+
+    /// Whether its own log has too little room to take writes.
+    fn is_full(&self, world: &World) -> bool {
+        let spare = self.works.as_ref().map_or(0, |works| works.room().spare_bytes);
+        let on_disk = self.estate.dir.disk().free_bytes().unwrap_or(0);
+        spare.saturating_add(on_disk) < world.settings.limits().reserved_log_bytes
     }
 
     pub(super) fn carry_out(&mut self, world: &mut World) {

@@ -7,18 +7,20 @@
 
 pub mod insane;
 mod paths;
+mod spoilt;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use raft_log::decode_entries;
 use raft_node::random::Random;
-use raft_node::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, Kind, PeerContent, RawFrame};
+use raft_node::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, Kind, RawFrame};
 
 use crate::chance::stream;
 use crate::clock::{Clock, Happening};
 use crate::faults::T;
 use paths::Luck;
+use spoilt::{Spoilt, flipped, is_whole};
+
 pub use paths::{Loose, Obstacle, Paths};
 
 /// A wire, never numbered again.
@@ -99,8 +101,8 @@ struct Half {
     taken: u64,
     /// A bit of the next frame flips on its way.
     spoil: bool,
-    /// From here on what arrives is not what was sent.
-    spoilt_from: Option<u64>,
+    /// Where a frame is that was spoilt, in bytes that have left.
+    spoilt: Option<Spoilt>,
 }
 
 /// Where a frame's header says what it is.
@@ -160,7 +162,7 @@ impl Half {
             sent: 0,
             taken: 0,
             spoil: false,
-            spoilt_from: None,
+            spoilt: None,
         }
     }
 }
@@ -216,7 +218,7 @@ impl Network {
     #[must_use]
     pub fn is_spoilt(&self, wire: WireId, end: End) -> bool {
         let way = self.wires.get(&wire).map(|found| found.half(end.other()));
-        way.is_some_and(|way| way.spoilt_from.is_some_and(|from| way.taken > from))
+        way.is_some_and(|way| way.spoilt.is_some_and(|spoilt| way.taken > spoilt.from))
     }
 
     /// All directions are open again; what waited flows.
@@ -299,7 +301,8 @@ impl Network {
             return;
         }
         if std::mem::take(&mut half.spoil) {
-            half.spoilt_from.get_or_insert(half.sent);
+            let (from, to) = (half.sent, half.sent + bytes.len() as u64);
+            half.spoilt.get_or_insert(Spoilt { from, to, read: false });
             bytes = flipped(&bytes, &mut found.random);
             *self.counted.entry("frames spoilt").or_default() += 1;
         }
@@ -326,30 +329,26 @@ impl Network {
         let found = self.wires.get_mut(&wire)?;
         let way = found.half_mut(end.other());
         way.taken += bytes.len() as u64;
-        let (taken, spoilt_from) = (way.taken, way.spoilt_from);
-        let half = found.half_mut(end);
-        let received = half.open.then(|| {
-            half.decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
-            half.decoder.buffer().extend_from_slice(bytes);
-            let mut frames = Vec::new();
-            while let Some(raw) = half.decoder.next_frame().map_err(|error| error.to_string())? {
-                let frame = RawFrame::decode(raw).map_err(|error| error.to_string())?;
-                let end = taken - half.decoder.buffer().len() as u64;
-                if spoilt_from.is_some_and(|from| end > from) && is_whole(&frame) {
-                    return Ok(Err(format!("a spoilt frame was taken for {frame:?}")));
-                }
-                frames.push(frame);
-            }
-            Ok(Ok(frames))
-        });
-        match received? {
-            Ok(Ok(frames)) => Some(Ok(frames)),
-            Ok(Err(taken_for)) => {
-                found.half_mut(end.other()).spoilt_from = None;
-                Some(Err(taken_for))
-            }
-            Err(noticed) => Some(Err(noticed)),
+        let (taken, spoilt) = (way.taken, way.spoilt);
+        if let Some(spoilt) = &mut way.spoilt {
+            spoilt.read |= taken >= spoilt.to;
         }
+        let half = found.half_mut(end);
+        if !half.open {
+            return None;
+        }
+        let kept = spoilt.filter(|spoilt| spoilt.read);
+        let received = half.take(bytes, taken, spoilt);
+        let mistaken = match &received {
+            _ if kept.is_some() => Some("a wire is read on that brought a spoilt frame".into()),
+            Ok((_, mistaken)) => mistaken.clone(),
+            Err(_) => None,
+        };
+        if let Some(mistaken) = mistaken {
+            found.half_mut(end.other()).spoilt = None;
+            return Some(Err(mistaken));
+        }
+        Some(received.map(|(frames, _)| frames))
     }
 
     /// A bit of the next frame that leaves an end flips. False if nobody is there.
@@ -446,30 +445,6 @@ impl Network {
     }
 }
 
-/// A frame with one bit turned. Its length stays: a frame that is said to be longer than it is
-/// swallows those that follow until it is complete, and only then is its checksum wrong.
-fn flipped(frame: &Bytes, random: &mut Random) -> Bytes {
-    let mut bytes = frame.to_vec();
-    let length = 8 * KIND_AT as u64;
-    let bit = length + random.below((8 * bytes.len() as u64).saturating_sub(length));
-    if let Some(byte) = bytes.get_mut(bit as usize / 8) {
-        *byte ^= 1 << (bit % 8);
-    }
-    bytes.into()
-}
-
-/// Whether a frame would be believed: the entries of an append have checksums of their own, which
-/// its receiver verifies.
-fn is_whole(frame: &Frame) -> bool {
-    match frame {
-        Frame::Message(message) => match &message.content {
-            PeerContent::Append(_, entries) => decode_entries(entries).is_ok(),
-            PeerContent::Whole(_) => true,
-        },
-        _ => true,
-    }
-}
-
 impl Half {
     fn deliver(
         &mut self,
@@ -490,5 +465,26 @@ impl Half {
         }
         let end = end.other();
         clock.after(self.arrival - now, Happening::Bytes { wire, end, bytes });
+    }
+
+    /// The frames that are complete with these bytes, and which of them was spoilt and is believed.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        taken: u64,
+        spoilt: Option<Spoilt>,
+    ) -> Result<(Vec<Frame>, Option<String>), String> {
+        self.decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
+        self.decoder.buffer().extend_from_slice(bytes);
+        let (mut frames, mut mistaken) = (Vec::new(), None);
+        while let Some(raw) = self.decoder.next_frame().map_err(|error| error.to_string())? {
+            let frame = RawFrame::decode(raw).map_err(|error| error.to_string())?;
+            let end = taken - self.decoder.buffer().len() as u64;
+            if spoilt.is_some_and(|spoilt| end == spoilt.to) && is_whole(&frame) {
+                mistaken = Some(format!("a spoilt frame was taken for {frame:?}"));
+            }
+            frames.push(frame);
+        }
+        Ok((frames, mistaken))
     }
 }

@@ -99,6 +99,7 @@ impl Cluster {
                 self.client_ends(client);
                 return Some(format!("{client}"));
             }
+            disk => return self.disk_fault(disk, victim, random),
         }
         Some(name)
     }

@@ -9,6 +9,7 @@ use super::Schedule;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::faults::T;
+use crate::plan::Storage;
 
 /// How often leadership is looked at.
 const WATCH_EVERY: u64 = T / 10;
@@ -31,7 +32,8 @@ pub(crate) struct Watch {
 impl Cluster {
     /// Looks at leadership, if this schedule says something about it.
     pub(crate) fn watch(&mut self) {
-        if self.world.calm || self.hosts.len() < 3 {
+        let is_promised = self.world.plan.storage == Storage::Tolerated;
+        if self.world.calm || self.hosts.len() < 3 || !is_promised {
             return;
         }
         match self.world.settings.schedule {
