@@ -93,6 +93,8 @@ fn hunt_all(hunter: &Path, plantings: &[Planting], seconds: u64) -> Vec<Hunt> {
                     let taken = next.lock().expect("no hunt panics").next();
                     let Some((place, planting)) = taken else { return };
                     let hunt = hunt(hunter, planting.name, planting.caught_by, seconds);
+                    let ended = if hunt.caught.is_some() { "caught" } else { "not caught" };
+                    println!("{} {ended} in {} runs", planting.name, hunt.runs);
                     done.lock().expect("no hunt panics").push((place, hunt));
                 }
             });

@@ -81,6 +81,7 @@ pub(super) const ALL: &[Planting] = &[
                 let mut progress = Progress::new(next_index);
                 if PLANTED {
                     progress.match_index = next_index.previous();
+                    progress.confirmed = progress.match_index;
                 }
                 progress
             });",
