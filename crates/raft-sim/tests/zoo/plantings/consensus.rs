@@ -126,21 +126,6 @@ pub(super) const ALL: &[Planting] = &[
         }],
     },
     Planting {
-        name: "ack-outlives-its-connection",
-        what: "what a follower confirmed counts when it comes back without it",
-        escaped: "found by the simulator in this project",
-        caught_by: "commit on a quorum",
-        edits: &[Edit {
-            file: "raft-core/src/progress.rs",
-            find: "        self.match_index = Index(0);
-        self.probe_from(next);",
-            plant: "        if !PLANTED {
-            self.match_index = Index(0);
-        }
-        self.probe_from(next);",
-        }],
-    },
-    Planting {
         name: "leader-counts-memory",
         what: "a leader counts its own copy before its disk has it",
         escaped: "d-engine 329",

@@ -6,6 +6,7 @@ const CHANGE: &str = "raft-core/src/change.rs";
 const ELECTION: &str = "raft-core/src/election.rs";
 const FOLLOWING: &str = "raft-core/src/following.rs";
 const LEADING: &str = "raft-core/src/leading.rs";
+const PROGRESS: &str = "raft-core/src/progress.rs";
 const QUORUM: &str = "raft-core/src/quorum.rs";
 
 pub(super) const ALL: &[Planting] = &[
@@ -74,10 +75,11 @@ pub(super) const ALL: &[Planting] = &[
         what: "a server added again is believed to hold what it confirmed before its removal",
         escaped: "raft-rs 571, the rejoin bug of nine libraries",
         caught_by: "liveness",
-        edits: &[Edit {
-            file: LEADING,
-            find: "leader.progress.entry(id).or_insert_with(|| Progress::new(next_index));",
-            plant: "leader.progress.entry(id).or_insert_with(|| {
+        edits: &[
+            Edit {
+                file: LEADING,
+                find: "leader.progress.entry(id).or_insert_with(|| Progress::new(next_index));",
+                plant: "leader.progress.entry(id).or_insert_with(|| {
                 let mut progress = Progress::new(next_index);
                 if PLANTED {
                     progress.match_index = next_index.previous();
@@ -85,7 +87,16 @@ pub(super) const ALL: &[Planting] = &[
                 }
                 progress
             });",
-        }],
+            },
+            Edit {
+                file: PROGRESS,
+                find: "        self.match_index = Index(0);\n",
+                plant: "        if !PLANTED {
+            self.match_index = Index(0);
+        }
+",
+            },
+        ],
     },
     Planting {
         name: "newcomer-fed-at-once",
