@@ -99,8 +99,8 @@ impl Cluster {
         if self.is_changing() { CHANGE_MAX } else { CALM_MAX }
     }
 
-    /// Waits until the members agree.
-    pub(crate) fn await_agreement(&mut self, patience: u64) {
+    /// Waits until the members agree, and says until when it would have waited.
+    pub(crate) fn await_agreement(&mut self, patience: u64) -> Time {
         let mut give_up = self.world.time() + patience;
         while let Err(why) = self.agreed().and_then(|_| self.changes_ended()) {
             if self.world.time() >= give_up {
@@ -114,10 +114,11 @@ impl Cluster {
                 }
             }
             if self.world.checkers.violation().is_some() {
-                return;
+                break;
             }
             self.run_until(self.world.time() + 10);
         }
+        give_up
     }
 
     /// Whether all members of the newest configuration run, agree and have nothing left to do;
@@ -151,10 +152,18 @@ impl Cluster {
         Ok(agreed)
     }
 
-    /// A fresh write through every member must be acknowledged.
-    pub(crate) fn write_through_all(&mut self) {
+    /// A fresh write through every member must be acknowledged, and until then.
+    pub(crate) fn write_through_all(&mut self, until: Time) {
         for (host, _) in self.agreed().unwrap_or_default() {
             self.write_through(host);
+        }
+        let now = self.world.time();
+        if now > until {
+            let what = format!(
+                "it took {} ms too long until every member had taken a write",
+                now.0 - until.0
+            );
+            self.world.checkers.fail("liveness", what);
         }
     }
 
@@ -254,8 +263,8 @@ impl Cluster {
         self.blackout();
         self.world.checkers.probe("last power cut");
         self.run_until(self.world.time() + 20);
-        self.await_agreement(CALM_MAX);
-        self.write_through_all();
+        let until = self.await_agreement(CALM_MAX);
+        self.write_through_all(until);
         self.settle();
     }
 }

@@ -241,7 +241,9 @@ impl Settings {
         let mad = settings.founders > 2 && plan.storage == Storage::Tolerated;
         settings.insane = settings.insane.filter(|_| mad);
         if plan.storage == Storage::Exceeded {
-            settings.faults.extend(HARMS);
+            // Damage is every other trouble.
+            let often = 1 + settings.faults.len() / HARMS.len();
+            settings.faults.extend(std::iter::repeat_n(HARMS, often).flatten());
         }
         settings
     }

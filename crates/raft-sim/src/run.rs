@@ -117,8 +117,8 @@ fn play(cluster: &mut Cluster) -> u64 {
     }
     let healed = cluster.world.time();
     let patience = cluster.patience();
-    cluster.await_agreement(patience);
-    cluster.write_through_all();
+    let until = cluster.await_agreement(patience);
+    cluster.write_through_all(until);
     let healed_after = cluster.world.time() - healed;
     cluster.settle();
     if cluster.world.settings.last_blackout {

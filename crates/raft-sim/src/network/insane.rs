@@ -79,8 +79,10 @@ fn any(random: &mut Random) -> u64 {
     pick(random, [0, 1, near, near, FAR - near, far])
 }
 
+/// One that a decoder takes: an index and a term, or neither.
 fn any_place(random: &mut Random) -> LogId {
-    LogId::new(any(random), any(random))
+    let (index, term) = (any(random), any(random));
+    if index == 0 || term == 0 { LogId::default() } else { LogId::new(index, term) }
 }
 
 fn raised(term: Term, random: &mut Random) -> Term {
@@ -130,10 +132,9 @@ fn unasked(term: Term, known: Known, random: &mut Random) -> Message {
     }
 }
 
-/// Never a better log than there is: none at all, or one that contradicts itself.
+/// Never a better log than there is.
 fn candidacy(term: Term, known: Known, random: &mut Random) -> Message {
-    let nowhere = LogId::new(0, 1 + random.below(9));
-    let last_log_id = pick(random, [LogId::default(), known.before, nowhere]);
+    let last_log_id = pick(random, [LogId::default(), known.before]);
     let term = raised(term, random).next();
     Message::RequestVote(RequestVote { term, last_log_id, transfer: random.below(2) == 0 })
 }
@@ -184,7 +185,9 @@ fn claim(term: Term, known: Known, random: &mut Random) -> Message {
             append.prev_log_id = before;
             append.entries = vec![noop(other)];
         }
-        2 => append.prev_log_id = LogId { term: Term(FAR + 1), index: committed.index },
+        2 if committed.index.0 > 0 => {
+            append.prev_log_id = LogId { term: Term(FAR + 1), index: committed.index }
+        }
         _ => {}
     }
     Message::AppendEntries(append)
