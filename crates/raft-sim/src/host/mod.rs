@@ -193,7 +193,9 @@ impl Host {
             OpenError::NoSpace { .. } => world.checkers.probe("start waits for room"),
             _ => world.checkers.refuses(self.index, error),
         }
-        self.stop(world, false);
+        // If it died in there, its machine may have, too.
+        let dark = self.platter.is_dead() && world.random.below(2) == 0;
+        self.stop(world, dark);
     }
 
     /// The process ends at once, with its machine if `dark`; it starts again later.
