@@ -209,6 +209,9 @@ impl Host {
             process.stop_mid_write(world, &self.platter);
             note_scar(world, self.index, &self.platter);
             world.checkers.stopped(self.index, dark);
+        } else if dark {
+            // It was about to start.
+            world.checkers.stopped(self.index, dark);
         }
         world.end_sync(self.index);
         if dark {
