@@ -456,7 +456,10 @@ impl Half {
         let now = clock.now().0;
         self.arrival = self.arrival.max(now + delay);
         if let Some(limit) = bytes_per_ms {
+            // What is under way when the way becomes fast again is not slow for long.
+            let slowest = self.arrival.max(now + T);
             self.arrival += (bytes.len() as u64).div_ceil(limit.max(1));
+            self.arrival = self.arrival.min(slowest);
             // The socket's buffer holds what is under way for half a second.
             if self.arrival > now + T / 2 && !std::mem::replace(&mut self.filling, true) {
                 let until = raft_core::Time(self.arrival);
