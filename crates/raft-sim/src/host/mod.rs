@@ -223,6 +223,10 @@ impl Host {
         }
         self.dark = dark;
         self.paused_until = Time(0);
+        if !world.calm && world.random.below(3) == 0 {
+            // The next start ends in the midst of it, or soon after.
+            self.light_fuse(world.random.below(24), Blow::Stop);
+        }
         let delay = if world.calm { 10 } else { 1 + world.random.below(4 * crate::faults::T) };
         world.after(delay, crate::clock::Happening::Start { host: self.index });
     }

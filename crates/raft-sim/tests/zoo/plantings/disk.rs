@@ -116,11 +116,11 @@ pub(super) const ALL: &[Planting] = &[
     },
     Planting {
         name: "vote-forgotten-at-open",
-        what: "a start writes the term into its new slot, and not the vote",
+        what: "a start reads the term, and not the vote",
         escaped: "canonical/raft 386, the class",
         caught_by: "kept on disk",
         edits: &[Edit {
-            file: START,
+            file: REPLAY,
             find: "            hard_state: state.hard_state,",
             plant: "            hard_state: raft_core::HardState {
                 voted_for: state.hard_state.voted_for.filter(|_| !PLANTED),
