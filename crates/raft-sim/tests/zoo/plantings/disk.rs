@@ -183,18 +183,4 @@ pub(super) const ALL: &[Planting] = &[
             plant: "self.found.spares(PLANTED || self.newest_durable())",
         }],
     },
-    Planting {
-        name: "header-copies-in-one-sync",
-        what: "both copies of a slot's header are written before either is synced",
-        escaped: "two copies that fail together: ALICE, OSDI'14",
-        caught_by: "recovery",
-        edits: &[Edit {
-            file: WRITER,
-            find: "        slot.file.write_at(&[&header.encode(offset)], offset)?;",
-            plant: "        slot.file.write_at(&[&header.encode(offset)], offset)?;
-        if PLANTED && offset == 0 {
-            continue;
-        }",
-        }],
-    },
 ];
