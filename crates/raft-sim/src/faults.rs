@@ -31,6 +31,8 @@ pub enum Fault {
     Blackout,
     /// A process ends in the middle of a disk operation, or its machine does.
     TornWrite,
+    /// A server ends, and again while it starts.
+    CrashLoop,
     /// A disk operation fails.
     DiskError,
     /// A disk takes nothing for a while: its syncs hang.
@@ -75,13 +77,14 @@ pub enum Fault {
 const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
 
 /// Every kind that the schedule of anything draws from.
-const FAULTS: [Fault; 33] = [
+const FAULTS: [Fault; 34] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
     Fault::TornWrite,
     Fault::TornWrite,
+    Fault::CrashLoop,
     Fault::DiskError,
     Fault::DiskHang,
     Fault::ReadError,
@@ -121,6 +124,7 @@ impl Fault {
             Self::PowerCut => "power cut",
             Self::Blackout => "blackout",
             Self::TornWrite => "torn write",
+            Self::CrashLoop => "crash loop",
             Self::DiskError => "disk error",
             Self::DiskHang => "disk hang",
             Self::ReadError => "read error",

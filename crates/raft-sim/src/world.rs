@@ -76,6 +76,9 @@ impl World {
         if traced {
             checkers.observer().tell_all();
         }
+        if let Some(host) = settings.insane {
+            checkers.expect_lies_of(host);
+        }
         Self {
             clock: Clock::default(),
             network: Network::new(plan.seed, settings.delays),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft_core::{Index, LogId};
 use raft_store::{COUNT, PRINT};
 
-use super::Checked;
+use super::{Checked, Named};
 use crate::witness::Seen;
 
 #[derive(Debug, Default)]
@@ -43,31 +43,33 @@ impl AppliedOnce {
         self.places.get(command).copied()
     }
 
-    pub(super) fn applied(&mut self, host: usize, seen: Seen) -> Checked {
+    pub(super) fn applied(&mut self, host: usize, seen: Seen) -> Named {
+        let safety = |what| Err(("state machine safety", what));
         let count = self.machines.entry(host).or_default();
         let known = self.commands.get(*count);
         *count += 1;
         if let Some(known) = known {
             if *known != seen {
-                return Err(format!("host {host} applies {seen:?}, others applied {known:?}"));
+                return safety(format!("host {host} applies {seen:?}, others applied {known:?}"));
             }
             return Ok(());
         }
         if *count != self.commands.len() + 1 {
-            return Err(format!(
+            return safety(format!(
                 "host {host} applies {seen:?} and has not applied what others had"
             ));
         }
         if self.commands.last().is_some_and(|last| last.at.index >= seen.at.index) {
-            return Err(format!("host {host} applies {seen:?} out of order"));
+            return safety(format!("host {host} applies {seen:?} out of order"));
         }
         if is_unique(&seen.command)
             && let Some(first) = self.places.insert(seen.command.clone(), seen.at)
         {
-            return Err(format!("{:?} was applied at {first} and again {}", seen.command, seen.at));
+            let what = format!("{:?} was applied at {first} and again {}", seen.command, seen.at);
+            return Err(("exactly once", what));
         }
         if seen.command == COUNT && seen.response != count.to_string() {
-            return Err(format!("{seen:?} is command number {count}"));
+            return safety(format!("{seen:?} is command number {count}"));
         }
         self.commands.push(seen);
         Ok(())

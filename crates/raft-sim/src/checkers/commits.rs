@@ -10,7 +10,7 @@ use raft_core::{Index, Membership, NodeId, Raft, Term};
 
 use super::damage::Damage;
 use super::disks::{Disks, OnDisk, place};
-use super::{Checked, Stamp};
+use super::{Checked, Named, Stamp};
 
 #[derive(Debug, Default)]
 pub(super) struct Commits {
@@ -51,7 +51,7 @@ impl Commits {
         Ok(())
     }
 
-    pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Checked {
+    pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Named {
         let now = Arc::clone(raft.membership());
         // What it knew at first counts: its first news may come with the next configuration.
         let first = || (Index(0), Arc::clone(&now));
@@ -66,15 +66,18 @@ impl Commits {
         if news && raft.is_leader() && raft.term_at(commit) != Some(raft.hard_state().term) {
             // "Only log entries from the leader's current term are committed by counting
             // replicas" (paper, section 5.4.2).
-            return Err(format!("host {host} commits {commit}, the newest, from an older term"));
+            let what = format!("host {host} commits {commit}, the newest, from an older term");
+            return Err(("commit by counting", what));
         }
         for index in (told.0 + 1..=commit.0).map(Index) {
             let Some(stamp) = model.handed.get(place(index)).copied() else {
-                return Err(format!("host {host} commits {index}, which its log does not have"));
+                let what = format!("host {host} commits {index}, which its log does not have");
+                return Err(("commit on a quorum", what));
             };
             if let Some(known) = self.committed.get(place(index)) {
                 if *known != stamp {
-                    return Err(format!("host {host} commits another entry {index} than others"));
+                    let what = format!("host {host} commits another entry {index} than others");
+                    return Err(("state machine safety", what));
                 }
                 continue;
             }
@@ -82,7 +85,8 @@ impl Commits {
             // A step may commit first and change the configuration then.
             let counted = [&now, &before].into_iter().find(|counted| is_quorum(counted, holds));
             let Some(counted) = counted else {
-                return Err(format!("host {host} commits {index} without a quorum's disks"));
+                let what = format!("host {host} commits {index} without a quorum's disks");
+                return Err(("commit on a quorum", what));
             };
             self.membership = Some(Arc::clone(counted));
             self.committed.push(stamp);
@@ -158,7 +162,7 @@ impl Commits {
 }
 
 /// Counted once more, by other means than the core's: a majority of each half.
-fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
+pub(super) fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
     let halves = [Some(&membership.voters), membership.old_voters.as_ref()];
     halves.into_iter().flatten().all(|half| {
         let holders = half.iter().filter(|id| holds(**id)).count();

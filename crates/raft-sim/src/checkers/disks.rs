@@ -3,9 +3,14 @@
 //! until a later write replaces it; term and vote never go back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use raft_core::{HardState, Index, NodeId, Term};
-use raft_log::{DataDir, Holder, Log, NodeState, OpenError, Options, PeerBoot, ReadError, Write};
+use raft_core::{HardState, Index, LogId, Membership, NodeId, Term};
+use raft_log::{
+    DataDir, Holder, Log, MemberIdentity, NodeState, OpenError, Options, PeerBoot, ReadError, Write,
+};
+use raft_node::replica::founding;
+use raft_node::wire::decode_membership;
 
 use super::log_matching::{entries, stamp};
 use super::{Checked, Stamp};
@@ -48,6 +53,13 @@ impl Disks {
     pub(super) fn durable(&self, id: NodeId, index: Index) -> Option<Stamp> {
         let model = self.models.get(self.hosts.get(&id)?)?;
         model.durable.get(place(index)).copied()
+    }
+
+    /// The last entry that a server gave to its log.
+    pub(super) fn last_log_id(&self, host: usize) -> LogId {
+        let handed = self.models.get(&host).map(|model| &model.handed[..]).unwrap_or_default();
+        let term = handed.last().map_or(Term(0), |stamp| stamp.term);
+        LogId { term, index: Index(handed.len() as u64) }
     }
 
     pub(super) fn host_of(&self, id: NodeId) -> Option<usize> {
@@ -228,6 +240,19 @@ pub(super) fn read_back(log: &Log, state: NodeState) -> Result<OnDisk, ReadError
     }
     let (hard_state, peers) = (log.recovered.hard_state, log.recovered.peers.clone());
     Ok(OnDisk { hard_state, entries, peers, state })
+}
+
+/// The configurations in a log which was just opened, the founders' first.
+pub(super) fn memberships(
+    me: &MemberIdentity,
+    log: &Log,
+) -> Result<Vec<(Index, Arc<Membership>)>, String> {
+    let mut found = vec![(Index(0), Arc::new(founding(me)))];
+    for (index, payload) in &log.recovered.memberships {
+        let membership = decode_membership(payload).map_err(|error| error.to_string())?;
+        found.push((*index, Arc::new(membership)));
+    }
+    Ok(found)
 }
 
 /// Where an index is in a list that begins at 1.

@@ -8,11 +8,15 @@ mod disks;
 mod elections;
 mod founding;
 mod history;
+mod leadership;
 mod log_matching;
+mod memberships;
 mod monotone;
+mod pre_votes;
 mod promises;
 mod shown;
 mod told;
+mod votes;
 
 use std::fmt;
 
@@ -20,7 +24,7 @@ use bytes::Bytes;
 use raft_core::{Index, LogId, Message, NodeId, Raft, Term, Time};
 use raft_log::{Log, MemberIdentity, NodeState, Write};
 use raft_node::Conclusion;
-use raft_node::replica::Replica;
+use raft_node::replica::{Event, Replica};
 
 use crate::disk::Platter;
 use crate::network::insane::Known;
@@ -37,7 +41,11 @@ pub struct Checkers {
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
+    pre_votes: pre_votes::PreVotes,
+    votes: votes::Votes,
+    leadership: leadership::Leadership,
     founding: founding::Founding,
+    memberships: memberships::Memberships,
     commits: commits::Commits,
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
@@ -46,6 +54,10 @@ pub struct Checkers {
     is_full: bool,
     told: told::Told,
     observer: Observer,
+    /// When the server takes the step that is being looked at.
+    now: Time,
+    /// A member that does not say what its core says.
+    insane: Option<usize>,
 }
 
 /// A property that does not hold.
@@ -83,6 +95,9 @@ pub struct Asked {
 
 /// What a check comes to.
 type Checked<T = ()> = Result<T, String>;
+
+/// What a check comes to that looks after several properties: which of them, and what.
+type Named = Result<(), (&'static str, String)>;
 
 impl Checkers {
     /// Notes a violation, unless there is one already.
@@ -149,6 +164,12 @@ impl Checkers {
         }
     }
 
+    fn note_named(&mut self, checked: Named) {
+        if let Err((checker, what)) = checked {
+            self.fail(checker, what);
+        }
+    }
+
     /// A member started with what its log gave back.
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
@@ -165,13 +186,18 @@ impl Checkers {
         let promised = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);
         let forgets = self.damage.forgets(host);
         let checked = self.disks.started(host, id, held, forgets);
-        self.note("recovery", checked);
+        self.note("kept on disk", checked);
         if log.recovered.last_index < Index(promised) {
             self.probe("newest commit forgotten");
             let checked = self.damage.forgot(host);
             self.note("damage", checked);
         }
         self.damage.proven(host);
+        match disks::memberships(me, log) {
+            Ok(found) => self.memberships.started(host, found),
+            Err(what) => self.fail("recovery", what),
+        }
+        self.leadership.started(host);
         self.monotone.started(host, log.recovered.hard_state);
         self.commits.started(host);
     }
@@ -199,8 +225,36 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
+    /// What this server says on the wire proves nothing of it, nor of who believes it.
+    pub const fn expect_lies_of(&mut self, host: usize) {
+        self.insane = Some(host);
+    }
+
+    fn is_insane(&self, member: NodeId) -> bool {
+        self.insane.is_some() && self.disks.host_of(member) == self.insane
+    }
+
+    /// A server is about to take a step.
+    pub fn begins(&mut self, host: usize, now: Time) {
+        self.now = now;
+        self.votes.begins(host, self.disks.last_log_id(host));
+    }
+
+    /// And is told this in it.
+    pub fn takes(&mut self, host: usize, event: &Event) {
+        if let Event::Message { from, message, .. } = event {
+            if !self.is_insane(*from) {
+                self.votes.takes(host, *from, message);
+            }
+            self.leadership.takes(host, *from, message, self.now);
+        }
+    }
+
     /// A replica gave something to its log.
-    pub fn handed(&mut self, host: usize, write: &Write) {
+    pub fn handed(&mut self, host: usize, write: &Write, raft: &Raft) {
+        self.leadership.handed(host, self.now);
+        let checked = self.memberships.handed(host, write, raft);
+        self.note("one change at a time", checked);
         if write.truncate_from.is_some() {
             self.probe("entries replaced");
         }
@@ -218,6 +272,7 @@ impl Checkers {
 
     /// The log confirmed that this is durable.
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
+        self.leadership.persisted(host, writes);
         self.observer.persisted(writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
@@ -266,10 +321,16 @@ impl Checkers {
         self.note("founding", checked);
         self.observer.sends(message);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
-        self.note("promises", checked);
+        self.note("durable before said", checked);
         let checked = promises::feeds(to, message, raft);
-        self.note("promises", checked);
+        self.note("fed when committed", checked);
         let from = self.disks.id_of(host);
+        let checked = self.votes.sends(host, to, message, raft);
+        self.note("votes look at logs", checked);
+        let (insane, disks) = (self.insane, &self.disks);
+        let lies = |id| insane.is_some() && disks.host_of(id) == insane;
+        let checked = self.pre_votes.sends((from, to), message, lies, raft);
+        self.note("pre-vote", checked);
         let checked = self.elections.sends(from, to, message);
         self.note("election safety", checked);
         let checked = self.log_matching.sends(message, entries);
@@ -280,7 +341,8 @@ impl Checkers {
     pub fn leads(&mut self, host: usize, term: Term, raft: &Raft) {
         self.probe("leader elected");
         self.promises.leads(host, term, &self.disks);
-        let checked = self.elections.leads(self.disks.id_of(host), term);
+        self.leadership.leads(host, term, self.now);
+        let checked = self.elections.leads(self.disks.id_of(host), term, raft);
         self.note("election safety", checked);
         let checked = self.commits.leads(host, term, raft);
         self.note("leader completeness", checked);
@@ -291,8 +353,21 @@ impl Checkers {
         self.observer.stepped(host, replica);
         let checked = self.monotone.stepped(host, replica);
         self.note("monotone", checked);
-        let checked = self.commits.stepped(host, replica.raft(), &self.disks);
-        self.note("commit", checked);
+        let raft = replica.raft();
+        if !raft.leader().is_some_and(|leader| self.is_insane(leader)) {
+            let checked = self.elections.stepped(host, raft);
+            self.note("one leader obeyed", checked);
+        }
+        let id = self.disks.id_of(host);
+        let checked = self.votes.stepped(host, id, raft);
+        self.note_named(checked);
+        let checked = self.commits.stepped(host, raft, &self.disks);
+        self.note_named(checked);
+        let checked = self.memberships.stepped(host, raft);
+        self.note("configuration in force", checked);
+        let left_out = self.memberships.leaves_out(host, id, raft.commit_index());
+        let checked = self.leadership.stepped((host, id), raft, left_out, self.now);
+        self.note("leadership ends", checked);
     }
 
     /// A state machine applied commands.
@@ -301,7 +376,7 @@ impl Checkers {
             let checked = self.history.applied(&seen);
             self.note("certainly not applied", checked);
             let checked = self.applied.applied(host, seen);
-            self.note("applied once", checked);
+            self.note_named(checked);
         }
     }
 
@@ -336,7 +411,7 @@ impl Checkers {
         let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
-        self.note("acknowledged", checked);
+        self.note("acknowledged is applied", checked);
     }
 
     /// A write was not acknowledged.
@@ -362,20 +437,20 @@ impl Checkers {
                 Ok(None) => {}
                 Ok(Some(log)) => {
                     let checked = self.disks.covers(*host, &log, self.damage.forgets(*host));
-                    self.note("disks", checked);
+                    self.note("kept on disk", checked);
                     logs.push((*host, log));
                 }
                 Err(disks::Unread::Refused(error)) => match self.damage.refuses(*host, &error) {
                     Ok(_) => self.probe("damage found in a copy"),
-                    Err(what) => self.fail("disks", what),
+                    Err(what) => self.fail("recovery", what),
                 },
                 Err(disks::Unread::Wrong(what)) => {
-                    self.fail("disks", format!("host {host}: {what}"));
+                    self.fail("recovery", format!("host {host}: {what}"));
                 }
             }
         }
         let checked = self.commits.on_disks(&logs, &self.disks, &self.damage);
-        self.note("disks", checked);
+        self.note("nothing committed is lost", checked);
     }
 
     /// Everything is calm and all agree: every server must have shown every line up to here.
@@ -384,10 +459,10 @@ impl Checkers {
             let checked = self.shown.complete(*host, *applied);
             self.note("shown once", checked);
             let checked = self.applied.complete(*host, *applied);
-            self.note("applied once", checked);
+            self.note("state machine safety", checked);
         }
         let checked = self.applied.holds_all(self.history.all());
-        self.note("acknowledged", checked);
+        self.note("nothing acknowledged is lost", checked);
         match self.told.settled(now, self.shown.lines(), self.applied.commands()) {
             Ok(true) => {}
             Ok(false) => self.probe("history too hard to judge"),

@@ -193,7 +193,9 @@ impl Host {
             OpenError::NoSpace { .. } => world.checkers.probe("start waits for room"),
             _ => world.checkers.refuses(self.index, error),
         }
-        self.stop(world, false);
+        // If it died in there, its machine may have, too.
+        let dark = self.platter.is_dead() && world.random.below(2) == 0;
+        self.stop(world, dark);
     }
 
     /// The process ends at once, with its machine if `dark`; it starts again later.
@@ -207,6 +209,9 @@ impl Host {
             process.stop_mid_write(world, &self.platter);
             note_scar(world, self.index, &self.platter);
             world.checkers.stopped(self.index, dark);
+        } else if dark {
+            // It was about to start.
+            world.checkers.stopped(self.index, dark);
         }
         world.end_sync(self.index);
         if dark {
@@ -218,6 +223,10 @@ impl Host {
         }
         self.dark = dark;
         self.paused_until = Time(0);
+        if !world.calm && world.random.below(3) == 0 {
+            // The next start ends in the midst of it, or soon after.
+            self.light_fuse(world.random.below(24), Blow::Stop);
+        }
         let delay = if world.calm { 10 } else { 1 + world.random.below(4 * crate::faults::T) };
         world.after(delay, crate::clock::Happening::Start { host: self.index });
     }

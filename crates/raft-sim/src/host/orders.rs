@@ -25,6 +25,7 @@ struct Observer<'a> {
 
 impl Watch for Observer<'_> {
     fn event(&mut self, event: &Event) {
+        self.world.checkers.takes(self.index, event);
         self.timer |= matches!(event, Event::Timer);
         if self.world.is_traced() {
             let event = crate::trace::event(event);
@@ -51,7 +52,9 @@ impl Watch for Observer<'_> {
             Effect::Send { to, message, entries } => {
                 world.checkers.sends(*index, *to, (message, entries), replica.raft());
             }
-            Effect::Write { write, .. } => world.checkers.handed(*index, write),
+            Effect::Write { write, .. } => {
+                world.checkers.handed(*index, write, replica.raft());
+            }
             Effect::RoleChanged { role: RoleKind::Leader, term, .. } => {
                 world.checkers.leads(*index, *term, replica.raft());
             }
@@ -71,6 +74,7 @@ impl Process {
     pub(super) fn step(&mut self, world: &mut World) {
         let now = world.now();
         let (index, address, sight) = (self.index, self.address.as_str(), &self.estate.sight);
+        world.checkers.begins(index, now);
         let mut observer = Observer { world, index, address, sight, now, timer: false };
         let handed = self.is_handing_over();
         self.resident.step(now, &mut observer);

@@ -51,6 +51,7 @@ impl Cluster {
             Fault::Retire => self.tell(victim, Incoming::HandOver),
             Fault::Blackout => return Some(format!("{} servers", self.blackout())),
             Fault::TornWrite => self.hosts[victim].light_fuse(random.below(12), Blow::Stop),
+            Fault::CrashLoop => self.crash_again(victim, random),
             Fault::DiskError => self.hosts[victim].light_fuse(random.below(12), Blow::Error),
             Fault::DiskHang => return self.hang_disks(victim, random),
             Fault::Pause => {
@@ -147,6 +148,15 @@ impl Cluster {
     /// All power is cut at once; how many ran.
     pub(crate) fn blackout(&mut self) -> usize {
         (0..self.hosts.len()).map(|host| usize::from(self.stop(host, true))).sum()
+    }
+
+    /// A server ends, is started at once, and ends again while it starts or soon after.
+    fn crash_again(&mut self, victim: usize, random: &mut Random) {
+        let dark = random.below(2) == 0;
+        self.stop(victim, dark);
+        self.hosts[victim].light_fuse(random.below(40), Blow::Stop);
+        let delay = 1 + random.below(T / 5);
+        self.world.clock.after(delay, Happening::Start { host: victim });
     }
 
     fn hang_disks(&mut self, victim: usize, random: &mut Random) -> Option<String> {
