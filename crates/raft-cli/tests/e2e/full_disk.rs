@@ -172,10 +172,18 @@ impl Cluster {
         }
     }
 
+    /// Nobody lacks room, or anything that is in the log. On a busy machine all may say that their
+    /// disks are slow.
     fn wait_until_well(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while self.status()["healthy"] != true {
-            assert!(Instant::now() < deadline, "there is room: {}", self.status());
+        loop {
+            let status = self.status();
+            let rows = status["members"].as_array().expect("members");
+            let is_full = |row: &Value| row["problems"].to_string().contains("full");
+            if rows.iter().all(|row| row["lag"] == 0 && !is_full(row)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "there is room: {status}");
             append(&self.scene, "so-far", self.running()[0]);
         }
     }
