@@ -19,6 +19,12 @@ fn zeros() -> Arc<Page> {
     Arc::clone(ZEROS.get_or_init(|| Arc::new([0; PAGE_BYTES])))
 }
 
+/// Most of what is ever written is the zeros of new slots.
+fn of(whole: &Page) -> Arc<Page> {
+    let zeros = zeros();
+    if *whole == *zeros { zeros } else { Arc::new(*whole) }
+}
+
 impl Pages {
     pub(super) const fn length(&self) -> usize {
         self.length
@@ -61,7 +67,11 @@ impl Pages {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(bytes.len() - done);
             let Some(page) = self.pages.get_mut(number) else { break };
-            Arc::make_mut(page)[start..start + step].copy_from_slice(&bytes[done..done + step]);
+            let part = &bytes[done..done + step];
+            match part.try_into() {
+                Ok(whole) => *page = of(whole),
+                Err(_) => Arc::make_mut(page)[start..start + step].copy_from_slice(part),
+            }
             done += step;
         }
     }
