@@ -124,15 +124,17 @@ fn verdict(summary: &Summary, args: &SimArgs) -> Result<(), Problem> {
         return Err(Problem::new(Exit::Refused, format!("these runs prove nothing: {why}"))
             .hint("longer runs, or other ones: raft sim -h"));
     }
-    let reached = summary.reached();
-    let wanted = if args.probes_all { Some(Probe::ALL.len()) } else { args.probes_min };
-    match wanted {
-        Some(wanted) if reached < wanted => {
-            let what = format!("{reached} probes were reached, fewer than {wanted}");
-            Err(Problem::new(Exit::Refused, what).hint("which ones: raft sim --probes"))
-        }
-        _ => Ok(()),
+    let missed = summary.missed();
+    let reached = Probe::ALL.len() - missed.len();
+    if args.probes_all && !missed.is_empty() {
+        let what = format!("{} probes were never reached: {}", missed.len(), missed.join("; "));
+        return Err(Problem::new(Exit::Refused, what).hint("more seeds, or other schedules"));
     }
+    if let Some(wanted) = args.probes_min.filter(|wanted| reached < *wanted) {
+        let what = format!("{reached} probes were reached, fewer than {wanted}");
+        return Err(Problem::new(Exit::Refused, what).hint("which ones: raft sim --probes"));
+    }
+    Ok(())
 }
 
 fn seeds(args: &SimArgs) -> Result<Seeds, Problem> {

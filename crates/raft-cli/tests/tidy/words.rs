@@ -1,5 +1,7 @@
 //! Rules about words: the glossary, marks of unfinished work, sleeps, paths of one machine.
 
+use std::path::Path;
+
 use crate::source;
 use crate::tree::{Finding, RustFile, Tree, has_extension};
 
@@ -146,11 +148,12 @@ pub(crate) fn tests_sleep_only_in(tree: &Tree, sleepers: &[(&str, &str)]) -> Vec
 
 /// The project speaks only of itself: no file names a folder of one person's machine.
 pub(crate) fn no_file_names_a_machine(tree: &Tree) -> Vec<Finding> {
-    const FOLDERS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "/tmp/"];
+    let mut folders: Vec<String> = ["/home/", "/root/", "/Users/", "/tmp/"].map(Into::into).into();
+    folders.extend(where_this_project_lies());
     let mut findings = Vec::new();
     for (path, text) in tree.files_but_tidy() {
         for (number, line) in text.lines().enumerate() {
-            if let Some(folder) = FOLDERS.iter().find(|folder| names_folder(line, folder)) {
+            if let Some(folder) = folders.iter().find(|folder| names_folder(line, folder)) {
                 findings.push(Finding {
                     path: path.to_owned(),
                     line: number + 1,
@@ -183,6 +186,16 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         outside(line[..at].chars().next_back()) && outside(line[at + word.len()..].chars().next())
     })
+}
+
+/// The folder beside whose others this checkout is, unless every machine has it.
+fn where_this_project_lies() -> Option<String> {
+    const EVERYWHERE: &[&str] = &["/etc", "/mnt", "/opt", "/srv", "/usr", "/var"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    let folder = root.parent()?;
+    let is_telling =
+        folder.parent().is_some() && !EVERYWHERE.iter().any(|at| folder.starts_with(at));
+    is_telling.then(|| format!("{}/", folder.display()))
 }
 
 /// Whether the line has an absolute path that begins with this folder.

@@ -67,9 +67,14 @@ impl Summary {
         self.hashes.insert(seed, report.hash);
     }
 
-    /// How many of the probes were reached.
-    pub(super) fn reached(&self) -> usize {
-        Probe::ALL.iter().filter(|probe| self.probes.contains_key(probe.name())).count()
+    /// The probes that were never reached.
+    pub(super) fn missed(&self) -> Vec<&'static str> {
+        let names = Probe::ALL.iter().map(|probe| probe.name());
+        names.filter(|name| !self.probes.contains_key(name)).collect()
+    }
+
+    fn reached(&self) -> usize {
+        Probe::ALL.len() - self.missed().len()
     }
 
     /// Why these runs prove nothing, if they do not.
@@ -137,13 +142,11 @@ impl Summary {
             .as_str();
         }
         output.text(&text)?;
-        match probes {
-            true => {
-                output.text(&self.trouble_table(output.format))?;
-                output.text(&self.probe_table(output.format))
-            }
-            false => Ok(()),
+        if probes {
+            output.text(&self.trouble_table(output.format))?;
+            output.text(&self.probe_table(output.format))?;
         }
+        Ok(())
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
@@ -205,9 +208,6 @@ impl Summary {
             .into_iter()
             .map(|(from, hash)| (from.to_string(), format!("{:032x}", hash.digest())))
             .collect();
-        let missed: Vec<&str> = (Probe::ALL.iter().map(|probe| probe.name()))
-            .filter(|name| !self.probes.contains_key(name))
-            .collect();
         let mut object = json!({
             "runs": self.runs,
             "events": self.events,
@@ -223,7 +223,7 @@ impl Summary {
             "healed_after_ms": self.healed.map(|(after, _)| after),
             "healed_last": self.healed.map(|(_, seed)| seed),
             "probes_reached": self.reached(),
-            "probes_missed": missed,
+            "probes_missed": self.missed(),
             "trace_hash": format!("{:032x}", self.digest()),
             "trace_hashes": blocks,
         });
