@@ -75,7 +75,7 @@ pub(crate) struct LogOwner {
 pub(crate) struct FoundSlot {
     pub(crate) file: SlotFile,
     pub(crate) header: Option<SlotHeader>,
-    /// Where the copy of the header is that a crash tore, if one did.
+    /// Where the copy of the header is that may be torn on the disk, if one may.
     torn: Option<u64>,
 }
 
@@ -293,6 +293,9 @@ pub(crate) fn judge_slot(
     let torn = match (&first, &second) {
         (Copy::Damaged, _) => Some(0),
         (_, Copy::Damaged) => Some(second_at),
+        // The second is written once the first is synced. Whether its own sync failed cannot be
+        // seen: the cache holds it all the same (R12).
+        (Copy::Valid(one), Copy::Valid(two)) if one.slot_seq == two.slot_seq => Some(second_at),
         _ => None,
     };
     let file = SlotFile { number, file, bytes };

@@ -99,7 +99,7 @@ impl SpareMaker {
 pub(crate) struct Spare {
     pub(crate) file: SlotFile,
     pub(crate) recycled: bool,
-    /// Where the copy of its header is that a crash tore, if one did.
+    /// Where the copy of its header is that may be torn on the disk, if one may.
     pub(crate) torn: Option<u64>,
 }
 
