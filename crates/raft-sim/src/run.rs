@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
 use raft_node::client_core::Op;
 use raft_node::{Answer, Reason};
+use raft_store::message;
 
 use crate::checkers::Violation;
 use crate::client::Client;
@@ -161,8 +161,8 @@ fn write_through(cluster: &mut Cluster, host: usize) {
     let index = cluster.clients.len();
     let client = Client::new(&mut cluster.world, index, vec![address(host)], 10 * T);
     cluster.clients.push(client);
-    let message = Bytes::from(format!("after all, through {host}"));
-    cluster.submit(index, Op::Write(message));
+    let command = message(format!("after all, through {host}").as_bytes());
+    cluster.submit(index, Op::Write(command));
     while cluster.clients[index].pending() > 0 && cluster.world.checkers.violation().is_none() {
         cluster.run_until(cluster.world.now() + 10);
     }

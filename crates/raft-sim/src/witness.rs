@@ -1,11 +1,12 @@
 //! The built-in state machine with an observer: what was applied, in which order, with what
 //! answer.
 
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use raft_core::LogId;
-use raft_node::{Applied, Apply, Command};
+use raft_node::{Applied, Apply, Command, Snapshot};
 use raft_store::Store;
 
 /// A command that a replica applied.
@@ -13,7 +14,7 @@ use raft_store::Store;
 pub struct Seen {
     /// Its place in the log.
     pub at: LogId,
-    /// The command.
+    /// The message.
     pub command: Bytes,
     /// The state machine's answer.
     pub response: Bytes,
@@ -48,15 +49,43 @@ impl Witness {
     }
 }
 
+/// The message in a command; another command as it is.
+pub(crate) fn text_of(command: &Bytes) -> Bytes {
+    match raft_store::Command::decode(command) {
+        Ok(raft_store::Command::Message(text)) => text,
+        _ => command.clone(),
+    }
+}
+
 impl Apply for Witness {
     fn apply(&mut self, command: Command<'_>) -> Applied {
         let applied = self.store.apply(command);
         let seen = Seen {
             at: command.at,
-            command: command.bytes.clone(),
+            command: text_of(command.bytes),
             response: applied.response.clone(),
         };
         self.sight.0.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         applied
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        self.store.query(query)
+    }
+
+    fn version(&self) -> u64 {
+        self.store.version()
+    }
+
+    fn admits(&self, command: &[u8]) -> Result<(), String> {
+        self.store.admits(command)
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.store.snapshot()
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        self.store.restore(from)
     }
 }
