@@ -307,6 +307,19 @@ fn answers_are_cut_where_they_would_get_too_large() {
 }
 
 #[test]
+fn events_end_with_a_whole_revision() {
+    let mut store = Store::default();
+    run(&mut store, Txn::put("a", vec![0; 9 << 20]));
+    let puts = ["b", "c"].map(|key| Op::Put(key.into(), vec![0; 4 << 20].into()));
+    run(&mut store, Txn { success: puts.into(), ..Txn::default() });
+    let events = |after| match store.ask(&Query::Events { keys: Keys::prefix(""), after }) {
+        Answer::Events { events, through, .. } => (events.len(), through),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((events(1), events(2)), ((1, 2), (2, 3)));
+}
+
+#[test]
 fn a_prefix_ends_before_the_next_one() {
     let end = |prefix: &'static [u8]| Keys::prefix(prefix);
     assert_eq!(end(b"ab"), Keys::Between("ab".into(), "ac".into()));

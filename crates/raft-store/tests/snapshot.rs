@@ -187,3 +187,17 @@ fn a_question_that_is_none_is_answered_so() {
         assert_eq!(answer.get(1), Some(&4), "{query:?}: {answer:?}");
     }
 }
+
+#[test]
+fn a_message_takes_little_more_than_its_text() {
+    for (bytes, count) in [(0, 200_000), (20, 200_000), (3000, 3000), (70_000, 200)] {
+        let text = vec![b'm'; bytes];
+        let mut store = store();
+        let used = allocation_counter::measure(|| {
+            (0..count).for_each(|_| drop(apply(&mut store, &message(&text))));
+        });
+        // The lists of chunks grow by doubling.
+        let most = count * (bytes as i64 + 32) + 16 * 1024;
+        assert!(used.bytes_current <= most, "{count} of {bytes}: {}", used.bytes_current);
+    }
+}
