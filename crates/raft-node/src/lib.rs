@@ -41,4 +41,6 @@ pub use node::{
 pub use payload::Payload;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
-pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};
+pub use state_machine::{
+    Applied, Apply, Command, Part, Render, Show, Snapshot, StateMachine, Typed, Wire,
+};

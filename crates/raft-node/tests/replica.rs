@@ -1,5 +1,7 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use raft_core::{
 use raft_log::{Entry, Kind, Write, decode_entries, encode_entry, encoded_len};
 use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
-use raft_node::{Applied, Apply, Command, Show};
+use raft_node::{Applied, Apply, Command, Show, Snapshot, Wire};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -27,6 +29,25 @@ impl Apply for Counter {
         self.1.lock().expect("nobody panics").push(command.lines_wanted);
         let text = Bytes::from(self.0.to_string());
         Applied { response: text.clone(), lines: vec![Show::Text(text)] }
+    }
+
+    fn query(&self, _: &[u8]) -> Bytes {
+        self.0.to_bytes()
+    }
+
+    fn version(&self) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(self.0.to_bytes())
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut count = [0; 8];
+        from.read_exact(&mut count)?;
+        self.0 = u64::from_le_bytes(count);
+        Ok(())
     }
 }
 

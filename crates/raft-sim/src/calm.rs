@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use raft_core::{Index, Membership, NodeId, Time};
 use raft_node::client_core::Op;
 use raft_node::resident::Member;
 use raft_node::{Answer, ClientError, Reason};
+use raft_store::message;
 
 use crate::chance::{shuffle, stream};
 use crate::client::Client;
@@ -171,8 +171,8 @@ impl Cluster {
         let client = self.visitor(host);
         let give_up = self.world.time() + CALM_MAX;
         for attempt in 0.. {
-            let message = format!("after all, through {host}, client {client}, {attempt}");
-            self.submit(client, Op::Write(message.into()));
+            let text = format!("after all, through {host}, client {client}, {attempt}");
+            self.submit(client, Op::Write(message(text.as_bytes())));
             while self.clients[client].pending() > 0 {
                 if self.world.checkers.violation().is_some() {
                     return;
@@ -256,8 +256,8 @@ impl Cluster {
         let random = &mut stream(self.world.plan.seed, "last cut", 0);
         let client = self.visitor(host);
         for number in 0..1 + random.below(20) {
-            let message = Bytes::from(format!("before the last cut, {number}"));
-            self.submit(client, Op::Write(message));
+            let text = format!("before the last cut, {number}");
+            self.submit(client, Op::Write(message(text.as_bytes())));
         }
         self.run_until(self.world.time() + random.below(30));
         self.blackout();

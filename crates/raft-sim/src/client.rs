@@ -13,6 +13,7 @@ use raft_node::{Answer, Changed, ClientError, Reason};
 use crate::checkers;
 use crate::network::{End, Place, WireId};
 use crate::trace::What;
+use crate::witness::text_of;
 use crate::world::World;
 
 /// A client and its connection.
@@ -85,7 +86,9 @@ impl Client {
         self.last_op += 1;
         let id = OpId(self.last_op);
         let write = match &op {
-            Op::Write(command) => Some(world.checkers.asked(self.index, world.now(), command)),
+            Op::Write(command) => {
+                Some(world.checkers.asked(self.index, world.now(), &text_of(command)))
+            }
             _ => None,
         };
         self.asked.insert(id, Asked { op: op.clone(), write });
@@ -238,7 +241,7 @@ impl Client {
             world.checkers.probe(probe);
         }
         if let (Op::Write(command), Some(asked)) = (&op, write) {
-            judge(world, command, asked, &result);
+            judge(world, &text_of(command), asked, &result);
         }
         self.ended.push((op, result.map(|success| *success)));
     }

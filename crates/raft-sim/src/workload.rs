@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use raft_node::client_core::Op;
-use raft_store::{COUNT, PRINT};
+use raft_store::{COUNT, PRINT, message};
 
 use crate::client::Client;
 use crate::clock::Happening;
@@ -37,7 +37,7 @@ impl Cluster {
         let large = self.world.random.below(10) == 0;
         let padding = if large { self.world.random.below(9000) } else { 0 };
         let padding = " beer".repeat(padding as usize / 5);
-        format!("message {}{padding}", self.messages).into()
+        message(format!("message {}{padding}", self.messages).as_bytes())
     }
 
     /// A client thinks of something.
@@ -65,8 +65,8 @@ impl Cluster {
         } else {
             match self.world.random.below(40) {
                 _ if pending > 4 => return,
-                0 => Op::Write(Bytes::from_static(COUNT)),
-                1 => Op::Write(Bytes::from_static(PRINT)),
+                0 => Op::Write(message(COUNT)),
+                1 => Op::Write(message(PRINT)),
                 2 => Op::Members,
                 3 => Op::Status,
                 4 if pending == 0 => Op::EndSession,

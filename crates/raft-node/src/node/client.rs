@@ -28,7 +28,7 @@ use crate::client_core::{
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
 use crate::vitals::Recent;
-use crate::wire::{Frame, MESSAGE_BYTES_MAX};
+use crate::wire::{COMMAND_BYTES_MAX, Frame};
 
 /// Milliseconds without end, that added to a clock are still a time.
 const TIMEOUT_MAX: u64 = 1 << 50;
@@ -179,7 +179,7 @@ impl Client {
             endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
             timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(TIMEOUT_MAX),
             one_shot,
-            command_bytes_max: MESSAGE_BYTES_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
             seed: rand::rng().random(),
         };
         let (submit, submissions) = mpsc::unbounded_channel();

@@ -29,7 +29,7 @@ pub use door::{Chunk, Effect, Event, Origin};
 pub use start::{Unusable, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
-use crate::wire::encode_membership;
+use crate::wire::{COMMAND_BYTES_MAX, encode_membership};
 use apply::Progress;
 use clients::Clients;
 use persist::Merged;
@@ -53,7 +53,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            command_bytes_max: 16 * 1024 * 1024,
+            command_bytes_max: COMMAND_BYTES_MAX as u64,
             uncommitted_bytes_max: 64 * 1024 * 1024,
             unapplied_entries_max: 256 * 1024,
             apply_bytes_max: 1024 * 1024,

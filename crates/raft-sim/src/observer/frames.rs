@@ -5,6 +5,7 @@ use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::wire::{AppendHead, Frame, PeerContent};
 use raft_node::{Answer, ClientError, Reason, Request};
+use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
 use crate::network::Place;
@@ -217,7 +218,8 @@ fn asked(request: &Request) -> String {
 
 /// A command, as far as it takes to know it again.
 fn start_of(command: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(command).chars().take(16).collect::<String>())
+    let text = command.strip_prefix(&[MESSAGE_FORMAT]).unwrap_or(command);
+    format!("{:?}", String::from_utf8_lossy(text).chars().take(16).collect::<String>())
 }
 
 fn answer_words(answer: &Answer) -> String {
