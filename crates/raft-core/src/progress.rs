@@ -13,8 +13,11 @@ use crate::types::{EntryMeta, Index, LogId, NodeId, Term, Time};
 /// What the leader knows of a peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
-    /// Known to be equal and durable there (paper, figure 2: matchIndex).
+    /// Known to be equal and durable there (paper, figure 2: matchIndex), by what it said on this
+    /// connection: after a restart it may have lost the end of its log to its disk.
     pub(crate) match_index: Index,
+    /// The furthest that it said so on any connection: where to begin again.
+    pub(crate) confirmed: Index,
     /// The next entry to send (nextIndex), advanced when sending, not when acknowledged.
     pub(crate) next_index: Index,
     pub(crate) pace: Pace,
@@ -86,6 +89,7 @@ impl Progress {
     pub(crate) const fn new(next_index: Index) -> Self {
         Self {
             match_index: Index(0),
+            confirmed: Index(0),
             next_index,
             pace: Pace::Probe,
             pause: None,
@@ -102,7 +106,8 @@ impl Progress {
     /// A connection came up or went down: what was under way is gone.
     pub(crate) fn reconnect(&mut self, term_start: Index) {
         let guess = self.next_index.min(term_start);
-        let next = if self.match_index > Index(0) { self.match_index.next() } else { guess };
+        let next = if self.confirmed > Index(0) { self.confirmed.next() } else { guess };
+        self.match_index = Index(0);
         self.probe_from(next);
         self.commit_sent = Index(0);
         self.sent = None;
@@ -125,8 +130,9 @@ impl Progress {
         }
         self.inflight.acknowledge(index);
         self.next_index = self.next_index.max(index.next());
-        let news = index > self.match_index;
+        let news = index > self.confirmed;
         self.match_index = self.match_index.max(index);
+        self.confirmed = self.confirmed.max(index);
         news
     }
 

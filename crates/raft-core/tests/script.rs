@@ -51,6 +51,7 @@ scripts! {
         never_backwards, no_op_commits_the_past, one_round, restart_knows_a_bound,
         without_the_leaders_disk;
     durability: ack_in_parts, ack_never_beyond_verified, ack_waits_for_disk, alone_on_its_disk,
+        confirmed_and_lost,
         answer_dies_with_its_connection, bytes_are_progress, candidate_waits_for_its_tail,
         candidate_waits_for_its_vote, held_answers_are_one, hung_leader_hands_over,
         hung_leader_steps_down, leader_loses_its_tail, leader_sends_first, match_is_progress,
