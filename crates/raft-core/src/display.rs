@@ -5,7 +5,9 @@ use core::fmt;
 
 use crate::input::{Input, Lane};
 use crate::membership::{Change, ChangeOutcome, ChangeRefused, JobKind, Membership};
-use crate::message::{AppendResult, Message, RequestVote, VoteRefusal, VoteResponse};
+use crate::message::{
+    AppendResult, Message, ReadIndexResponse, ReadRefused, RequestVote, VoteRefusal, VoteResponse,
+};
 use crate::output::{Output, Persist, ProposeRefused, RoleKind, Status};
 use crate::types::{EntryKind, EntryMeta, NodeId};
 
@@ -18,6 +20,15 @@ impl<T: fmt::Display> fmt::Display for OrNone<T> {
             Some(value) => value.fmt(f),
             None => f.write_str("none"),
         }
+    }
+}
+
+/// ` round=3`, and nothing where nobody reads.
+struct Round(u64);
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " round={}", self.0) }
     }
 }
 
@@ -43,6 +54,7 @@ impl fmt::Display for Input {
             Self::Persisted(ticket) => write!(f, "persisted {ticket}"),
             Self::Applied(index) => write!(f, "applied ..{index}"),
             Self::Propose { sizes } => write!(f, "propose {}", sizes.len()),
+            Self::Read { requests } => write!(f, "read {}", requests.len()),
             Self::ChangeMembership { request, change } => write!(f, "change {change} {request}"),
             Self::TransferLeadership { to } => write!(f, "transfer to {}", OrNone(*to)),
             Self::Link { peer, lane, up } => {
@@ -73,14 +85,28 @@ impl fmt::Display for Message {
                     let index = prev.index.0 + 1 + i as u64;
                     write!(f, "{}{index}@{}", if i == 0 { "" } else { " " }, entry.term)?;
                 }
-                write!(f, "] commit={}", append.commit_index)
+                write!(f, "] commit={}{}", append.commit_index, Round(append.round))
             }
             Self::AppendEntriesResponse(response) => write!(
                 f,
-                "AppendEntriesResponse term={} {} last={} commit={}",
-                response.term, response.result, response.last_index, response.commit_index
+                "AppendEntriesResponse term={} {} last={} commit={}{}",
+                response.term,
+                response.result,
+                response.last_index,
+                response.commit_index,
+                Round(response.round)
             ),
             Self::TimeoutNow { term } => write!(f, "TimeoutNow term={term}"),
+            Self::ReadIndex(asked) => {
+                write!(f, "ReadIndex term={} request={}", asked.term, asked.request)
+            }
+            Self::ReadIndexResponse(ReadIndexResponse { term, request, result }) => {
+                write!(f, "ReadIndexResponse term={term} request={request} ")?;
+                match result {
+                    Ok(index) => write!(f, "index={index}"),
+                    Err(refused) => write!(f, "refused: {refused}"),
+                }
+            }
         }
     }
 }
@@ -129,6 +155,8 @@ impl fmt::Display for Output {
             Self::Persist(persist) => persist.fmt(f),
             Self::Proposed { first, count } => write!(f, "proposed {first} count={count}"),
             Self::ProposeRefused(refused) => write!(f, "propose refused: {refused}"),
+            Self::ReadReady { request, index } => write!(f, "read {request} ready at {index}"),
+            Self::ReadRefused { request, why } => write!(f, "read {request} refused: {why}"),
             Self::Appended { at, entry } => write!(f, "append {at} {}", entry.kind),
             Self::Received { first, last } => write!(f, "receive {first}..{last}"),
             Self::Apply { through } => write!(f, "apply ..{through}"),
@@ -170,6 +198,15 @@ impl fmt::Display for Persist {
             write!(f, " entries {}..{}", self.first, self.last)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ReadRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeader { leader } => write!(f, "not leader, leader={}", OrNone(*leader)),
+            Self::HandingOver { to } => write!(f, "handing over to {to}"),
+        }
     }
 }
 

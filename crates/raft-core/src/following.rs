@@ -14,6 +14,7 @@ impl Raft {
             return self.alarm(from, "claims to lead a term that another leads");
         }
         self.heard_leader();
+        let new_round = self.note_round(append.round);
         let prev = append.prev_log_id;
         if self.log.term_at(prev.index) != Some(prev.term) {
             if prev.index <= self.commit_index {
@@ -21,14 +22,15 @@ impl Raft {
             }
             return self.refuse_append(from, &append);
         }
-        let (last, commit_index) = (append.last_index(), append.commit_index);
+        let last = append.last_index();
+        let commit_index = append.commit_index.max(self.leader_commit());
         let heartbeat = append.entries.is_empty();
         if !self.take_entries(from, prev.index, append.entries) {
             return;
         }
         if let Role::Follower(follower) = &mut self.role {
             follower.verified_index = follower.verified_index.max(last);
-            follower.heartbeat_owed |= heartbeat;
+            follower.heartbeat_owed |= heartbeat || new_round;
             if !heartbeat {
                 follower.owed = follower.owed.max(Some(last));
             }
@@ -51,6 +53,29 @@ impl Raft {
         true
     }
 
+    /// Says whether the round is a new one. It is answered at once, even by an append that waits
+    /// for the disk.
+    fn note_round(&mut self, round: u64) -> bool {
+        let Role::Follower(follower) = &mut self.role else { return false };
+        let news = round > follower.round;
+        follower.round = follower.round.max(round);
+        news
+    }
+
+    const fn round(&self) -> u64 {
+        match &self.role {
+            Role::Follower(follower) => follower.round,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => 0,
+        }
+    }
+
+    const fn leader_commit(&self) -> Index {
+        match &self.role {
+            Role::Follower(follower) => follower.leader_commit,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
+        }
+    }
+
     fn refuse_append(&mut self, from: NodeId, append: &AppendEntries) {
         let response = AppendEntriesResponse {
             term: self.term(),
@@ -60,6 +85,7 @@ impl Raft {
             },
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
+            round: self.round(),
         };
         let until = self.tickets.hard_state();
         self.answer(from, Message::AppendEntriesResponse(response), until);
@@ -151,6 +177,7 @@ impl Raft {
             result: AppendResult::Match(matched),
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
+            round: follower.round,
         };
         let message = Message::AppendEntriesResponse(response);
         self.outputs.push(Output::Send { to: leader, message });

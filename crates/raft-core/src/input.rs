@@ -27,6 +27,12 @@ pub enum Input {
         /// The encoded size of each in bytes.
         sizes: Vec<u32>,
     },
+    /// Clients want to read, and to miss nothing that was acknowledged before (thesis 6.4). Each is
+    /// answered with `ReadReady` or `ReadRefused`, and may be asked again at any time.
+    Read {
+        /// Numbers of the driver's own; all of one input share a round.
+        requests: Vec<u64>,
+    },
     /// A client wants another membership.
     ChangeMembership {
         /// Names the request for ever.

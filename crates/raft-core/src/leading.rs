@@ -2,6 +2,7 @@
 //! figure 2, "Leaders"; thesis 6.2 and 10.2).
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::message::{AppendEntriesResponse, AppendResult};
@@ -77,15 +78,20 @@ impl Raft {
 
     // ---- out to the peers ----------------------------------------------------------------------
 
-    /// Sends every peer what it lacks; a newcomer only once the entry that added it is committed,
+    /// Sends every peer what it lacks, and every voter the round of reads that is out; a newcomer only once the entry that added it is committed,
     /// because until then its id may become another's. R4: a leader's own sends wait for no disk,
     /// its term having been durable before it asked for votes; its followers write while it writes
     /// (thesis 10.2.1).
     pub(crate) fn replicate(&mut self) {
+        let (round_is_out, membership) = (self.reads.is_out(), Arc::clone(self.membership()));
+        let asks = |peer| round_is_out && membership.is_voter(peer);
         self.with_feed(|leader, fed, feed| {
             for (&peer, progress) in &mut leader.progress {
                 if fed(peer) {
                     progress.feed(peer, feed);
+                    if asks(peer) && progress.round_sent < feed.round {
+                        progress.send(peer, Vec::new(), 0, feed);
+                    }
                 }
             }
             let lacks = |p: &Progress| p.lacks_commit(feed.commit_index);
@@ -106,7 +112,8 @@ impl Raft {
             log: &self.log,
             config: &self.config,
             now: self.now,
-            reads: &mut self.reads,
+            round: self.reads.round,
+            reads: &mut self.log_reads,
             outputs: &mut self.outputs,
         };
         act(leader, &fed, &mut feed);
@@ -164,6 +171,10 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.answered = Some(now);
         progress.commit_index = progress.commit_index.max(response.commit_index);
+        if response.round > progress.round_sent {
+            return self.alarm(from, "answers a round that it was not asked in");
+        }
+        progress.round = progress.round.max(response.round);
         match response.result {
             AppendResult::Match(index) if index > last_index => {
                 return self.alarm(from, "confirms entries that do not exist");

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::membership::{ChangeOutcome, ChangeRefused, Membership};
-use crate::message::Message;
+use crate::message::{Message, ReadRefused};
 use crate::types::{EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket};
 
 /// An instruction. Plain data: the caller does it, later outputs may depend on earlier ones.
@@ -29,6 +29,20 @@ pub enum Output {
     },
     /// The proposed commands are certainly not in the log.
     ProposeRefused(ProposeRefused),
+    /// This read may be answered by the state machine once it applied everything up to `index`.
+    ReadReady {
+        /// The number that it came with.
+        request: u64,
+        /// Everything that was committed when it was asked is at or below.
+        index: Index,
+    },
+    /// This read is not answered here. It may be asked again, here or elsewhere.
+    ReadRefused {
+        /// The number that it came with.
+        request: u64,
+        /// Why.
+        why: ReadRefused,
+    },
     /// The core itself appended this entry at this place; its payload is made from `entry.kind`.
     Appended {
         /// Its place.

@@ -31,6 +31,10 @@ pub(crate) struct Progress {
     pub(crate) commit_sent: Index,
     /// How far it says that it knows entries to be committed.
     pub(crate) commit_index: Index,
+    /// The newest round of reads that was sent to it on this connection.
+    pub(crate) round_sent: u64,
+    /// The newest that it answered on this connection.
+    pub(crate) round: u64,
     /// The furthest that its socket ever took: whole entries, and bytes of the next (rule R15).
     pub(crate) taken: (Index, u64),
     /// It is out of the configuration, and is fed until it knows.
@@ -81,6 +85,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) log: &'a Log,
     pub(crate) config: &'a Config,
     pub(crate) now: Time,
+    /// The newest round of reads.
+    pub(crate) round: u64,
     pub(crate) reads: &'a mut u64,
     pub(crate) outputs: &'a mut Vec<Output>,
 }
@@ -98,6 +104,8 @@ impl Progress {
             sent: None,
             commit_sent: Index(0),
             commit_index: Index(0),
+            round_sent: 0,
+            round: 0,
             taken: (Index(0), 0),
             departing: None,
         }
@@ -110,6 +118,7 @@ impl Progress {
         self.match_index = Index(0);
         self.probe_from(next);
         self.commit_sent = Index(0);
+        (self.round_sent, self.round) = (0, 0);
         self.sent = None;
     }
 
@@ -192,6 +201,7 @@ impl Progress {
             self.pause = Some(Pause::Answer { prev });
         }
         self.sent = Some(feed.now);
+        self.round_sent = feed.round;
         self.commit_sent = self.commit_sent.max(feed.commit_index.min(last));
         feed.outputs.push(Output::Send {
             to: peer,
@@ -200,6 +210,7 @@ impl Progress {
                 prev_log_id: LogId { term, index: prev },
                 entries,
                 commit_index: feed.commit_index,
+                round: feed.round,
             }),
         });
     }

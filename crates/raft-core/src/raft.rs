@@ -19,6 +19,7 @@ use crate::membership::Membership;
 use crate::message::Message;
 use crate::output::{Output, PeerStatus, Status};
 use crate::progress::Progress;
+use crate::reads::Reads;
 use crate::rng::Rng;
 use crate::role::{Campaign, Follower, Leader, Role};
 use crate::tickets::Tickets;
@@ -52,7 +53,8 @@ pub struct Raft {
     /// This member is not part of the configuration committed here.
     pub(crate) removed: Option<Index>,
     /// Numbers the reads from the log.
-    pub(crate) reads: u64,
+    pub(crate) log_reads: u64,
+    pub(crate) reads: Reads,
     pub(crate) outputs: Vec<Output>,
 }
 
@@ -96,7 +98,8 @@ impl Raft {
             election: ElectionTimer::restore(recovered.tail_ambiguous),
             successor_by: None,
             removed: None,
-            reads: 0,
+            log_reads: 0,
+            reads: Reads::default(),
             outputs: Vec::new(),
             config,
         };
@@ -125,6 +128,7 @@ impl Raft {
                 self.applied_index = self.applied_index.max(index.min(self.apply_through));
             }
             Input::Propose { sizes } => self.on_propose(&sizes),
+            Input::Read { requests } => self.on_read(requests),
             Input::ChangeMembership { request, change } => self.on_change(request, &change),
             Input::TransferLeadership { to } => self.on_transfer(to),
             Input::Link { peer, lane, up } => self.on_link(peer, lane, up),
@@ -145,6 +149,7 @@ impl Raft {
         self.leave_if_removed();
         self.advance_job();
         self.advance_transfer();
+        self.advance_reads();
         self.replicate();
         self.persist();
         self.release();
@@ -171,6 +176,8 @@ impl Raft {
             Message::AppendEntries(append) => self.on_append_entries(from, append),
             Message::AppendEntriesResponse(response) => self.on_append_response(from, response),
             Message::TimeoutNow { .. } => self.on_timeout_now(from),
+            Message::ReadIndex(asked) => self.on_read_index(from, asked),
+            Message::ReadIndexResponse(response) => self.on_read_response(from, response),
         }
     }
 

@@ -24,9 +24,13 @@ impl Message {
                 }
                 AppendResult::StaleTerm => true,
             },
-            Self::PreVoteResponse(_) | Self::RequestVoteResponse(_) | Self::TimeoutNow { .. } => {
-                true
+            Self::ReadIndexResponse(response) => {
+                response.result.is_ok_and(|index| index.0 <= LIMIT) || response.result.is_err()
             }
+            Self::PreVoteResponse(_)
+            | Self::RequestVoteResponse(_)
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex(_) => true,
         }
     }
 }

@@ -114,6 +114,7 @@ impl One {
             result: AppendResult::Match(matched),
             last_index: matched,
             commit_index: matched,
+            round: 0,
         };
         self.receive(from, Message::AppendEntriesResponse(response))
     }
@@ -124,6 +125,7 @@ impl One {
             prev_log_id: LogId::default(),
             entries: vec![],
             commit_index: Index(0),
+            round: 0,
         };
         self.receive(from, Message::AppendEntries(append))
     }
@@ -374,6 +376,7 @@ fn nonsense_is_refused_and_never_panics() {
             prev_log_id: prev,
             entries: terms.iter().map(|&term| entry(term)).collect(),
             commit_index: Index(commit),
+            round: 0,
         })
     };
     let mut one = One::seasoned(3);

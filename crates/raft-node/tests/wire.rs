@@ -66,7 +66,13 @@ fn append_response(result: AppendResult) -> Frame {
         result,
         last_index: Index(9),
         commit_index: Index(8),
+        round: 7,
     }))
+}
+
+fn read_response(result: Result<Index, ReadRefused>) -> Frame {
+    let response = ReadIndexResponse { term: Term(3), request: 5, result };
+    whole(Message::ReadIndexResponse(response))
 }
 
 fn append() -> Frame {
@@ -74,6 +80,7 @@ fn append() -> Frame {
         term: Term(3),
         prev_log_id: LogId::new(5, 2),
         commit_index: Index(4),
+        round: 7,
         count: 1,
     };
     let content = PeerContent::Append(head, Bytes::from_static(&ENTRY));
@@ -158,6 +165,11 @@ fn messages() -> Vec<(&'static str, Frame)> {
         ("append response", append_response(conflict)),
         ("append response", append_response(AppendResult::StaleTerm)),
         ("timeout now", whole(Message::TimeoutNow { term: Term(3) })),
+        ("read index", whole(Message::ReadIndex(ReadIndex { term: Term(3), request: 5 }))),
+        ("read response", read_response(Ok(Index(9)))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: None }))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: Some(NodeId(2)) }))),
+        ("read response", read_response(Err(ReadRefused::HandingOver { to: NodeId(3) }))),
         ("ping", Frame::Ping { nonce: 5 }),
         ("pong", Frame::Pong { nonce: 5 }),
     ]

@@ -96,6 +96,9 @@ pub(crate) struct Sim {
     pub(crate) calm: bool,
     pub(crate) tokens: u64,
     pub(crate) changes_ended: u64,
+    /// Who asked each read, in which life, and how much was committed then.
+    pub(crate) reads: BTreeMap<u64, (NodeId, u64, u64)>,
+    pub(crate) reads_served: u64,
     /// Prints every line.
     pub(crate) verbose: bool,
     /// Mixes every line into one number.
@@ -126,6 +129,8 @@ impl Sim {
             calm: false,
             tokens: 0,
             changes_ended: 0,
+            reads: BTreeMap::new(),
+            reads_served: 0,
             verbose: std::env::var("CHAOS_SEED").is_ok(),
             digest: None,
         };
@@ -329,6 +334,15 @@ impl Sim {
             Output::MembershipChanged { index, .. } => {
                 assert!(index.0 <= self.machines[&id].raft.as_ref().unwrap().last_log_id().index.0);
             }
+            Output::ReadReady { request, index } => {
+                let (asker, _, committed) = self.reads.remove(&request).expect("asked once");
+                assert_eq!(asker, id, "read {request} is answered elsewhere");
+                assert!(index.0 >= committed, "{id} serves a stale read, {index} < {committed}");
+                self.reads_served += 1;
+            }
+            Output::ReadRefused { request, .. } => {
+                assert!(self.reads.remove(&request).is_some(), "read {request} is answered twice");
+            }
             Output::Removed { .. } => machine.removed = true,
             Output::ChangeEnded { result: Ok(_), .. } => self.changes_ended += 1,
             Output::Alarm { peer, what } => panic!("{id} says that {peer} {what}"),
@@ -412,6 +426,18 @@ impl Sim {
 
     pub(crate) fn ids(&self) -> Vec<NodeId> {
         self.machines.keys().copied().collect()
+    }
+
+    /// Clients of a member read; a read dies with its member.
+    pub(crate) fn read(&mut self, id: NodeId) {
+        if !self.is_up(id) {
+            return;
+        }
+        let (boots, committed) = (self.machines[&id].boots, self.committed.len() as u64);
+        let requests: Vec<u64> = (1..=1 + self.rng.below(3)).map(|n| self.tokens + n).collect();
+        self.tokens += requests.len() as u64;
+        self.reads.extend(requests.iter().map(|&request| (request, (id, boots, committed))));
+        self.step(id, Input::Read { requests });
     }
 
     pub(crate) fn any(&mut self) -> NodeId {

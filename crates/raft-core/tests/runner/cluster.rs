@@ -33,6 +33,8 @@ pub(crate) struct Cluster {
     /// Members whose disks finish nothing, unless a script says `persist`.
     pub(crate) hung: BTreeSet<NodeId>,
     payloads: u64,
+    /// The number of the last read.
+    reads: u64,
 }
 
 /// What came with an input beside what the core sees.
@@ -127,6 +129,14 @@ impl Cluster {
     pub(crate) fn propose(&mut self, id: NodeId, sizes: Vec<u32>) -> Done {
         let baggage = Baggage { proposed: sizes.clone(), ..Baggage::default() };
         self.step_with(id, Input::Propose { sizes }, &baggage)
+    }
+
+    /// Clients of a member read.
+    pub(crate) fn read(&mut self, id: NodeId, count: u64) -> Done {
+        let requests: Vec<u64> = (self.reads + 1..=self.reads + count).collect();
+        self.reads += count;
+        self.safety.on_read(&requests);
+        self.step(id, Input::Read { requests })
     }
 
     /// A message arrives, unless nobody is there.
@@ -243,7 +253,9 @@ impl Cluster {
                     self.safety.on_leader(node, term)?;
                 }
             }
-            Output::ProposeRefused(_)
+            Output::ReadReady { request, index } => self.safety.may_read(request, index.0)?,
+            Output::ReadRefused { .. }
+            | Output::ProposeRefused(_)
             | Output::MembershipChanged { .. }
             | Output::ChangeEnded { .. }
             | Output::ChangeUnknown { .. }

@@ -137,6 +137,12 @@ pub(crate) enum Command {
         #[arg(key)]
         size: Option<u32>,
     },
+    /// Clients of a member read; the numbers go on by themselves.
+    Read {
+        id: Id,
+        #[arg(key)]
+        count: Option<u64>,
+    },
     /// The state machine has applied everything up to here.
     Applied(Id, u64),
     /// Says once more that everything up to a ticket is durable.
@@ -185,6 +191,10 @@ pub(crate) enum Command {
         commit: Option<u64>,
         #[arg(key)]
         index: Option<u64>,
+        #[arg(key)]
+        round: Option<u64>,
+        #[arg(key)]
+        request: Option<u64>,
     },
     /// One line about each member.
     Status(#[arg(pos, many, optional)] Vec<Id>),
@@ -244,6 +254,7 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Propose { id, count, size } => {
             cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
         }
+        Command::Read { id, count } => cluster.read(id.0, count.unwrap_or(1))?,
         Command::Inject { .. } => inject::inject(cluster, command)?,
         Command::Assert(ids, facts) => {
             for id in ids {

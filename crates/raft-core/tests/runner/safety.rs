@@ -15,6 +15,8 @@ pub(crate) struct Safety {
     committed: Vec<Entry>,
     /// The term of whoever was first seen to know an entry committed, for each of them.
     committed_in: Vec<Term>,
+    /// How much was committed when each read was asked.
+    reads: BTreeMap<u64, u64>,
     /// A script invented messages: their sender's log and quorum are not real.
     pub(crate) invented: bool,
 }
@@ -121,6 +123,8 @@ impl Safety {
             Message::RequestVoteResponse(_)
             | Message::AppendEntries(_)
             | Message::TimeoutNow { .. }
+            | Message::ReadIndex(_)
+            | Message::ReadIndexResponse(_)
             | Message::PreVote(_)
             | Message::PreVoteResponse(_) => Ok(()),
         }
@@ -147,6 +151,20 @@ impl Safety {
             .filter(|leader| leader.raft.as_ref().is_some_and(|raft| is_leader_of(raft, term)))
             .is_none_or(|leader| leader.log.get(..through) == Some(durable));
         check(same, || format!("R3: {} acknowledges {through} beyond what matches", node.id()))
+    }
+
+    pub(crate) fn on_read(&mut self, requests: &[u64]) {
+        let committed = self.committed.len() as u64;
+        self.reads.extend(requests.iter().map(|request| (*request, committed)));
+    }
+
+    /// Linearizability: a read misses nothing that was committed when it was asked.
+    pub(crate) fn may_read(&mut self, request: u64, index: u64) -> Checked {
+        let committed = self.reads.remove(&request);
+        let committed = committed.ok_or_else(|| format!("read {request} is answered twice"))?;
+        check(index >= committed || self.invented, || {
+            format!("stale read: {request} is served at {index}, {committed} was committed")
+        })
     }
 
     /// R6: a follower applies only what is committed and on its own disk; a leader applies what

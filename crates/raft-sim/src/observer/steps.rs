@@ -204,6 +204,7 @@ impl Observer {
                 }
             },
             Message::TimeoutNow { .. } => self.reach(Probe::CampaignNow),
+            Message::ReadIndex(_) | Message::ReadIndexResponse(_) => {}
         }
     }
 }
