@@ -114,7 +114,9 @@ impl Bench {
             term: self.replica.raft().status().term,
             result: AppendResult::Match(Index(index)),
             last_index: Index(index),
-            commit_index: Index(0), round: 0 };
+            commit_index: Index(0),
+            round: 0,
+        };
         self.hear(from, Message::AppendEntriesResponse(response), Chunk::default());
     }
 
@@ -134,7 +136,9 @@ impl Bench {
             term: Term(2),
             prev_log_id: prev,
             entries: metas(&entries).expect("no configurations"),
-            commit_index: Index(commit), round: 0 };
+            commit_index: Index(commit),
+            round: 0,
+        };
         heard(N2, Message::AppendEntries(append), Chunk { entries, bytes: vec![bytes] })
     }
 
@@ -264,7 +268,9 @@ fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
                 term: Term(3),
                 prev_log_id: LogId::default(),
                 entries: vec![],
-                commit_index: Index(0), round: 0 };
+                commit_index: Index(0),
+                round: 0,
+            };
             bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         },
     ];
@@ -291,7 +297,9 @@ fn a_transfer_that_was_passed_on_is_answered_by_the_next_leader() {
             term: Term(3),
             prev_log_id: LogId::default(),
             entries: vec![],
-            commit_index: Index(0), round: 0 };
+            commit_index: Index(0),
+            round: 0,
+        };
         bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         let expected = if ends_well {
             Answer::Transferred { to: ":9993".into() }
@@ -345,7 +353,9 @@ fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
             term: Term(1),
             result: AppendResult::Match(Index(2)),
             last_index: Index(2),
-            commit_index: Index(0), round: 0 };
+            commit_index: Index(0),
+            round: 0,
+        };
         let message = Message::AppendEntriesResponse(response);
         bench.step(vec![Event::Message { from, message, chunk: Chunk::default(), free_log_bytes }]);
     }
@@ -454,7 +464,9 @@ fn a_transfer_that_lost_the_leadership_to_nobody_known_is_unknown() {
         term: Term(5),
         result: AppendResult::StaleTerm,
         last_index: Index(1),
-        commit_index: Index(1), round: 0 };
+        commit_index: Index(1),
+        round: 0,
+    };
     bench.hear(N3, Message::AppendEntriesResponse(response), Chunk::default());
     assert_eq!(bench.answer(origin), None, "whoever takes over may still be heard of");
     while bench.answer(origin).is_none() {
