@@ -8,7 +8,7 @@ use crate::membership::{Change, ChangeOutcome, ChangeRefused, JobKind, Membershi
 use crate::message::{
     AppendResult, Message, ReadIndexResponse, ReadRefused, RequestVote, VoteRefusal, VoteResponse,
 };
-use crate::output::{Output, Persist, ProposeRefused, RoleKind, Status};
+use crate::output::{Output, Persist, ProposeRefused, RoleKind, SnapshotRefused, Status};
 use crate::types::{EntryKind, EntryMeta, NodeId};
 
 /// Writes "none" for nothing.
@@ -67,6 +67,13 @@ impl fmt::Display for Input {
             }
             Self::Sent { peer, through, bytes } => write!(f, "sent {peer} ..{through}+{bytes}"),
             Self::LogRead { request, entries } => write!(f, "read {request} {}", entries.len()),
+            Self::Compacted { through } => write!(f, "compacted ..{through}"),
+            Self::SnapshotTaken { peer } => write!(f, "snapshot taken {peer}"),
+            Self::SnapshotSent { peer, through } => write!(f, "snapshot sent {peer} ..{through}"),
+            Self::SnapshotFailed { peer } => write!(f, "snapshot failed {peer}"),
+            Self::InstallSnapshot { from, term, snapshot } => {
+                write!(f, "← {from}  snapshot term={term} ..{}", snapshot.at)
+            }
         }
     }
 }
@@ -163,6 +170,13 @@ impl fmt::Display for Output {
             Self::ReadLog { request, peer, first, last, .. } => {
                 write!(f, "read log {request} for {peer} {first}..{last}")
             }
+            Self::SendSnapshot { peer, at_least, term } => {
+                write!(f, "→ {peer}  snapshot term={term} at least {at_least}")
+            }
+            Self::SnapshotInstalled { at, kept } => {
+                write!(f, "installed {at}{}", if *kept { ", log kept" } else { "" })
+            }
+            Self::SnapshotRefused { at, why } => write!(f, "snapshot {at} refused: {why}"),
             Self::RoleChanged { role, term, leader } => {
                 write!(f, "{role} term={term} leader={}", OrNone(*leader))
             }
@@ -191,6 +205,9 @@ impl fmt::Display for Persist {
         if let Some(state) = self.hard_state {
             write!(f, " {state}")?;
         }
+        if let Some(at) = self.reset {
+            write!(f, " reset {at}")?;
+        }
         if let Some(from) = self.truncate_from {
             write!(f, " truncate {from}..")?;
         }
@@ -215,6 +232,16 @@ impl fmt::Display for ProposeRefused {
         match self {
             Self::NotLeader { leader } => write!(f, "not leader, leader={}", OrNone(*leader)),
             Self::HandingOver { to } => write!(f, "handing over to {to}"),
+        }
+    }
+}
+
+impl fmt::Display for SnapshotRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNewer { commit_index } => write!(f, "committed ..{commit_index}"),
+            Self::StaleTerm { term } => write!(f, "stale term, now {term}"),
+            Self::Senseless => f.write_str("senseless"),
         }
     }
 }

@@ -6,17 +6,20 @@ use crate::message::{AppendEntries, AppendEntriesResponse, AppendResult, Message
 use crate::output::Output;
 use crate::raft::Raft;
 use crate::role::Role;
-use crate::types::{EntryKind, EntryMeta, Index, NodeId};
+use crate::types::{EntryKind, EntryMeta, Index, LogId, NodeId};
 
 impl Raft {
-    pub(crate) fn on_append_entries(&mut self, from: NodeId, append: AppendEntries) {
+    pub(crate) fn on_append_entries(&mut self, from: NodeId, mut append: AppendEntries) {
         if !self.accept_leader(from) {
             return self.alarm(from, "claims to lead a term that another leads");
         }
         self.heard_leader();
         let new_round = self.note_round(append.round);
+        if !append.skip_to(self.log.start()) {
+            return self.alarm(from, "denies a committed entry");
+        }
         let prev = append.prev_log_id;
-        if self.log.term_at(prev.index) != Some(prev.term) {
+        if self.log.term_at(prev.index) != Ok(prev.term) {
             if prev.index <= self.commit_index {
                 return self.alarm(from, "denies a committed entry");
             }
@@ -42,7 +45,7 @@ impl Raft {
 
     /// There is at most one leader in a term (Election Safety), and a candidate that hears it
     /// steps back (paper, section 5.2).
-    fn accept_leader(&mut self, from: NodeId) -> bool {
+    pub(crate) fn accept_leader(&mut self, from: NodeId) -> bool {
         match &self.role {
             Role::Leader(_) => return false,
             Role::Follower(follower) if follower.leader == Some(from) => return true,
@@ -149,7 +152,7 @@ impl Raft {
         index
     }
 
-    fn report_membership(&mut self) {
+    pub(crate) fn report_membership(&mut self) {
         self.outputs.push(Output::MembershipChanged {
             index: self.history.current_index(),
             membership: Arc::clone(self.history.current()),
@@ -181,5 +184,22 @@ impl Raft {
         };
         let message = Message::AppendEntriesResponse(response);
         self.outputs.push(Output::Send { to: leader, message });
+    }
+}
+
+impl AppendEntries {
+    /// What was compacted here was committed, and every leader since holds it: it is a match
+    /// unseen (Leader Completeness, paper, figure 3). False if the message says otherwise.
+    fn skip_to(&mut self, start: LogId) -> bool {
+        let Some(skipped) = start.index.0.checked_sub(self.prev_log_id.index.0) else {
+            return true;
+        };
+        if skipped == 0 {
+            return true;
+        }
+        let known = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.entries.len());
+        let last = self.entries.drain(..known).next_back().filter(|_| known as u64 == skipped);
+        self.prev_log_id = start;
+        last.is_none_or(|entry| entry.term == start.term)
     }
 }

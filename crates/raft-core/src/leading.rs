@@ -135,7 +135,7 @@ impl Raft {
         let fits = |first: Index, entries: &[EntryMeta]| {
             let mut index = first;
             entries.iter().all(|entry| {
-                let fits = log.term_at(index) == Some(entry.term);
+                let fits = log.term_at(index) == Ok(entry.term);
                 index = index.next();
                 fits
             })
@@ -181,7 +181,7 @@ impl Raft {
             }
             AppendResult::Match(index) => {
                 let wanted = progress.match_index <= commit_index;
-                let news = progress.matched(index);
+                let news = progress.matched(index, &self.log);
                 if news && wanted && votes {
                     leader.progressed = now;
                 }
@@ -236,7 +236,7 @@ impl Raft {
             leader.progress.get(&id).map_or(Index(0), |progress| progress.match_index)
         };
         let Some(agreed) = self.membership().agreed(match_index) else { return };
-        if self.log.term_at(agreed) == Some(self.term()) {
+        if self.log.term_at(agreed) == Ok(self.term()) {
             self.commit_to(agreed);
         }
     }
@@ -247,7 +247,7 @@ impl Raft {
         }
         assert!(index <= self.log.last_index(), "only what is in the log is committed");
         self.commit_index = index;
-        if self.log.term_at(index) == Some(self.term()) {
+        if self.log.term_at(index) == Ok(self.term()) {
             self.election.gain_confidence();
         }
         let soon = self.now + ANNOUNCE_AFTER_MS.min(self.config.heartbeat_interval / 2);
@@ -270,7 +270,7 @@ impl Raft {
         }
         self.answer_changes();
         self.note_removal();
-        self.history.trim(self.apply_through);
+        self.history.trim(self.applied_index);
     }
 
     // ---- time ----------------------------------------------------------------------------------

@@ -80,16 +80,17 @@ impl Raft {
     #[must_use]
     pub fn restore(config: Config, recovered: Recovered, seed: u64, now: Time) -> Self {
         let last = recovered.last_index;
+        let applied = recovered.snapshot_index;
         let mut raft = Self {
             id: config.id,
             now,
             rng: Rng::new(seed),
             hard_state: recovered.hard_state,
             role: Role::Follower(Follower::default()),
-            log: Log::restore(last, recovered.term_runs),
-            commit_index: recovered.commit_index.min(last),
-            apply_through: Index(0),
-            applied_index: Index(0),
+            log: Log::restore(recovered.log_start, last, recovered.term_runs),
+            commit_index: recovered.commit_index.min(last).max(applied),
+            apply_through: applied,
+            applied_index: applied,
             history: History::restore(recovered.memberships),
             tickets: Tickets::restore(recovered.hard_state.term, last),
             held: Vec::new(),
@@ -138,6 +139,13 @@ impl Raft {
             }
             Input::Sent { peer, through, bytes } => self.on_sent(peer, through, bytes),
             Input::LogRead { request, entries } => self.on_log_read(request, entries),
+            Input::Compacted { through } => self.on_compacted(through),
+            Input::SnapshotTaken { peer } => self.on_snapshot_taken(peer),
+            Input::SnapshotSent { peer, through } => self.on_snapshot_sent(peer, through),
+            Input::SnapshotFailed { peer } => self.on_snapshot_failed(peer),
+            Input::InstallSnapshot { from, term, snapshot } => {
+                self.on_install_snapshot(from, term, snapshot);
+            }
         }
     }
 
@@ -346,12 +354,6 @@ impl Raft {
         self.history.current()
     }
 
-    /// The term of an entry; zero before the log, `None` after it.
-    #[must_use]
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.log.term_at(index)
-    }
-
     /// The first index whose payload must still be in memory.
     #[must_use]
     pub fn tail_start(&self) -> Index {
@@ -427,6 +429,7 @@ impl Raft {
                 id,
                 match_index: progress.match_index,
                 next_index: progress.next_index,
+                installing: progress.installing,
                 connected: self.links.get(&id).is_some_and(|link| link.up),
             }),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
@@ -442,6 +445,7 @@ impl Raft {
             role: self.role.kind(),
             term: self.term(),
             leader: self.leader(),
+            log_start: self.log.start(),
             last_log_id: self.last_log_id(),
             durable_index: self.durable_index(),
             commit_index: self.commit_index,

@@ -15,6 +15,7 @@
 mod rng;
 mod rules;
 mod sim;
+mod snapshots;
 
 use raft_core::{Change, Input, RequestId};
 use sim::{Event, Sim, T, member};
@@ -25,6 +26,10 @@ impl Sim {
         for _ in 0..self.rng.below(3) {
             let reader = self.any();
             self.read(reader);
+        }
+        if self.rng.below(4) == 0 {
+            let id = self.any();
+            self.compact(id);
         }
         match self.rng.below(if self.calm { 10 } else { 24 }) {
             0..10 => {
@@ -122,12 +127,12 @@ impl Sim {
         Ok(())
     }
 }
-fn run(seed: u64) -> (usize, u64, u64) {
+fn run(seed: u64) -> [u64; 4] {
     let mut sim = Sim::new(seed);
     let length = 3 * T + sim.rng.below(9 * T);
     sim.run_until(length);
     sim.heal();
-    (sim.committed.len(), sim.changes_ended, sim.reads_served)
+    [sim.committed.len() as u64, sim.changes_ended, sim.reads_served, sim.installed]
 }
 
 #[test]
@@ -138,20 +143,18 @@ fn chaos_then_calm() {
         Some(seed) => seed..seed + 1,
         None => 0..number("CHAOS_RUNS").unwrap_or(if long { 5000 } else { 60 }),
     };
-    let (mut committed, mut changes, mut reads) = (0, 0, 0);
-    let count = seeds.end - seeds.start;
+    let (mut total, count) = ([0; 4], seeds.end - seeds.start);
     for seed in seeds {
         let outcome = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|panic| {
             eprintln!("replay with: CHAOS_SEED={seed} cargo test -p raft-core --test chaos");
             std::panic::resume_unwind(panic)
         });
-        committed += outcome.0;
-        changes += outcome.1;
-        reads += outcome.2;
+        total.iter_mut().zip(outcome).for_each(|(total, one)| *total += one);
     }
-    println!("{committed} entries committed, {changes} changes ended, {reads} reads served");
-    let eventful = committed > 0 && changes > 0 && reads > 0;
-    assert!(count == 1 || eventful, "chaos in which nothing happened");
+    let [committed, changes, reads, installed] = total;
+    println!("{committed} entries committed, {changes} changes ended");
+    println!("{reads} reads served, {installed} snapshots installed");
+    assert!(count == 1 || !total.contains(&0), "chaos in which nothing happened");
 }
 
 #[test]

@@ -253,8 +253,19 @@ impl Cluster {
                     self.safety.on_leader(node, term)?;
                 }
             }
+            Output::SnapshotInstalled { at, kept } => {
+                let below = self.safety.committed.get(..at.index.0 as usize);
+                let below = below.ok_or_else(|| format!("{text}: not committed"))?.to_vec();
+                let node = self.node_mut(id)?;
+                node.applied = at.index.0;
+                if !kept {
+                    node.log = below;
+                }
+            }
             Output::ReadReady { request, index } => self.safety.may_read(request, index.0)?,
-            Output::ReadRefused { .. }
+            Output::SendSnapshot { .. }
+            | Output::SnapshotRefused { .. }
+            | Output::ReadRefused { .. }
             | Output::ProposeRefused(_)
             | Output::MembershipChanged { .. }
             | Output::ChangeEnded { .. }
@@ -275,6 +286,11 @@ impl Cluster {
             return Err("tickets must rise".to_owned());
         }
         let replaces = persist.first <= persist.last && persist.first.0 <= node.handed_over;
+        let void = persist.reset.is_some() && persist.truncate_from.is_none();
+        if void {
+            node.submit(persist, commit);
+            return Ok(());
+        }
         if persist.truncate_from.is_some_and(|from| from.0 > node.handed_over)
             || replaces && persist.truncate_from.is_none_or(|from| from > persist.first)
         {
@@ -410,6 +426,10 @@ fn payloads_of(node: &Node, append: &AppendEntries, from_disk: bool) -> Result<V
     let known = node.entry(prev.index.0).map_or(LogId::default().term, |entry| entry.meta.term);
     if append.prev_log_id.term != known {
         return Err(format!("{id} sends a previous entry that its log does not hold"));
+    }
+    let start = node.raft.as_ref().map_or(Index(0), |raft| raft.log_start().index);
+    if prev.index < start {
+        return Err(format!("{id} sends {first}, its log begins after {start}"));
     }
     let tail = node.raft.as_ref().map_or(Index(0), |raft| raft.tail_start());
     if !from_disk && !append.entries.is_empty() && first < tail.0 {

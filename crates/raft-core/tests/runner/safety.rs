@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use raft_core::{AppendResult, Membership, Message, NodeId, Raft, Term};
+use raft_core::{AppendResult, Index, Membership, Message, NoTerm, NodeId, Raft, Term};
 
 use super::node::{Entry, Node, last_log_id};
 
@@ -12,7 +12,7 @@ use super::node::{Entry, Node, last_log_id};
 #[derive(Default)]
 pub(crate) struct Safety {
     leaders: BTreeMap<Term, NodeId>,
-    committed: Vec<Entry>,
+    pub(crate) committed: Vec<Entry>,
     /// The term of whoever was first seen to know an entry committed, for each of them.
     committed_in: Vec<Term>,
     /// How much was committed when each read was asked.
@@ -197,8 +197,10 @@ fn agrees(node: &Node, raft: &Raft) -> Checked {
         format!("{id} ends at {} but told {}", raft.last_log_id(), node.last_log_id())
     })?;
     for (entry, index) in node.log.iter().zip(1..) {
-        let term = raft.term_at(raft_core::Index(index));
-        check(term == Some(entry.meta.term), || format!("{id} has another term at {index}"))?;
+        let compacted = index < raft.log_start().index.0;
+        let known = if compacted { Err(NoTerm::Compacted) } else { Ok(entry.meta.term) };
+        let term = raft.term_at(Index(index));
+        check(term == known, || format!("{id} has another term at {index}"))?;
     }
     check(raft.membership() == node.membership(), || {
         format!("{id} is not in the configuration that its log ends with")
