@@ -68,6 +68,10 @@ scripts! {
         promotion_resumed, refused, remove, remove_a_learner, removed_does_not_disrupt,
         removed_feeding_ends, removed_is_told, removed_must_campaign, repeated_request,
         rolled_back, single_server_bug, undone, vote_for_a_stranger;
+    reads: blocked_socket, cluster_of_one, deposed, dies_with_its_connection, follower, joint, learner,
+        never_asked, old_answer, old_term_question, one_round, own_term_first, reconnected, refused,
+        rides_with_entries, stale_leader;
+    snapshots: compacted, compacted_match, configuration, confirmed_by_probe, counts_as_heard, crash_before_the_reset, failed, from_a_later_term, heartbeat_finds_the_rest, install, joiner, never_backwards, not_yet_durable, removed, stale_term, suffix_dropped, suffix_kept;
     transfer: basic, best, deadline, loyal_followers, no_writes_meanwhile, nobody,
         order_before_durable, order_to_a_learner, order_to_a_pre_candidate, removed_target,
         stale_order, target_catches_up_first, target_dies, target_loses, wrong_targets;

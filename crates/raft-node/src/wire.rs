@@ -140,6 +140,8 @@ pub struct AppendHead {
     pub commit_index: Index,
     /// How many entries the bytes hold.
     pub count: u32,
+    /// The leader's newest round of reads.
+    pub round: u64,
 }
 
 /// Why bytes are not a frame of ours. The connection that they came by is of no more use.
@@ -186,6 +188,7 @@ impl AppendHead {
             prev_log_id: self.prev_log_id,
             entries,
             commit_index: self.commit_index,
+            round: self.round,
         }))
     }
 }

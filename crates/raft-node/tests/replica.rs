@@ -1,6 +1,5 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
@@ -135,6 +134,7 @@ impl Bench {
             result: AppendResult::Match(Index(index)),
             last_index: Index(index),
             commit_index: Index(0),
+            round: 0,
         };
         self.hear(from, Message::AppendEntriesResponse(response), Chunk::default());
     }
@@ -147,6 +147,7 @@ impl Bench {
                 result: AppendResult::Match(Index(2)),
                 last_index: Index(2),
                 commit_index: Index(0),
+                round: 0,
             };
             let message = Message::AppendEntriesResponse(response);
             let chunk = Chunk::default();
@@ -171,6 +172,7 @@ impl Bench {
             prev_log_id: prev,
             entries: metas(&entries).expect("no configurations"),
             commit_index: Index(commit),
+            round: 0,
         };
         heard(N2, Message::AppendEntries(append), Chunk { entries, bytes: vec![bytes] })
     }
@@ -302,6 +304,7 @@ fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
                 prev_log_id: LogId::default(),
                 entries: vec![],
                 commit_index: Index(0),
+                round: 0,
             };
             bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         },
@@ -330,6 +333,7 @@ fn a_transfer_that_was_passed_on_is_answered_by_the_next_leader() {
             prev_log_id: LogId::default(),
             entries: vec![],
             commit_index: Index(0),
+            round: 0,
         };
         bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         let expected = if ends_well {
@@ -508,6 +512,7 @@ fn a_transfer_that_lost_the_leadership_to_nobody_known_is_unknown() {
         result: AppendResult::StaleTerm,
         last_index: Index(1),
         commit_index: Index(1),
+        round: 0,
     };
     bench.hear(N3, Message::AppendEntriesResponse(response), Chunk::default());
     assert_eq!(bench.answer(origin), None, "whoever takes over may still be heard of");

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, ChangeOutcome, EntryKind, EntryMeta, Index,
-    Job, JobKind, LogId, Member, Membership, Message, NodeId, RequestId, RequestVote, Term,
-    VoteRefusal, VoteResponse,
+    Job, JobKind, LogId, Member, Membership, Message, NodeId, ReadIndex, ReadIndexResponse,
+    ReadRefused, RequestId, RequestVote, Term, VoteRefusal, VoteResponse,
 };
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
@@ -61,19 +61,34 @@ fn vote_refused(refusal: VoteRefusal) -> Frame {
 }
 
 fn append_response(result: AppendResult) -> Frame {
+    append_response_in(0, result)
+}
+
+fn append_response_in(round: u64, result: AppendResult) -> Frame {
     whole(Message::AppendEntriesResponse(AppendEntriesResponse {
         term: Term(3),
         result,
         last_index: Index(9),
         commit_index: Index(8),
+        round,
     }))
 }
 
+fn read_response(result: Result<Index, ReadRefused>) -> Frame {
+    let response = ReadIndexResponse { term: Term(3), request: 5, result };
+    whole(Message::ReadIndexResponse(response))
+}
+
 fn append() -> Frame {
+    append_in(0)
+}
+
+fn append_in(round: u64) -> Frame {
     let head = AppendHead {
         term: Term(3),
         prev_log_id: LogId::new(5, 2),
         commit_index: Index(4),
+        round,
         count: 1,
     };
     let content = PeerContent::Append(head, Bytes::from_static(&ENTRY));
@@ -158,6 +173,13 @@ fn messages() -> Vec<(&'static str, Frame)> {
         ("append response", append_response(conflict)),
         ("append response", append_response(AppendResult::StaleTerm)),
         ("timeout now", whole(Message::TimeoutNow { term: Term(3) })),
+        ("append of a round", append_in(7)),
+        ("append response of a round", append_response_in(7, AppendResult::Match(Index(9)))),
+        ("read index", whole(Message::ReadIndex(ReadIndex { term: Term(3), request: 5 }))),
+        ("read response", read_response(Ok(Index(9)))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: None }))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: Some(NodeId(2)) }))),
+        ("read response", read_response(Err(ReadRefused::HandingOver { to: NodeId(3) }))),
         ("ping", Frame::Ping { nonce: 5 }),
         ("pong", Frame::Pong { nonce: 5 }),
     ]
@@ -401,6 +423,7 @@ fn entries_are_neither_copied_to_be_sent_nor_when_they_arrive() {
         prev_log_id: LogId::new(5, 2),
         entries: vec![meta.clone(), meta.clone()],
         commit_index: Index(4),
+        round: 0,
     });
     let slices = [Bytes::from(ENTRY.to_vec()), Bytes::from(ENTRY.to_vec())];
     let encoded = encode_message(&message, &slices, 77);

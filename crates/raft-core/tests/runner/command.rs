@@ -137,6 +137,38 @@ pub(crate) enum Command {
         #[arg(key)]
         size: Option<u32>,
     },
+    /// Clients of a member read; the numbers go on by themselves.
+    Read {
+        id: Id,
+        #[arg(key)]
+        count: Option<u64>,
+    },
+    /// Writes a snapshot at an index and compacts it, but for the last `keep` entries.
+    Compact {
+        id: Id,
+        at: u64,
+        #[arg(key)]
+        keep: Option<u64>,
+    },
+    /// The first one's newest snapshot, or the one at `at`, is complete at the second: of the first
+    /// one's term, or of `term`.
+    Install {
+        from: Id,
+        to: Id,
+        #[arg(key)]
+        at: Option<u64>,
+        #[arg(key)]
+        term: Option<u64>,
+    },
+    /// The first one learns what became of its snapshot: `snapshot n1 n3 sent through=5`, `failed`
+    /// or `taken`.
+    Snapshot {
+        id: Id,
+        peer: Id,
+        word: String,
+        #[arg(key)]
+        through: Option<u64>,
+    },
     /// The state machine has applied everything up to here.
     Applied(Id, u64),
     /// Says once more that everything up to a ticket is durable.
@@ -185,6 +217,10 @@ pub(crate) enum Command {
         commit: Option<u64>,
         #[arg(key)]
         index: Option<u64>,
+        #[arg(key)]
+        round: Option<u64>,
+        #[arg(key)]
+        request: Option<u64>,
     },
     /// One line about each member.
     Status(#[arg(pos, many, optional)] Vec<Id>),
@@ -244,6 +280,9 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Propose { id, count, size } => {
             cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
         }
+        Command::Read { id, count } => cluster.read(id.0, count.unwrap_or(1))?,
+        Command::Compact { id, at, keep } => cluster.compact(id.0, at, keep.unwrap_or(0))?,
+        Command::Install { from, to, at, term } => cluster.install(from.0, to.0, at, term)?,
         Command::Inject { .. } => inject::inject(cluster, command)?,
         Command::Assert(ids, facts) => {
             for id in ids {
@@ -264,6 +303,7 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Refused(..)
         | Command::Writable(..)
         | Command::Sent { .. }
+        | Command::Snapshot { .. }
         | Command::Applied(..)
         | Command::Persisted(..)
         | Command::Add { .. }
@@ -434,6 +474,17 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         }
         Command::Sent { id, peer: Id(peer), through, bytes } => {
             (id, Input::Sent { peer, through: Index(through), bytes: bytes.unwrap_or(0) })
+        }
+        Command::Snapshot { id, peer: Id(peer), word, through } => {
+            let through = Index(through.unwrap_or(0));
+            (
+                id,
+                match word.as_str() {
+                    "sent" => Input::SnapshotSent { peer, through },
+                    "failed" => Input::SnapshotFailed { peer },
+                    _ => Input::SnapshotTaken { peer },
+                },
+            )
         }
         Command::Persisted(id, ticket) => (id, Input::Persisted(Ticket(ticket))),
         Command::Applied(id, index) => (id, Input::Applied(Index(index))),

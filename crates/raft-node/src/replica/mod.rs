@@ -287,6 +287,12 @@ impl Replica {
                 let reason = self.propose_refused(why);
                 self.clients.refuse_batch(&reason, fx);
             }
+            // No read and no snapshot is handed to the core yet, and nothing is compacted.
+            Output::ReadReady { .. }
+            | Output::ReadRefused { .. }
+            | Output::SendSnapshot { .. }
+            | Output::SnapshotInstalled { .. }
+            | Output::SnapshotRefused { .. } => {}
             Output::Appended { at, entry } => self.encode(at, &entry),
             Output::Received { first, last } => self.receive(first, last, &context.received),
             Output::Apply { through } => self.progress.bound = self.progress.bound.max(through),

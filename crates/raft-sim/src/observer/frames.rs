@@ -203,6 +203,7 @@ fn brief(message: &Message) -> String {
             AppendResult::StaleTerm => format!("stale term, t{}", answer.term),
         },
         Message::TimeoutNow { term } => format!("TimeoutNow t{term}"),
+        Message::ReadIndex(_) | Message::ReadIndexResponse(_) => message.to_string(),
     }
 }
 
