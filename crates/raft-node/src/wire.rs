@@ -27,7 +27,8 @@ use raft_core::{AppendEntries, EntryMeta, Index, LogId, Message, NodeId, Term};
 
 pub use self::frame::{
     BODY_BYTES_MAX, COMMAND_BYTES_MAX, Decoder, Encoded, FRAME_BYTES_MAX, FrameError, HEADER_BYTES,
-    HELLO_BYTES_MAX, Kind, MESSAGE_BYTES_MAX, PROTOCOL_MAX, PROTOCOL_MIN, RawFrame,
+    HELLO_BYTES_MAX, Kind, MESSAGE_BYTES_MAX, PROTOCOL_MAX, PROTOCOL_MIN, RESPONSE_BYTES_MAX,
+    RawFrame,
 };
 pub use self::membership::{
     MEMBERSHIP_BYTES_MAX, MEMBERSHIP_VERSION, decode_membership, encode_membership,

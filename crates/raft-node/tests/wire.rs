@@ -15,8 +15,8 @@ use raft_core::{
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
-    Answer, Changed, KnownMember, MemberRow, MembersView, NodeStatus, Reason, Refusal, Reply,
-    Request, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus,
+    ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
 use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
@@ -189,6 +189,8 @@ fn requests() -> Vec<(&'static str, Frame)> {
     let command = Bytes::from_static(b"I like beer.");
     let write = Request::Write { session: 7, sequence: 2, lowest_unacknowledged: 1, command };
     let (request, address) = (RequestId(5), String::from(":9993"));
+    let (query, news) =
+        (Bytes::from_static(b"how many?"), Some(News { after: 41, within: 30_000 }));
     let mut frames = vec![("forward", Frame::Forward { id: 1, request: write.clone() })];
     let requests = [
         Request::Register { one_shot: true },
@@ -201,6 +203,8 @@ fn requests() -> Vec<(&'static str, Frame)> {
         Request::Transfer { to: Some(address) },
         Request::Status,
         Request::Recent { after: 3, tail: 20 },
+        Request::Read { query: query.clone(), consistency: Consistency::Linearizable, news: None },
+        Request::Read { query, consistency: Consistency::Local, news },
     ];
     for request in requests {
         frames.push(("request", Frame::Request { id: 1, request }));
@@ -233,6 +237,7 @@ fn reasons() -> Vec<Reason> {
         Reason::NotReady,
         Reason::Invalid("why".into()),
         Reason::ShuttingDown,
+        Reason::Full { what: text() },
     ]
 }
 
@@ -293,6 +298,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         }],
     };
     let (id, address) = (NodeId(9), String::from(":9993"));
+    let response = Bytes::from_static(b"three");
     let mut answers = vec![
         Answer::Registered { session: 7 },
         Answer::Written { at: LogId::new(8, 2), response: Bytes::from_static(b"done") },
@@ -305,6 +311,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
         Answer::Recent(Box::new(recent)),
+        Answer::Read(ReadAnswer { response, applied: Index(9), version: 42, stale: true }),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));

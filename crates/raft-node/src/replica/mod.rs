@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod queries;
 mod room;
 mod start;
 mod view;
@@ -33,6 +34,7 @@ use crate::wire::{COMMAND_BYTES_MAX, encode_membership};
 use apply::Progress;
 use clients::Clients;
 use persist::Merged;
+use queries::Queries;
 
 /// What bounds a replica's memory.
 #[derive(Clone, Debug)]
@@ -45,6 +47,12 @@ pub struct Limits {
     pub unapplied_entries_max: u64,
     /// Entry bytes applied in one call, about.
     pub apply_bytes_max: u64,
+    /// The largest question in bytes.
+    pub query_bytes_max: u64,
+    /// Bytes of questions that wait for their answers.
+    pub waiting_query_bytes_max: u64,
+    /// Bytes answered to questions in one call, about.
+    pub answer_bytes_max: u64,
     /// Bytes of log that are kept free for what must always be written: votes, no-ops,
     /// configurations.
     pub reserved_log_bytes: u64,
@@ -57,6 +65,9 @@ impl Default for Limits {
             uncommitted_bytes_max: 64 * 1024 * 1024,
             unapplied_entries_max: 256 * 1024,
             apply_bytes_max: 1024 * 1024,
+            query_bytes_max: 64 * 1024,
+            waiting_query_bytes_max: 16 * 1024 * 1024,
+            answer_bytes_max: 16 * 1024 * 1024,
             reserved_log_bytes: 1024 * 1024,
         }
     }
@@ -70,6 +81,7 @@ pub struct Replica {
     machine: Machine,
     progress: Progress,
     clients: Clients,
+    queries: Queries,
     merged: Merged,
     /// The highest index that the log was given.
     handed: Index,
@@ -119,6 +131,7 @@ impl Replica {
             machine,
             progress,
             clients: Clients::new(id),
+            queries: Queries::default(),
             merged: Merged::default(),
             handed: last,
             limits,
@@ -130,8 +143,9 @@ impl Replica {
         }
     }
 
-    /// Takes events in order, then proposes all that clients sent in one batch, applies what is
-    /// committed within a budget, and asks for at most one write.
+    /// Takes events in order, then proposes all that clients sent in one batch, and has all that
+    /// they asked confirmed in one round; applies what is committed and answers what can be
+    /// answered, each within a budget, and asks for at most one write.
     pub fn step(
         &mut self,
         now: Time,
@@ -142,8 +156,10 @@ impl Replica {
             self.take(now, event, fx);
         }
         self.propose(now, fx);
+        self.confirm_reads(now, fx);
         self.yield_to_room(now, fx);
         self.apply(now, fx);
+        self.answer_reads(now, fx);
         self.persist(fx);
         self.buffer.evict_below(self.raft.tail_start());
     }
@@ -151,14 +167,15 @@ impl Replica {
     /// When [`Event::Timer`] is wanted.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.raft.next_deadline()
+        self.raft.next_deadline().into_iter().chain(self.queries.next_deadline()).min()
     }
 
-    /// Whether committed entries wait to be applied that the last call had no budget for: call
-    /// again soon.
+    /// Whether committed entries or reads wait that the last call had no budget for: call again
+    /// soon.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
         self.is_behind() && self.reads.for_machine.is_none()
+            || self.queries.has_backlog(self.machine.applied())
     }
 
     /// Whether committed entries are not applied yet.
@@ -170,7 +187,7 @@ impl Replica {
     /// Whether clients wait for entries of theirs to be applied, or for the leader's answer.
     #[must_use]
     pub fn owes_answers(&self) -> bool {
-        self.clients.owes_answers()
+        self.clients.owes_answers() || self.queries.owes_answers()
     }
 
     /// The core, to look at.
@@ -218,6 +235,9 @@ impl Replica {
 
     fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {
         match event {
+            Event::Timer if self.raft.next_deadline().is_none_or(|deadline| now < deadline) => {
+                // It is for a read that has waited long enough, not for the core.
+            }
             Event::Timer => self.core(now, Input::Timer, &Context::default(), fx),
             Event::Message { from, message, chunk, free_log_bytes } => {
                 self.free.insert(from, free_log_bytes);
@@ -250,11 +270,15 @@ impl Replica {
                 let address = self.address_of(from).map(str::to_owned);
                 self.clients.forward_reply(request, reply, address, fx);
             }
-            Event::Gone { connection } => self.clients.gone(connection),
+            Event::Gone { connection } => {
+                self.clients.gone(connection);
+                self.queries.gone(connection);
+            }
             Event::Met { request, result } => self.met(now, request, result, fx),
             Event::Space { free_log_bytes } => self.own_free = free_log_bytes,
             Event::HandOver => {
                 self.clients.stop();
+                self.queries.stop(fx);
                 if self.raft.is_leader() {
                     let input = Input::TransferLeadership { to: None };
                     self.core(now, input, &Context::default(), fx);
@@ -287,10 +311,13 @@ impl Replica {
                 let reason = self.propose_refused(why);
                 self.clients.refuse_batch(&reason, fx);
             }
-            // No read and no snapshot is handed to the core yet, and nothing is compacted.
-            Output::ReadReady { .. }
-            | Output::ReadRefused { .. }
-            | Output::SendSnapshot { .. }
+            Output::ReadReady { request, index } => self.queries.confirmed(request, index),
+            Output::ReadRefused { request, why } => {
+                let reason = self.read_refused(why);
+                self.queries.refused(request, reason, fx);
+            }
+            // Nothing is compacted yet.
+            Output::SendSnapshot { .. }
             | Output::SnapshotInstalled { .. }
             | Output::SnapshotRefused { .. } => {}
             Output::Appended { at, entry } => self.encode(at, &entry),

@@ -16,6 +16,8 @@ pub const COMMAND_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 64;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// What follows a header at most: a largest message and its body.
 pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + BODY_BYTES_MAX;
+/// The largest response of a state machine: what it is sent with finds room in its frame, too.
+pub const RESPONSE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4 * 1024;
 /// What follows a header at most until the hello is through: a stranger cannot make us allocate
 /// more.
 pub const HELLO_BYTES_MAX: usize = 64 * 1024;

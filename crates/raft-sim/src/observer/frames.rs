@@ -4,7 +4,7 @@ use raft_core::{AppendResult, Index, Message, VoteRefusal, VoteResponse};
 use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, Reason, Request};
+use raft_node::{Answer, ClientError, ReadAnswer, Reason, Request};
 use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
@@ -90,6 +90,8 @@ impl Observer {
             Answer::Written { .. } => self.reach(Probe::Written),
             Answer::SessionEnded => self.reach(Probe::SessionEnded),
             Answer::Members(_) => self.reach(Probe::MembersAsked),
+            Answer::Read(ReadAnswer { stale: false, .. }) => self.reach(Probe::ReadConfirmed),
+            Answer::Read(ReadAnswer { stale: true, .. }) => self.reach(Probe::ReadLocally),
             Answer::Status(_) | Answer::Recent(_) => self.reach(Probe::StatusAsked),
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
@@ -118,6 +120,7 @@ impl Observer {
             Reason::NotReady => Probe::RefusedNotReady,
             Reason::ShuttingDown => Probe::RefusedStopping,
             Reason::DiskFull
+            | Reason::Full { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,
