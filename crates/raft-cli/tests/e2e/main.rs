@@ -13,6 +13,7 @@ mod dev;
 mod directory;
 mod early;
 mod input;
+mod map;
 mod member;
 mod membership;
 mod readme;
