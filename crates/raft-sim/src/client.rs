@@ -8,7 +8,7 @@ use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, Changed, ClientError, Reason};
+use raft_node::{Answer, Changed, ClientError, Consistency, Reason};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
@@ -36,6 +36,8 @@ struct Asked {
     op: Op,
     /// What the checkers know it by, if it is a write.
     write: Option<checkers::Asked>,
+    /// If it is a linearizable read.
+    read: Option<checkers::Reading>,
 }
 
 impl Client {
@@ -91,7 +93,13 @@ impl Client {
             }
             _ => None,
         };
-        self.asked.insert(id, Asked { op: op.clone(), write });
+        let read = match &op {
+            Op::Read { query, consistency: Consistency::Linearizable, .. } => {
+                world.checkers.reads(self.index, world.now(), query)
+            }
+            _ => None,
+        };
+        self.asked.insert(id, Asked { op: op.clone(), write, read });
         self.act(world, |core, now, outputs| core.submit(now, id, op, outputs));
     }
 
@@ -231,7 +239,7 @@ impl Client {
     }
 
     fn done(&mut self, world: &mut World, id: OpId, result: Result<Box<Success>, ClientError>) {
-        let Some(Asked { op, write }) = self.asked.remove(&id) else {
+        let Some(Asked { op, write, read }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
         world.checkers.observer().answered(self.index, &op, &result);
@@ -239,6 +247,13 @@ impl Client {
             && let Some(probe) = probe(&success.answer)
         {
             world.checkers.probe(probe);
+        }
+        if let Some(reading) = read {
+            let response = match result.as_ref().map(|success| &success.answer) {
+                Ok(Answer::Read(answer)) => Some(&answer.response),
+                _ => None,
+            };
+            world.checkers.has_read(&reading, world.now(), response);
         }
         if let (Op::Write(command), Some(asked)) = (&op, write) {
             judge(world, &text_of(command), asked, &result);

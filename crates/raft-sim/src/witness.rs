@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use raft_core::LogId;
 use raft_node::{Applied, Apply, Command, Snapshot};
-use raft_store::{Messages, Store};
+use raft_store::{Answer, Keys, Messages, Query, Range, Store};
 
 /// A command that a replica applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Sight {
     #[must_use]
     pub fn messages(&self) -> Messages {
         self.view().store.messages().clone()
+    }
+
+    /// All keys with their values and revisions.
+    #[must_use]
+    pub fn values(&self) -> Answer {
+        self.view().store.ask(&Query::Range(Range::of(Keys::prefix(""))))
     }
 }
 

@@ -125,10 +125,8 @@ fn twisted(message: Message, known: Known, random: &mut Random) -> Message {
         }),
         Message::ReadIndexResponse(response) => {
             let (leader, to) = (Some(NodeId(any(random))), NodeId(any(random)));
-            let denial = pick(
-                random,
-                [ReadRefused::NotLeader { leader }, ReadRefused::HandingOver { to }],
-            );
+            let denial =
+                pick(random, [ReadRefused::NotLeader { leader }, ReadRefused::HandingOver { to }]);
             let term = some_term(response.term, random);
             let request = response.request;
             Message::ReadIndexResponse(ReadIndexResponse { term, request, result: Err(denial) })
