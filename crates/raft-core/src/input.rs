@@ -85,7 +85,6 @@ pub enum Input {
         /// The entries from the requested index on, as many as fitted.
         entries: Vec<EntryMeta>,
     },
-    /// The log was compacted: it begins after `through` now. Each member does this by itself, when
     /// The log was compacted: it begins after `through` now. Each member does this by itself. In this
     /// order: a snapshot of what is applied, taken when that is durable in the log too; its file and
     /// directory synced; this input; then the log's space.
