@@ -71,8 +71,9 @@ scripts! {
         rolled_back, single_server_bug, undone, update, update_refused, update_rolled_back,
         vote_for_a_stranger;
     reads: blocked_socket, cluster_of_one, deposed, dies_with_its_connection, follower, joint,
-        learner, never_asked, old_answer, old_term_question, one_round, own_term_first,
-        reconnected, refused, rides_with_entries, stale_leader;
+        joint_old_half, learner, never_asked, old_answer, old_term_question, one_round,
+        own_term_first, reconnected, reconnected_without_log, refused, rides_with_entries,
+        stale_leader;
     snapshots: compacted, compacted_match, configuration, confirmed_by_probe, counts_as_heard,
         crash_before_the_reset, failed, from_a_later_term, heartbeat_finds_the_rest, install,
         joiner, never_backwards, not_yet_durable, removed, stale_term, suffix_dropped, suffix_kept;
