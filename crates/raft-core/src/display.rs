@@ -286,6 +286,8 @@ impl fmt::Display for Membership {
         match self.job.as_ref().map(|job| job.kind) {
             Some(JobKind::Promote(id)) => write!(f, " job=promote {id}"),
             Some(JobKind::Remove(id)) => write!(f, " job=remove {id}"),
+            Some(JobKind::Demote(id)) => write!(f, " job=demote {id}"),
+            Some(JobKind::Replace { old, new }) => write!(f, " job=replace {old} by {new}"),
             None => Ok(()),
         }
     }
@@ -296,6 +298,9 @@ impl fmt::Display for Change {
         match self {
             Self::Add(member) => write!(f, "add {}", member.address),
             Self::Remove(id) => write!(f, "remove {id}"),
+            Self::Demote(id) => write!(f, "demote {id}"),
+            Self::Replace { old, new } => write!(f, "replace {old} by {}", new.address),
+            Self::Update { id, member } => write!(f, "update {id} {}", member.address),
         }
     }
 }
@@ -305,6 +310,11 @@ impl fmt::Display for ChangeOutcome {
         match self {
             Self::Added { id, address } => write!(f, "added {id} {address}"),
             Self::Removed { id, address } => write!(f, "removed {id} {address}"),
+            Self::Demoted { id, address } => write!(f, "demoted {id} {address}"),
+            Self::Updated { id, address } => write!(f, "updated {id} {address}"),
+            Self::Replaced { id, address, old, old_address } => {
+                write!(f, "replaced {old} {old_address} by {id} {address}")
+            }
             Self::Undone { id, address } => write!(f, "undone {id} {address}"),
         }
     }
@@ -323,6 +333,8 @@ impl fmt::Display for ChangeRefused {
             Self::AlreadyMember { id } => write!(f, "already member {id}"),
             Self::AddressTaken { id } => write!(f, "address taken by {id}"),
             Self::NotMember => f.write_str("not a member"),
+            Self::NotVoter => f.write_str("no voter"),
+            Self::OtherIncarnation { id } => write!(f, "{id} has another incarnation"),
             Self::LastMember => f.write_str("last member"),
         }
     }

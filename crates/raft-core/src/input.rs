@@ -85,8 +85,9 @@ pub enum Input {
         /// The entries from the requested index on, as many as fitted.
         entries: Vec<EntryMeta>,
     },
-    /// The log was compacted: it begins after `through` now. Each member does this by itself, when
-    /// a durable snapshot holds all of it; first the snapshot, then this, then the log's space.
+    /// The log was compacted: it begins after `through` now. Each member does this by itself. In this
+    /// order: a snapshot of what is applied, taken when that is durable in the log too; its file and
+    /// directory synced; this input; then the log's space.
     Compacted {
         /// At or below what is applied and durable.
         through: LogId,

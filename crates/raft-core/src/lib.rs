@@ -41,7 +41,6 @@ mod validate;
 
 pub use config::{Config, Recovered};
 pub use input::{Input, Lane};
-pub use log::NoTerm;
 pub use membership::{
     Change, ChangeOutcome, ChangeRefused, Job, JobKind, Member, Membership, OUTCOMES_MAX,
 };
@@ -52,5 +51,6 @@ pub use message::{
 pub use output::{Output, PeerStatus, Persist, ProposeRefused, RoleKind, SnapshotRefused, Status};
 pub use raft::Raft;
 pub use types::{
-    EntryKind, EntryMeta, HardState, Index, LogId, NodeId, RequestId, Snapshot, Term, Ticket, Time,
+    EntryKind, EntryMeta, HardState, Index, LogId, NoTerm, NodeId, RequestId, Snapshot, Term,
+    Ticket, Time,
 };

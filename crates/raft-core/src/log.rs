@@ -4,7 +4,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::types::{EntryKind, EntryMeta, Index, LogId, Term};
+use crate::types::{EntryKind, EntryMeta, Index, LogId, NoTerm, Term};
 
 /// The log's shape.
 #[derive(Clone, Debug)]
@@ -20,15 +20,6 @@ pub(crate) struct Log {
     /// Those of them that are not plain commands.
     special: BTreeMap<Index, EntryKind>,
     bytes: u64,
-}
-
-/// Why the term of an entry is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoTerm {
-    /// The entry was there once; a snapshot stands for it.
-    Compacted,
-    /// The log does not reach that far.
-    Missing,
 }
 
 /// How the entries of a message fit a log that holds the entry before them.

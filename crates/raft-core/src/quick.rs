@@ -9,12 +9,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::config::Config;
-use crate::log::{Log, NoTerm};
+use crate::log::Log;
 use crate::membership::Membership;
 use crate::progress::Inflight;
 use crate::rng::Rng;
 use crate::tickets::Tickets;
-use crate::types::{EntryKind, EntryMeta, HardState, Index, LogId, NodeId, Term, Ticket, Time};
+use crate::types::{
+    EntryKind, EntryMeta, HardState, Index, LogId, NoTerm, NodeId, Term, Ticket, Time,
+};
 
 const SEEDS: Range<u64> = 0..500;
 

@@ -7,12 +7,12 @@
 
 use alloc::sync::Arc;
 
-use crate::log::NoTerm;
+use crate::membership::Membership;
 use crate::output::{Output, SnapshotRefused};
 use crate::progress::{Pace, Pause};
 use crate::raft::Raft;
 use crate::role::Role;
-use crate::types::{Index, LogId, NodeId, Snapshot, Term};
+use crate::types::{Index, LogId, NoTerm, NodeId, Snapshot, Term};
 use crate::validate::is_sane_snapshot;
 
 impl Raft {
@@ -155,7 +155,7 @@ impl Raft {
     /// The configuration that a snapshot at `index` carries: the newest at or below it, with its
     /// own index. Known from what was reported as applied on.
     #[must_use]
-    pub fn membership_at(&self, index: Index) -> Option<(Index, &Arc<crate::Membership>)> {
+    pub fn membership_at(&self, index: Index) -> Option<(Index, &Arc<Membership>)> {
         self.history.as_of(index)
     }
 }

@@ -53,6 +53,15 @@ pub struct HardState {
     pub voted_for: Option<NodeId>,
 }
 
+/// Why the term of an entry is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTerm {
+    /// The entry was there once; a snapshot stands for it.
+    Compacted,
+    /// The log does not reach that far.
+    Missing,
+}
+
 /// What the core knows of a snapshot: everything but the state machine's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {

@@ -345,6 +345,26 @@ fn membership() -> Membership {
     }
 }
 
+/// The jobs and outcomes that came later: what was golden before stays.
+fn replacing() -> Membership {
+    let (id, old) = (NodeId(9), NodeId(2));
+    let (address, old_address) = (":9999".to_owned(), ":9992".to_owned());
+    Membership {
+        job: Some(Job { request: RequestId(6), kind: JobKind::Replace { old, new: id } }),
+        outcomes: vec![
+            (RequestId(4), ChangeOutcome::Demoted { id: old, address: old_address.clone() }),
+            (RequestId(5), ChangeOutcome::Updated { id: old, address: old_address.clone() }),
+            (RequestId(6), ChangeOutcome::Replaced { id, address, old, old_address }),
+        ],
+        ..membership()
+    }
+}
+
+fn demoting() -> Membership {
+    let kind = JobKind::Demote(NodeId(2));
+    Membership { job: Some(Job { request: RequestId(7), kind }), ..membership() }
+}
+
 fn bytes_of(frame: &Frame) -> Bytes {
     let mut bytes = BytesMut::new();
     frame.encode().slices().for_each(|slice| bytes.put_slice(slice));
@@ -369,7 +389,9 @@ fn the_bytes_never_change() {
     for (name, frame) in all_frames() {
         writeln!(found, "{name}: {}", hex(&bytes_of(&frame))).expect("a string takes all");
     }
-    writeln!(found, "membership: {}", hex(&encode_membership(&membership()))).expect("as above");
+    for whole in [membership(), replacing(), demoting()] {
+        writeln!(found, "membership: {}", hex(&encode_membership(&whole))).expect("as above");
+    }
     if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
         std::fs::write(GOLDEN, &found).expect("the golden file is written");
     }
@@ -402,7 +424,9 @@ fn what_is_sent_arrives() {
     for (name, frame) in all_frames() {
         assert_eq!(decode(&bytes_of(&frame)), Ok(Some(frame)), "{name}");
     }
-    assert_eq!(decode_membership(&encode_membership(&membership())), Ok(membership()));
+    for whole in [membership(), replacing(), demoting()] {
+        assert_eq!(decode_membership(&encode_membership(&whole)), Ok(whole));
+    }
 }
 
 #[test]

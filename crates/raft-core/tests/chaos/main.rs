@@ -11,13 +11,13 @@
     reason = "a red run prints the command that replays it, a green one how much happened"
 )]
 
+mod beside;
 #[path = "../../src/rng.rs"]
 mod rng;
 mod rules;
 mod sim;
-mod snapshots;
 
-use raft_core::{Change, Input, RequestId};
+use raft_core::{Change, Input, Member, NodeId, RequestId};
 use sim::{Event, Sim, T, member};
 
 impl Sim {
@@ -65,7 +65,16 @@ impl Sim {
                 let request = RequestId(u128::from(self.rng.next()));
                 let address = 100 + self.machines.len() as u64 + self.rng.below(2);
                 let removes = kind < 21 || self.machines.len() > 9;
-                let change = if removes { Change::Remove(b) } else { Change::Add(member(address)) };
+                let change = match (self.rng.below(6), self.known(b)) {
+                    (0, _) => Change::Demote(b),
+                    (1, _) if !removes => Change::Replace { old: b, new: member(address) },
+                    (2, Some(known)) => {
+                        let moved = Member { address: format!(":{address}"), ..known };
+                        Change::Update { id: b, member: moved }
+                    }
+                    _ if removes => Change::Remove(b),
+                    _ => Change::Add(member(address)),
+                };
                 for id in self.ids() {
                     let change = change.clone();
                     self.step(id, Input::ChangeMembership { request, change });
@@ -74,6 +83,12 @@ impl Sim {
         }
         let delay = 5 + self.rng.below(80);
         self.at(delay, Event::Mischief);
+    }
+
+    /// A member as it is known to one that leads.
+    fn known(&self, id: NodeId) -> Option<Member> {
+        let mut up = self.machines.values().filter_map(|machine| machine.raft.as_deref());
+        up.find(|raft| raft.is_leader())?.membership().members.get(&id).cloned()
     }
 
     /// All faults end: then every change ends, what is proposed is committed, and all members of

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use raft_core::{
     AppendEntries, Config, EntryKind, EntryMeta, HardState, Index, Input, Lane, LogId, Member,
-    Membership, Message, NodeId, Output, Persist, Raft, Recovered, RoleKind, SnapshotRefused, Term,
-    Ticket, Time,
+    Membership, Message, NodeId, Output, Persist, Raft, Recovered, RoleKind, Term, Ticket, Time,
 };
 
 pub(crate) const T: u64 = 1000;
@@ -362,25 +361,6 @@ impl Sim {
                 let delay = 1 + self.rng.below(10);
                 self.at(delay, Event::Read { at: id, boots, request, first, last });
             }
-            Output::SendSnapshot { peer, at_least, term } => {
-                let newest = machine.disk.snapshots.last().copied().unwrap_or(0);
-                assert!(newest >= at_least.index.0, "{id} compacted what no snapshot holds");
-                let boots = (machine.boots, self.machines.get(&peer).map_or(0, |m| m.boots));
-                let delay = 1 + self.rng.below(T / 2);
-                let event = Event::Snapshot { from: id, to: peer, boots, term, at: newest };
-                self.at(delay, event);
-            }
-            Output::SnapshotInstalled { at, kept } => {
-                machine.applied = at.index;
-                if !kept {
-                    machine.log = self.committed[..at.index.0 as usize].to_vec();
-                }
-                self.installed += 1;
-            }
-            Output::SnapshotRefused { why, .. } => {
-                machine.refused = matches!(why, SnapshotRefused::StaleTerm { .. });
-                assert_ne!(why, SnapshotRefused::Senseless);
-            }
             Output::RoleChanged { role: RoleKind::Leader, term, .. } => {
                 // Election Safety and Leader Completeness (paper, figure 3).
                 let other = *self.leaders.entry(term).or_insert(id);
@@ -392,19 +372,10 @@ impl Sim {
             Output::MembershipChanged { index, .. } => {
                 assert!(index.0 <= self.machines[&id].raft.as_ref().unwrap().last_log_id().index.0);
             }
-            Output::ReadReady { request, index } => {
-                let (asker, _, committed) = self.reads.remove(&request).expect("asked once");
-                assert_eq!(asker, id, "read {request} is answered elsewhere");
-                assert!(index.0 >= committed, "{id} serves a stale read, {index} < {committed}");
-                self.reads_served += 1;
-            }
-            Output::ReadRefused { request, .. } => {
-                assert!(self.reads.remove(&request).is_some(), "read {request} is answered twice");
-            }
             Output::Removed { .. } => machine.removed = true,
             Output::ChangeEnded { result: Ok(_), .. } => self.changes_ended += 1,
             Output::Alarm { peer, what } => panic!("{id} says that {peer} {what}"),
-            _ => {}
+            other => self.beside_the_log(id, other),
         }
     }
 
@@ -505,18 +476,6 @@ impl Sim {
 
     pub(crate) fn ids(&self) -> Vec<NodeId> {
         self.machines.keys().copied().collect()
-    }
-
-    /// Clients of a member read; a read dies with its member.
-    pub(crate) fn read(&mut self, id: NodeId) {
-        if !self.is_up(id) {
-            return;
-        }
-        let (boots, committed) = (self.machines[&id].boots, self.committed.len() as u64);
-        let requests: Vec<u64> = (1..=1 + self.rng.below(3)).map(|n| self.tokens + n).collect();
-        self.tokens += requests.len() as u64;
-        self.reads.extend(requests.iter().map(|&request| (request, (id, boots, committed))));
-        self.step(id, Input::Read { requests });
     }
 
     pub(crate) fn any(&mut self) -> NodeId {

@@ -253,15 +253,7 @@ impl Cluster {
                     self.safety.on_leader(node, term)?;
                 }
             }
-            Output::SnapshotInstalled { at, kept } => {
-                let below = self.safety.committed.get(..at.index.0 as usize);
-                let below = below.ok_or_else(|| format!("{text}: not committed"))?.to_vec();
-                let node = self.node_mut(id)?;
-                node.applied = at.index.0;
-                if !kept {
-                    node.log = below;
-                }
-            }
+            Output::SnapshotInstalled { at, kept } => self.installed(id, at.index.0, kept)?,
             Output::ReadReady { request, index } => self.safety.may_read(request, index.0)?,
             Output::SendSnapshot { .. }
             | Output::SnapshotRefused { .. }

@@ -45,6 +45,18 @@ impl Cluster {
         let term = term.map_or(led, Term);
         self.step(to, Input::InstallSnapshot { from, term, snapshot })
     }
+
+    /// The state machine is the snapshot's now, and the log goes on after it.
+    pub(crate) fn installed(&mut self, id: NodeId, at: u64, kept: bool) -> Done {
+        let below = self.safety.committed.get(..at as usize).map(<[Entry]>::to_vec);
+        let below = below.ok_or_else(|| format!("{id} installs {at}, which is not committed"))?;
+        let node = self.node_mut(id)?;
+        node.applied = at;
+        if !kept {
+            node.log = below;
+        }
+        Ok(())
+    }
 }
 
 fn membership_at(log: &[Entry], founders: &Arc<Membership>, at: u64) -> (Index, Arc<Membership>) {

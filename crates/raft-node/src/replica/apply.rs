@@ -164,7 +164,10 @@ impl Machine {
         let text = match outcome {
             ChangeOutcome::Added { address, .. } => format!("Added new peer {address}"),
             ChangeOutcome::Removed { address, .. } => format!("Removed peer {address}"),
-            ChangeOutcome::Undone { .. } => return Vec::new(),
+            ChangeOutcome::Replaced { address, .. } => format!("Added new peer {address}"),
+            ChangeOutcome::Undone { .. }
+            | ChangeOutcome::Demoted { .. }
+            | ChangeOutcome::Updated { .. } => return Vec::new(),
         };
         vec![Show::Text(Bytes::from(text))]
     }

@@ -1,20 +1,69 @@
-//! Snapshots taken, compaction, and snapshots on their way to those that lack what is gone.
+//! What goes beside the log: reads; snapshots taken, and on their way to those that lack what is
+//! gone.
 
 use std::sync::Arc;
 
-use raft_core::{EntryKind, Index, Input, LogId, Membership, NodeId, Snapshot, Term};
+use raft_core::{
+    EntryKind, Index, Input, LogId, Membership, NodeId, Output, Snapshot, SnapshotRefused, Term,
+};
 
-use crate::sim::{Event, Sim};
+use crate::sim::{Event, Sim, T};
 
 impl Sim {
+    pub(crate) fn beside_the_log(&mut self, id: NodeId, output: Output) {
+        let machine = self.machines.get_mut(&id).unwrap();
+        match output {
+            Output::SendSnapshot { peer, at_least, term } => {
+                let newest = machine.disk.snapshots.last().copied().unwrap_or(0);
+                assert!(newest >= at_least.index.0, "{id} compacted what no snapshot holds");
+                let boots = (machine.boots, self.machines.get(&peer).map_or(0, |m| m.boots));
+                let delay = 1 + self.rng.below(T / 2);
+                let event = Event::Snapshot { from: id, to: peer, boots, term, at: newest };
+                self.at(delay, event);
+            }
+            Output::SnapshotInstalled { at, kept } => {
+                machine.applied = at.index;
+                if !kept {
+                    machine.log = self.committed[..at.index.0 as usize].to_vec();
+                }
+                self.installed += 1;
+            }
+            Output::SnapshotRefused { why, .. } => {
+                machine.refused = matches!(why, SnapshotRefused::StaleTerm { .. });
+                assert_ne!(why, SnapshotRefused::Senseless);
+            }
+            Output::ReadReady { request, index } => {
+                let (asker, _, committed) = self.reads.remove(&request).expect("asked once");
+                assert_eq!(asker, id, "read {request} is answered elsewhere");
+                assert!(index.0 >= committed, "{id} serves a stale read, {index} < {committed}");
+                self.reads_served += 1;
+            }
+            Output::ReadRefused { request, .. } => {
+                assert!(self.reads.remove(&request).is_some(), "read {request} is answered twice");
+            }
+            _ => {}
+        }
+    }
+
+    /// Clients of a member read; a read dies with its member.
+    pub(crate) fn read(&mut self, id: NodeId) {
+        if !self.is_up(id) {
+            return;
+        }
+        let (boots, committed) = (self.machines[&id].boots, self.committed.len() as u64);
+        let requests: Vec<u64> = (1..=1 + self.rng.below(3)).map(|n| self.tokens + n).collect();
+        self.tokens += requests.len() as u64;
+        self.reads.extend(requests.iter().map(|&request| (request, (id, boots, committed))));
+        self.step(id, Input::Read { requests });
+    }
+
     /// A member writes a snapshot of what it applied, and compacts some of what that holds.
     pub(crate) fn compact(&mut self, id: NodeId) {
         let Some(machine) = self.machines.get_mut(&id) else { return };
         let Some(raft) = &machine.raft else { return };
-        let (applied, durable) = (machine.applied, raft.durable_index());
+        let at = machine.applied;
         let newest = machine.disk.snapshots.last().copied().unwrap_or(0);
-        let at = applied.min(durable);
-        if at.0 <= newest {
+        if at.0 <= newest || at > raft.durable_index() {
             return;
         }
         let (start, keep) = (raft.log_start(), self.rng.below(20));
