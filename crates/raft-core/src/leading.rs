@@ -171,10 +171,13 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.answered = Some(now);
         progress.commit_index = progress.commit_index.max(response.commit_index);
-        if response.round > progress.round_sent {
+        if response.round > self.reads.round {
             return self.alarm(from, "answers a round that it was not asked in");
         }
-        progress.round = progress.round.max(response.round);
+        // What was asked on the connection before may be answered on this one: that confirms nothing.
+        if response.round <= progress.round_sent {
+            progress.round = progress.round.max(response.round);
+        }
         match response.result {
             AppendResult::Match(index) if index > last_index => {
                 return self.alarm(from, "confirms entries that do not exist");

@@ -71,7 +71,7 @@ scripts! {
         replace_in_place, replace_refused, replace_resumed, replace_the_leader, replace_undone,
         rolled_back, single_server_bug, undone, update, update_refused, update_rolled_back,
         vote_for_a_stranger;
-    reads: blocked_socket, cluster_of_one, deposed, dies_with_its_connection, follower, joint,
+    reads: asked_on_another_connection, blocked_socket, cluster_of_one, deposed, dies_with_its_connection, follower, joint,
         joint_old_half, learner, never_asked, old_answer, old_term_question, one_round,
         own_term_first, reconnected, reconnected_without_log, refused, rides_with_entries,
         stale_leader;
