@@ -244,7 +244,9 @@ mod tests {
         ),
         (
             &["sim", "--schedule", "randon"],
-            "invalid value 'randon' for '--schedule <NAME>' -> did you mean random? one of random",
+            "invalid value 'randon' for '--schedule <NAME>' -> did you mean random? one of random, \
+                 isolate-one, bridge, ring, flap, chase-the-leader, crash-all, \
+                 churn-while-transferring, pause-the-leader, slow-leader-disk, full-window",
         ),
         (
             &["sim", "--seeds", "7"],

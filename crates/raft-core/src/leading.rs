@@ -180,7 +180,7 @@ impl Raft {
                 return self.alarm(from, "confirms entries that do not exist");
             }
             AppendResult::Match(index) => {
-                let wanted = progress.match_index <= commit_index;
+                let wanted = progress.confirmed <= commit_index;
                 let news = progress.matched(index, &self.log);
                 if news && wanted && votes {
                     leader.progressed = now;
@@ -207,7 +207,7 @@ impl Raft {
         let votes = self.history.current().is_voter(peer);
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.progress.get_mut(&peer) else { return };
-        let lacks = progress.match_index < wanted;
+        let lacks = progress.confirmed < wanted;
         if !progress.took(through, bytes, wanted) {
             return;
         }

@@ -252,7 +252,7 @@ pub struct Status {
 pub struct PeerStatus {
     /// Who.
     pub id: NodeId,
-    /// Known to be equal and durable there.
+    /// Known to be equal and durable there, by what it said on this connection.
     pub match_index: Index,
     /// The next entry to send.
     pub next_index: Index,

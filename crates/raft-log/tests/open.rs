@@ -161,6 +161,27 @@ fn a_flipped_bit_in_a_block_that_the_next_slot_certifies_is_damage() {
     }
 }
 
+/// Makes a block another valid one, of the same number at the same place.
+fn exchange(slot: &mut [u8], block: &BlockPlace) {
+    let header = &mut slot[block.offset..block.offset + 128];
+    header[80] ^= 1;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..8]), &header[12..]);
+    let crc = crc32c::crc32c_append(crc, &(block.offset as u64).to_le_bytes());
+    header[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
+fn a_valid_block_that_is_not_the_one_before_the_next_is_damage() {
+    let scene = Scene::new();
+    let (name, block) = (scene.newest(), &scene.tail[2]);
+    let disk = scene.with(name, |slot| exchange(slot, block));
+    damaged(&disk, name, block.offset + block.length, "in the newest slot");
+    let name = &scene.slots[1];
+    let last = format::blocks(&scene.disk.read(name)).pop().unwrap();
+    let disk = scene.with(name, |slot| exchange(slot, &last));
+    damaged(&disk, name, last.offset + last.length, "the last of a slot");
+}
+
 #[test]
 fn a_flipped_bit_in_the_last_block_cuts_it_and_says_so() {
     let scene = Scene::new();

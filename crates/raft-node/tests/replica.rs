@@ -1,6 +1,5 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -118,6 +117,22 @@ impl Bench {
             round: 0,
         };
         self.hear(from, Message::AppendEntriesResponse(response), Chunk::default());
+    }
+
+    /// The other two say how much room they have.
+    fn peers_have(&mut self, n2: u64, n3: u64) {
+        for (from, free_log_bytes) in [(N2, n2), (N3, n3)] {
+            let response = AppendEntriesResponse {
+                term: Term(1),
+                result: AppendResult::Match(Index(2)),
+                last_index: Index(2),
+                commit_index: Index(0),
+                round: 0,
+            };
+            let message = Message::AppendEntriesResponse(response);
+            let chunk = Chunk::default();
+            self.step(vec![Event::Message { from, message, chunk, free_log_bytes }]);
+        }
     }
 
     /// n2 leads term 2 from now on and has sent these entries.
@@ -347,20 +362,30 @@ fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
     let origin = bench.ask(write(session, 1, b"a"));
     assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
     bench.step(vec![Event::Space { free_log_bytes: u64::MAX }]);
-    let full: BTreeMap<NodeId, u64> = [(N2, 10), (N3, 10)].into();
-    for (from, free_log_bytes) in full {
-        let response = AppendEntriesResponse {
-            term: Term(1),
-            result: AppendResult::Match(Index(2)),
-            last_index: Index(2),
-            commit_index: Index(0),
-            round: 0,
-        };
-        let message = Message::AppendEntriesResponse(response);
-        bench.step(vec![Event::Message { from, message, chunk: Chunk::default(), free_log_bytes }]);
-    }
+    bench.peers_have(10, 10);
     let origin = bench.ask(write(session, 2, b"a"));
     assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+}
+
+#[test]
+fn a_full_leader_lets_the_voter_with_the_most_room_lead() {
+    let (little, enough) = (10, 1 << 30);
+    for (own, n2, n3, to) in [
+        (little, enough, enough + 1, Some(N3)),
+        (little, enough, enough, Some(N2)),
+        // Who would lead then could not commit.
+        (little, little, enough, None),
+        (enough, little, little, None),
+    ] {
+        let mut bench = Bench::leading();
+        let session = bench.session();
+        bench.peers_have(n2, n3);
+        bench.step(vec![Event::Space { free_log_bytes: own }]);
+        assert_eq!(bench.replica.raft().handing_over(), None, "nobody wants to write");
+        let origin = bench.ask(write(session, 1, b"a"));
+        assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::DiskFull));
+        assert_eq!(bench.replica.raft().handing_over(), to, "{own}, {n2}, {n3}");
+    }
 }
 
 #[test]
@@ -381,7 +406,9 @@ fn what_was_admitted_has_a_claim_on_the_room_that_is_left() {
 fn the_reserve_serves_the_end_of_a_session_and_not_its_beginning() {
     let mut bench = Bench::leading();
     let session = bench.session();
-    bench.step(vec![Event::Space { free_log_bytes: Limits::default().reserved_log_bytes }]);
+    let reserve = Limits::default().reserved_log_bytes;
+    bench.step(vec![Event::Space { free_log_bytes: reserve }]);
+    bench.peers_have(reserve, reserve);
     let begin = bench.ask(Request::Register { one_shot: true });
     assert_eq!(bench.refusal(begin), Refusal::not_applied(Reason::DiskFull));
     let end = bench.ask(Request::EndSession { session });

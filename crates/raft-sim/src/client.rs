@@ -8,7 +8,7 @@ use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, Changed, ClientError};
+use raft_node::{Answer, Changed, ClientError, Reason};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
@@ -134,6 +134,10 @@ impl Client {
         }
         match world.receive(wire, End::Dialler, bytes) {
             None => {}
+            Some(Err(_)) if world.network.is_spoilt(wire, End::Dialler) => {
+                world.checkers.probe("spoilt frame noticed");
+                self.ended(world, wire);
+            }
             Some(Err(what)) => world.checkers.fail("codec", what),
             Some(Ok(frames)) => {
                 for frame in frames {
@@ -264,6 +268,11 @@ fn judge(
             }
             other => world.checkers.fail("conversation", format!("{command:?} -> {other:?}")),
         },
-        Err(error) => world.checkers.unanswered(asked, now, command, error.outcome),
+        Err(error) => {
+            if error.reason == Some(Reason::DiskFull) {
+                world.checkers.disk_full();
+            }
+            world.checkers.unanswered(asked, now, command, error.outcome);
+        }
     }
 }

@@ -16,6 +16,47 @@ pub struct Clock {
     agenda: BTreeMap<(Time, u64), Happening>,
 }
 
+/// The clock of one machine: it never goes back, but it may run fast or slow, and jump ahead as
+/// after a suspend.
+#[derive(Clone, Copy, Debug)]
+pub struct HostClock {
+    /// It showed this ...
+    shown: u64,
+    /// ... at this true time,
+    at: u64,
+    /// and since then it goes by so many thousandths of a second in one.
+    rate: u64,
+}
+
+/// A clock that goes right.
+const TRUE_RATE: u64 = 1000;
+
+impl HostClock {
+    /// A clock that runs fast by so many thousandths, or slow.
+    #[must_use]
+    pub const fn new(skew: i64) -> Self {
+        Self { shown: 0, at: 0, rate: TRUE_RATE.saturating_add_signed(skew) }
+    }
+
+    /// What it shows at a true time.
+    #[must_use]
+    pub const fn shows(&self, at: Time) -> Time {
+        Time(self.shown + at.0.saturating_sub(self.at) * self.rate / TRUE_RATE)
+    }
+
+    /// The first true time at which it shows this.
+    #[must_use]
+    pub const fn when(&self, shown: Time) -> Time {
+        Time(self.at + (shown.0.saturating_sub(self.shown) * TRUE_RATE).div_ceil(self.rate))
+    }
+
+    /// Now it shows more.
+    pub const fn jump(&mut self, now: Time, by: u64) {
+        self.shown = self.shows(now).0 + by;
+        self.at = now.0;
+    }
+}
+
 /// Something that will happen.
 #[derive(Debug)]
 pub enum Happening {
@@ -117,8 +158,28 @@ pub enum Happening {
         /// Which one.
         client: usize,
     },
-    /// Something bad.
-    Mischief,
+    /// Something bad, by its number.
+    Trouble(u32),
+    /// What was bad about it ends.
+    TroubleEnds(u32),
+    /// A cable that is cut and mended in quick turns turns again.
+    Flap(u32),
+    /// A sender's socket is full until then.
+    Filled {
+        /// Which wire.
+        wire: WireId,
+        /// The sender.
+        end: End,
+        /// When there is room again.
+        until: Time,
+    },
+    /// What had filled a disk is gone.
+    RoomAgain {
+        /// Whose.
+        host: usize,
+    },
+    /// Leadership is looked at where a schedule promises something about it.
+    Watch,
     /// The disks are read as if all power were cut now.
     Inspect,
 }
@@ -141,8 +202,13 @@ impl Happening {
             Self::Spare { host, .. } => (12, *host as u64),
             Self::Start { host } => (13, *host as u64),
             Self::Think { client } => (14, *client as u64),
-            Self::Mischief => (15, 0),
+            Self::Trouble(number) => (15, u64::from(*number)),
+            Self::TroubleEnds(number) => (17, u64::from(*number)),
+            Self::Flap(number) => (18, u64::from(*number)),
+            Self::Filled { wire, .. } => (19, wire.0),
+            Self::Watch => (20, 0),
             Self::Inspect => (16, 0),
+            Self::RoomAgain { host } => (21, *host as u64),
         };
         (kind << 56) ^ of
     }
@@ -177,5 +243,29 @@ impl Clock {
         self.now = self.now.max(now);
         let due = self.next().is_some_and(|at| at <= self.now);
         due.then(|| self.agenda.pop_first()).flatten().map(|(_, what)| what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_wakes_its_machine_when_it_shows_the_time_and_not_before() {
+        for skew in [-50, -1, 0, 1, 50] {
+            let mut clock = HostClock::new(skew);
+            let mut before = clock.shows(Time(0));
+            for at in 1..3000 {
+                if at % 997 == 0 {
+                    clock.jump(Time(at), at);
+                }
+                let shown = clock.shows(Time(at));
+                assert!(shown >= before, "a clock went back, skew {skew}, at {at}");
+                before = shown;
+                let due = clock.when(shown + 37);
+                assert!(clock.shows(due) >= shown + 37 && due > Time(at), "skew {skew}, at {at}");
+                assert!(clock.shows(Time(due.0 - 1)) < shown + 37, "skew {skew}, at {at}");
+            }
+        }
     }
 }

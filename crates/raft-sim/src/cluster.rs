@@ -1,8 +1,11 @@
 //! A whole cluster: servers, clients, and the loop that lets whoever is next do what is next.
 
-use raft_core::{Index, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+use raft_core::Time;
 use raft_node::Address;
 
+use crate::chance::stream;
 use crate::client::Client;
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
@@ -10,10 +13,11 @@ use crate::faults::T;
 use crate::host::{Host, Incoming, address};
 use crate::network::{End, Place, WireId};
 use crate::plan::Plan;
+use crate::schedule::Watch;
 use crate::world::World;
 
-/// When something is due, and at which host or client.
-type Due = Option<(Time, usize)>;
+/// How often all disks are read, on the way.
+const INSPECT_EVERY: u64 = 5 * T;
 
 /// So many things happen in one millisecond at most.
 const STEPS_MAX: u64 = 20_000;
@@ -27,8 +31,14 @@ pub struct Cluster {
     pub hosts: Vec<Host>,
     /// The clients.
     pub clients: Vec<Client>,
+    /// Servers that never come back.
+    pub dead: BTreeSet<usize>,
     pub(crate) messages: u64,
     pub(crate) resting: bool,
+    pub(crate) watch: Watch,
+    /// When each of them wants to run.
+    wakes: BTreeSet<(Time, Place)>,
+    wake_of: BTreeMap<Place, Time>,
     /// Without time going on.
     steps: u64,
 }
@@ -47,61 +57,100 @@ impl Cluster {
         let told = |index: usize| {
             if index < founders || index.is_multiple_of(2) { list.clone() } else { Vec::new() }
         };
-        let hosts: Vec<Host> = (0..count)
-            .map(|index| Host::new(index, told(index), world.random.next_u64()))
-            .collect();
-        // Mostly at once; sometimes in the midst of trouble.
-        let late = if world.random.below(4) == 0 { 2 * T } else { T / 10 };
+        let disk = |index: usize| stream(plan.seed, "disk", index as u64).next_u64();
+        let hosts: Vec<Host> =
+            (0..count).map(|index| Host::new(index, told(index), disk(index))).collect();
+        let random = &mut stream(plan.seed, "founding", 0);
         for host in 0..count {
-            let delay = world.random.below(late);
-            world.after(delay, Happening::Start { host });
+            world.set_clock(host);
+            let delay = random.below(world.settings.starts_within);
+            world.clock.after(delay, Happening::Start { host });
         }
-        // Often one of the founders dies in the midst of it.
-        if world.random.below(2) == 0 {
-            let founder = world.random.below(founders as u64) as usize;
-            hosts[founder].light_fuse(world.random.below(32), Blow::Stop);
+        if world.settings.founder_dies {
+            let founder = random.below(founders as u64) as usize;
+            hosts[founder].light_fuse(random.below(32), Blow::Stop);
         }
-        let mut cluster =
-            Self { world, hosts, clients: Vec::new(), messages: 0, resting: false, steps: 0 };
+        let mut cluster = Self {
+            world,
+            hosts,
+            clients: Vec::new(),
+            dead: BTreeSet::new(),
+            messages: 0,
+            resting: false,
+            watch: Watch::default(),
+            wakes: BTreeSet::new(),
+            wake_of: BTreeMap::new(),
+            steps: 0,
+        };
         cluster.hire();
-        cluster.world.after(T / 4, Happening::Mischief);
-        cluster.world.after(T, Happening::Inspect);
+        let first = cluster.world.settings.first_trouble();
+        cluster.world.clock.after(first, Happening::Trouble(0));
+        cluster.world.clock.after(0, Happening::Watch);
+        cluster.world.clock.after(2 * T, Happening::Inspect);
         cluster
     }
 
     /// Runs until that time, or until something is wrong.
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
-            let now = self.world.now();
-            let host = self.hosts.iter().filter_map(|h| Some((h.next_wake(now)?, h.index))).min();
-            let client = self.clients.iter().enumerate();
-            let client = client.filter_map(|(i, c)| Some((c.next_wake()?, i))).min();
-            let agenda = self.world.clock.next();
-            let times = [host.map(|h| h.0), client.map(|c| c.0), agenda];
+            self.look_at_wakes();
+            let first = self.wakes.first().copied();
+            let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
                 self.world.clock.pass(end);
                 return;
             };
-            self.count_steps(next, (host, client));
+            self.count_steps(next, first);
             if let Some(happening) = self.world.clock.take_due(next) {
                 self.world.tick(next, happening.number());
                 self.happen(happening);
-            } else if let Some((_, index)) = host.filter(|(at, _)| *at <= next) {
-                self.world.tick(next, 100 + index as u64);
-                self.hosts[index].wake(&mut self.world);
-            } else if let Some((_, index)) = client {
-                self.world.tick(next, 200 + index as u64);
-                self.clients[index].wake(&mut self.world);
+            } else if let Some((_, place)) = first {
+                self.world.act_as(place);
+                match place {
+                    Place::Host(host) => {
+                        self.world.tick(next, 100 + host as u64);
+                        self.hosts[host].wake(&mut self.world);
+                    }
+                    Place::Client(client) => {
+                        self.world.tick(next, 200 + client as u64);
+                        self.clients[client].wake(&mut self.world);
+                    }
+                }
             }
         }
     }
 
+    /// Those who acted, or were acted on, may want to run at other times now.
+    fn look_at_wakes(&mut self) {
+        for place in self.world.take_touched() {
+            let wake = match place {
+                Place::Host(host) => self.hosts.get(host).and_then(|host| self.wake_of(host)),
+                Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
+            };
+            let before = match wake {
+                Some(at) => self.wake_of.insert(place, at),
+                None => self.wake_of.remove(&place),
+            };
+            if before != wake {
+                before.map(|at| self.wakes.remove(&(at, place)));
+                wake.map(|at| self.wakes.insert((at, place)));
+            }
+        }
+    }
+
+    /// The true time at which a server wants to run, or may.
+    fn wake_of(&self, host: &Host) -> Option<Time> {
+        let clock = self.world.clock_of(host.index);
+        let wanted = host.next_wake(clock.shows(self.world.time()))?;
+        Some(clock.when(wanted).max(host.paused_until))
+    }
+
     /// Time must go on: somebody who is woken without end has no deadline but a bug.
-    fn count_steps(&mut self, next: Time, (host, client): (Due, Due)) {
-        self.steps = if next > self.world.now() { 0 } else { self.steps + 1 };
+    fn count_steps(&mut self, next: Time, first: Option<(Time, Place)>) {
+        self.steps = if next > self.world.time() { 0 } else { self.steps + 1 };
         if self.steps > STEPS_MAX {
-            let what = format!("time stands still at {next:?}: server {host:?}, client {client:?}");
+            let what = format!("time stands still at {next:?}: {first:?} is next");
             self.world.checkers.fail("timers", what);
         }
     }
@@ -116,34 +165,60 @@ impl Cluster {
             }
             Happening::Snap(wire) => self.snap(wire),
             Happening::Drained { wire, end } => {
-                let World { network, clock, random, .. } = &mut self.world;
-                network.unstall(clock, random, wire, end);
+                let World { network, clock, .. } = &mut self.world;
+                network.unstall(clock, wire, end);
                 if let Some(Place::Host(host)) = network.place(wire, end) {
-                    self.hosts[host].tell(&mut self.world, Incoming::Stalled(wire, false));
+                    self.tell(host, Incoming::Stalled(wire, false));
                 }
+            }
+            Happening::Filled { wire, end, until } => {
+                let pause = until - self.world.time();
+                self.stall(wire, end, pause);
             }
             Happening::Knock { from, address, dial } => self.knock(from, &address, dial),
-            Happening::Dialled { to, dial, result } => match to {
-                Place::Host(host) if self.hosts[host].process.is_some() => {
-                    self.hosts[host].tell(&mut self.world, Incoming::Dialled(dial, result));
-                }
-                Place::Host(_) => {
-                    if let Ok(wire) = result {
-                        self.world.close(wire, End::Dialler);
-                    }
-                }
-                Place::Client(client) => {
-                    self.clients[client].dialled(&mut self.world, dial, result);
-                }
-            },
-            Happening::Start { host } => self.hosts[host].start(&mut self.world),
+            Happening::Dialled { to, dial, result } => self.dialled(to, dial, result),
+            Happening::Start { host } => self.start(host),
             Happening::Think { client } => self.think(client),
-            Happening::Mischief => self.mischief(),
+            Happening::RoomAgain { host } => self.hosts[host].platter.clear(),
+            Happening::Trouble(number) => self.trouble(number),
+            Happening::TroubleEnds(number) => self.trouble_ends(number),
+            Happening::Flap(number) => self.flap(number),
+            Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
-                self.world.after(2 * T, Happening::Inspect);
+                self.world.clock.after(INSPECT_EVERY, Happening::Inspect);
             }
             other => self.device(other),
+        }
+    }
+
+    /// Something reaches a server, if it runs.
+    pub(crate) fn tell(&mut self, host: usize, incoming: Incoming) {
+        self.world.act_as(Place::Host(host));
+        self.hosts[host].tell(&mut self.world, incoming);
+    }
+
+    pub(crate) fn start(&mut self, host: usize) {
+        if !self.dead.contains(&host) {
+            self.world.act_as(Place::Host(host));
+            self.hosts[host].start(&mut self.world);
+        }
+    }
+
+    fn dialled(&mut self, to: Place, dial: u64, result: Result<WireId, bool>) {
+        match to {
+            Place::Host(host) if self.hosts[host].process.is_some() => {
+                self.tell(host, Incoming::Dialled(dial, result));
+            }
+            Place::Host(_) => {
+                if let Ok(wire) = result {
+                    self.world.close(wire, End::Dialler);
+                }
+            }
+            Place::Client(client) => {
+                self.world.act_as(to);
+                self.clients[client].dialled(&mut self.world, dial, result);
+            }
         }
     }
 
@@ -157,20 +232,27 @@ impl Cluster {
             | Happening::Look { host, life } => (*host, *life),
             _ => return,
         };
-        let until = self.hosts[host].paused_until;
-        if until > self.world.now() {
-            // A stopped process has stopped threads.
-            let delay = until - self.world.now();
-            return self.world.after(delay, happening);
+        let hangs = matches!(happening, Happening::Written { .. });
+        let hangs = if hangs { self.world.disk_hangs_until(host) } else { None };
+        let until = self.hosts[host].paused_until.max(hangs.unwrap_or_default());
+        if until > self.world.time() && self.hosts[host].process_of(life).is_some() {
+            // A stopped process has stopped threads, and a disk that hangs ends nothing. Either
+            // may be over early.
+            let delay = (until - self.world.time()).min(T / 10);
+            return self.world.clock.after(delay, happening);
         }
+        self.world.act_as(Place::Host(host));
         let Some(process) = self.hosts[host].process_of(life) else { return };
+        if let Happening::Written { .. } = happening {
+            self.world.end_sync(host);
+        }
         match happening {
             Happening::Written { .. } => process.written(&mut self.world),
-            Happening::Attest { writes, .. } => process.attest(writes),
+            Happening::Attest { writes, .. } => process.attest(&mut self.world, writes),
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
-            Happening::Spare { .. } => process.make_spare(&self.world),
+            Happening::Spare { .. } => process.make_spare(&mut self.world),
             Happening::Look { .. } => process.look_at_disk(&self.world),
             _ => {}
         }
@@ -192,9 +274,10 @@ impl Cluster {
         }
         match network.place(wire, end) {
             Some(Place::Host(host)) => {
-                self.hosts[host].tell(&mut self.world, Incoming::Bytes(wire, bytes));
+                self.tell(host, Incoming::Bytes(wire, bytes));
             }
             Some(Place::Client(client)) => {
+                self.world.act_as(Place::Client(client));
                 self.clients[client].bytes(&mut self.world, wire, &bytes);
             }
             None => {}
@@ -209,8 +292,9 @@ impl Cluster {
 
     fn ended(&mut self, place: Place, wire: WireId) {
         match place {
-            Place::Host(host) => self.hosts[host].tell(&mut self.world, Incoming::Ended(wire)),
+            Place::Host(host) => self.tell(host, Incoming::Ended(wire)),
             Place::Client(client) => {
+                self.world.act_as(place);
                 self.clients[client].ended(&mut self.world, wire);
             }
         }
@@ -219,15 +303,16 @@ impl Cluster {
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
         let host = (0..self.hosts.len()).find(|index| address(*index) == wanted);
+        self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
-        let to = host.map(Place::Host).filter(|to| {
-            !self.world.network.is_cut(from, *to) && !self.world.network.is_cut(*to, from)
-        });
+        let paths = &self.world.network.paths;
+        let to =
+            host.map(Place::Host).filter(|to| !paths.is_cut(from, *to) && !paths.is_cut(*to, from));
         let (delay, result) = match (host, to) {
             (Some(host), Some(to)) if !self.hosts[host].dark => {
                 if self.hosts[host].process.is_some() {
                     let wire = self.world.network.connect(from, to);
-                    self.hosts[host].tell(&mut self.world, Incoming::Accepted(wire));
+                    self.tell(host, Incoming::Accepted(wire));
                     (delay, Ok(wire))
                 } else {
                     (delay, Err(true))
@@ -235,7 +320,7 @@ impl Cluster {
             }
             _ => (T, Err(false)),
         };
-        self.world.after(delay, Happening::Dialled { to: from, dial, result });
+        self.world.clock.after(delay, Happening::Dialled { to: from, dial, result });
     }
 
     /// Reads all disks as a power cut would leave them.
@@ -253,45 +338,5 @@ impl Cluster {
             self.world.checkers.observer().hash().bytes(&disk.to_le_bytes());
         }
         self.world.hash()
-    }
-
-    /// Everything that is wrong with the network and the machines ends.
-    pub fn heal(&mut self) {
-        self.world.checkers.observer().tell(|| crate::trace::What::Healed);
-        self.world.calm = true;
-        self.world.network.delays = crate::network::Delays::CALM;
-        let World { network, clock, random, .. } = &mut self.world;
-        network.mend(clock, random);
-        for index in 0..self.hosts.len() {
-            self.hosts[index].paused_until = Time(0);
-            self.hosts[index].platter.put_out_fuse();
-            self.hosts[index].start(&mut self.world);
-        }
-    }
-
-    /// Whether all members of the newest configuration run, agree and have nothing left to do;
-    /// who they are.
-    pub fn agreed(&self) -> Result<Vec<(usize, Index)>, String> {
-        let members = || self.hosts.iter().filter_map(|host| Some((host.index, host.member()?)));
-        let leader = members().find(|(_, member)| {
-            let raft = member.replica().raft();
-            raft.is_leader() && raft.commit_index().0 == self.world.checkers.committed() as u64
-        });
-        let leader = leader.ok_or("nobody leads")?.1.replica().raft();
-        let membership = leader.membership();
-        if membership.job.is_some() || membership.is_joint() {
-            return Err(format!("a change goes on: {membership}"));
-        }
-        let mut agreed = Vec::new();
-        for id in membership.members.keys() {
-            let found = members().find(|(_, member)| member.identity().id == *id);
-            let (host, member) = found.ok_or_else(|| format!("{id} does not run"))?;
-            let (applied, due) = (member.replica().applied_index(), leader.last_log_id().index);
-            if applied != due || member.replica().raft().last_log_id() != leader.last_log_id() {
-                return Err(format!("{id} has applied {applied} of {due}"));
-            }
-            agreed.push((host, applied));
-        }
-        Ok(agreed)
     }
 }

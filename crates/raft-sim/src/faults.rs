@@ -5,12 +5,18 @@ use raft_core::{Config, NodeId};
 use raft_log::Options;
 use raft_node::random::Random;
 use raft_node::replica::Limits;
+use raft_node::sessions::{self, Sessions};
 
+use crate::chance::{pick, stream};
 use crate::network::Delays;
-use crate::plan::Plan;
+use crate::plan::{Plan, Storage};
+use crate::schedule::{Schedule, Shape};
 
 /// The election timeout T, in milliseconds.
 pub const T: u64 = 1000;
+
+/// No slot of the log is smaller.
+const SLOT_BYTES_MIN: u64 = 32 * 1024;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,14 +33,36 @@ pub enum Fault {
     TornWrite,
     /// A disk operation fails.
     DiskError,
+    /// A disk takes nothing for a while: its syncs hang.
+    DiskHang,
+    /// A disk cannot be read, once.
+    ReadError,
+    /// A disk is slow for a while.
+    SlowDisk,
+    /// A disk is full for a while.
+    DiskFull,
+    /// A bit turns on a disk that may be damaged.
+    Rot,
+    /// A page of such a disk reads as it was before.
+    Stale,
+    /// A write to such a disk lands in a wrong place.
+    Misdirected,
     /// A process is stopped for a while and does not know it.
     Pause,
-    /// Two sides do not hear each other.
-    Partition,
-    /// One machine is not heard by another, but hears it.
-    OneWay,
-    /// The network is whole again.
-    Mend,
+    /// A machine's clock jumps ahead, as after a suspend.
+    ClockJump,
+    /// Some do not reach others.
+    Partition(Shape),
+    /// The same, cut and mended in quick turns.
+    Flap(Shape),
+    /// Some do not reach others, and nobody hangs up.
+    HalfOpen(Shape),
+    /// The way between some is slow.
+    SlowLink(Shape),
+    /// Single messages of consensus get lost, doubled or swapped.
+    Loose,
+    /// A bit flips in a frame on its way.
+    Corrupt,
     /// A connection breaks.
     Snap,
     /// A socket is full for a while.
@@ -43,39 +71,81 @@ pub enum Fault {
     ClientEnds,
 }
 
-/// Every kind.
-const FAULTS: [Fault; 13] = [
+/// What damages disks that may be damaged.
+const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
+
+/// Every kind that the schedule of anything draws from.
+const FAULTS: [Fault; 33] = [
     Fault::Kill,
     Fault::Retire,
     Fault::PowerCut,
     Fault::Blackout,
     Fault::TornWrite,
+    Fault::TornWrite,
     Fault::DiskError,
+    Fault::DiskHang,
+    Fault::ReadError,
+    Fault::SlowDisk,
+    Fault::DiskFull,
+    Fault::Rot,
+    Fault::Stale,
+    Fault::Misdirected,
     Fault::Pause,
-    Fault::Partition,
-    Fault::OneWay,
-    Fault::Mend,
+    Fault::ClockJump,
+    Fault::Partition(Shape::Halves),
+    Fault::Partition(Shape::Alone),
+    Fault::Partition(Shape::OneWay),
+    Fault::Partition(Shape::Deaf),
+    Fault::Partition(Shape::Bridge),
+    Fault::Partition(Shape::Ring),
+    Fault::Partition(Shape::MajorityRing),
+    Fault::Flap(Shape::OneWay),
+    Fault::Flap(Shape::Alone),
+    Fault::HalfOpen(Shape::OneWay),
+    Fault::HalfOpen(Shape::Alone),
+    Fault::SlowLink(Shape::Alone),
+    Fault::Loose,
+    Fault::Corrupt,
     Fault::Snap,
     Fault::Stall,
     Fault::ClientEnds,
 ];
 
 impl Fault {
-    /// What a person calls it.
+    /// What it is counted as.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
-            Self::Retire => "stop in good order",
+            Self::Retire => "retire",
             Self::PowerCut => "power cut",
-            Self::Blackout => "power cut of all",
-            Self::TornWrite => "death in a write",
+            Self::Blackout => "blackout",
+            Self::TornWrite => "torn write",
             Self::DiskError => "disk error",
+            Self::DiskHang => "disk hang",
+            Self::ReadError => "read error",
+            Self::SlowDisk => "slow disk",
+            Self::DiskFull => "disk full",
+            Self::Rot => "bit turned",
+            Self::Stale => "page stale",
+            Self::Misdirected => "write misdirected",
             Self::Pause => "pause",
-            Self::Partition => "partition",
-            Self::OneWay => "one-way cut",
-            Self::Mend => "mend",
-            Self::Snap => "connection broken",
+            Self::ClockJump => "clock jump",
+            Self::Partition(shape) => match shape {
+                Shape::Halves => "partition: halves",
+                Shape::Alone => "partition: one alone",
+                Shape::OneWay => "partition: one way",
+                Shape::Deaf => "partition: one deaf",
+                Shape::Bridge => "partition: bridge",
+                Shape::Ring => "partition: ring",
+                Shape::MajorityRing => "partition: majority ring",
+            },
+            Self::Flap(_) => "flap",
+            Self::HalfOpen(_) => "half-open",
+            Self::SlowLink(_) => "slow link",
+            Self::Loose => "loose messages",
+            Self::Corrupt => "corruption",
+            Self::Snap => "connection breaks",
             Self::Stall => "socket full",
             Self::ClientEnds => "client ends",
         }
@@ -85,18 +155,30 @@ impl Fault {
 /// What differs from run to run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Which trouble comes when.
+    pub schedule: Schedule,
     /// Members at the beginning.
     pub founders: usize,
     /// Servers that may be added.
     pub joiners: usize,
     /// Clients that write.
     pub clients: usize,
+    /// Each wants something in about so many milliseconds.
+    pub think_every: u64,
+    /// Clients that change the membership, or who leads.
+    pub admins: usize,
+    /// Servers are started within so many milliseconds.
+    pub starts_within: u64,
+    /// One of the founders dies while it founds.
+    pub founder_dies: bool,
     /// How long trouble lasts.
     pub trouble: u64,
     /// One fault in about so many milliseconds.
     pub fault_every: u64,
     /// Which kinds, some of them several times.
     pub faults: Vec<Fault>,
+    /// Whom they hit.
+    pub victims: Victims,
     /// One change of membership or leadership in about so many milliseconds; none if zero.
     pub change_every: u64,
     /// How the network is.
@@ -105,63 +187,120 @@ pub struct Settings {
     pub sync: u64,
     /// One sync in so many takes up to three election timeouts; none if zero.
     pub sync_hangs_one_in: u64,
+    /// A leader is heard at least so often.
+    pub heartbeat: u64,
     /// Small limits everywhere.
     pub tight: bool,
+    /// How small: entry bytes in one append and kept in memory, and appends under way.
+    pub window: (u64, u64, usize),
+    /// How large the log's slots grow.
+    pub slot_bytes_max: u64,
+    /// So few sessions that some are evicted.
+    pub few_sessions: bool,
     /// What comes in together is handled together: how long a server dozes at most.
     pub doze: u64,
+    /// Clocks run fast or slow by up to so many thousandths.
+    pub skew: u64,
+    /// This member says nonsense now and then.
+    pub insane: Option<usize>,
+    /// After the trouble only a majority comes back.
+    pub minority_stays_dead: bool,
+    /// When all is well, all power is cut once more.
+    pub last_blackout: bool,
+}
+
+/// Whom troubles hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victims {
+    /// Anybody; the leader more often.
+    Any,
+    /// Whoever leads.
+    Leader,
+    /// Anybody else.
+    Follower,
 }
 
 impl Settings {
-    /// Draws a run.
-    pub fn draw(random: &mut Random) -> Self {
-        let faults: Vec<Fault> = FAULTS
-            .into_iter()
-            .flat_map(|fault| std::iter::repeat_n(fault, [0, 1, 1, 3][random.below(4) as usize]))
-            .collect();
-        let partitions = faults.contains(&Fault::Partition) || faults.contains(&Fault::OneWay);
-        let mends = if partitions { 2 } else { 0 };
-        Self {
-            founders: [1, 2, 3, 3, 3, 3, 4, 5][random.below(8) as usize],
-            joiners: random.below(3) as usize,
-            clients: 1 + random.below(4) as usize,
-            trouble: 2 * T + random.below(10 * T),
-            fault_every: [40, 150, 400, 1000][random.below(4) as usize],
-            faults: faults.into_iter().chain(std::iter::repeat_n(Fault::Mend, mends)).collect(),
-            change_every: [0, 300, 1000, 2000][random.below(4) as usize],
-            delays: Delays {
-                usual: [3, 15, 60][random.below(3) as usize],
-                slow_one_in: [0, 50, 400][random.below(3) as usize],
-                slow: T / 2,
-            },
-            sync: [3, 10, 60][random.below(3) as usize],
-            sync_hangs_one_in: [0, 0, 200, 1000][random.below(4) as usize],
-            tight: random.below(3) > 0,
-            doze: [0, 0, 5, 50][random.below(4) as usize],
+    /// Draws a run, where the plan does not say otherwise.
+    #[must_use]
+    pub fn draw(plan: &Plan) -> Self {
+        let mut random = stream(plan.seed, "schedule", 0);
+        // Half of the runs are of the schedule of anything.
+        let any = if random.below(2) == 0 { 0 } else { random.below(Schedule::ALL.len() as u64) };
+        let schedule = plan.schedule.unwrap_or(Schedule::ALL[any as usize]);
+        let random = &mut stream(plan.seed, "settings", 0);
+        let mut settings = Self::anything(random, schedule);
+        settings.direct(random);
+        settings.trouble += settings.first_trouble();
+        settings.founders = plan.members.unwrap_or(settings.founders);
+        settings.trouble = plan.length.unwrap_or(settings.trouble);
+        let mad = settings.founders > 2 && plan.storage == Storage::Tolerated;
+        settings.insane = settings.insane.filter(|_| mad);
+        if plan.storage == Storage::Exceeded {
+            // Damage is every other trouble.
+            let often = 1 + settings.faults.len() / HARMS.len();
+            settings.faults.extend(std::iter::repeat_n(HARMS, often).flatten());
         }
+        settings
     }
 
-    /// The same, where the plan does not say otherwise.
-    #[must_use]
-    pub fn of(self, plan: &Plan) -> Self {
+    fn anything(random: &mut Random, schedule: Schedule) -> Self {
+        let faults: Vec<Fault> = FAULTS
+            .into_iter()
+            .flat_map(|fault| std::iter::repeat_n(fault, pick(random, [0, 0, 1, 3])))
+            .collect();
+        let founders = pick(random, [1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
+        let insane = random.below(founders as u64) as usize;
         Self {
-            founders: plan.members.unwrap_or(self.founders),
-            trouble: plan.length.unwrap_or(self.trouble),
-            ..self
+            schedule,
+            founders,
+            joiners: pick(random, [0, 1, 1, 2]),
+            clients: pick(random, [1, 2, 3, 4]),
+            think_every: pick(random, [30, 80, 200, 500]),
+            admins: 1,
+            // Mostly at once; sometimes in the midst of trouble.
+            starts_within: pick(random, [T / 10, T / 10, T / 10, 2 * T]),
+            founder_dies: random.below(2) == 0,
+            trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
+            fault_every: pick(random, [40, 150, 400, 1000]),
+            faults,
+            victims: Victims::Any,
+            change_every: pick(random, [0, 300, 1000, 2000]),
+            delays: Delays {
+                usual: pick(random, [3, 15, 60]),
+                slow_one_in: pick(random, [0, 50, 400]),
+                slow: T / 2,
+            },
+            sync: pick(random, [3, 10, 60]),
+            sync_hangs_one_in: pick(random, [0, 0, 200, 1000]),
+            heartbeat: pick(random, [T / 20, T / 10, T / 10, T / 5]),
+            tight: random.below(3) > 0,
+            window: pick(random, [(1, 1, 16), (300, 500, 4), (300, 5000, 1), (2000, 500, 4)]),
+            slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
+            few_sessions: random.below(4) == 0,
+            doze: pick(random, [0, 0, 5, 50]),
+            skew: pick(random, [0, 0, 10, 50]),
+            insane: (random.below(8) == 0).then_some(insane),
+            minority_stays_dead: random.below(3) == 0,
+            last_blackout: random.below(2) == 0,
         }
     }
 
     /// The core's settings.
     #[must_use]
     pub fn config(&self, id: NodeId) -> Config {
-        let config = Config { join_patience: 8 * T, ..Config::new(id) };
+        let config =
+            Config { heartbeat_interval: self.heartbeat, join_patience: 8 * T, ..Config::new(id) };
         if !self.tight {
             return config;
         }
+        let (append_bytes_max, tail_bytes_max, inflight_appends_max) = self.window;
+        let inflight_bytes_max = 2 * append_bytes_max.max(300);
         Config {
-            append_bytes_max: 300,
-            inflight_bytes_max: 600,
-            inflight_appends_max: 4,
-            tail_bytes_max: 500,
+            append_bytes_max,
+            inflight_bytes_max,
+            inflight_appends_max,
+            tail_bytes_max,
             ..config
         }
     }
@@ -176,6 +315,7 @@ impl Settings {
             uncommitted_bytes_max: 4096,
             unapplied_entries_max: 64,
             apply_bytes_max: 400,
+            reserved_log_bytes: 16 * 1024,
             ..Limits::default()
         }
     }
@@ -183,7 +323,17 @@ impl Settings {
     /// The log's settings: small slots, so that runs see many of them.
     #[must_use]
     pub const fn log_options(&self, seed: u64) -> Options {
-        let bytes = 32 * 1024;
-        Options { slot_bytes_start: bytes, slot_bytes_max: 4 * bytes, spares: 2, seed: Some(seed) }
+        let (bytes, max) = (SLOT_BYTES_MIN, self.slot_bytes_max);
+        Options { slot_bytes_start: bytes, slot_bytes_max: max, spares: 2, seed: Some(seed) }
+    }
+
+    /// The session table, the same on every replica.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        if !self.few_sessions {
+            return Sessions::default();
+        }
+        let few = sessions::Limits { sessions_max: 3, answer_bytes_max: 600 };
+        Sessions::with_limits(few, few)
     }
 }

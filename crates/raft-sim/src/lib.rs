@@ -9,6 +9,8 @@
 //!
 //! What is not in here is what `Node` adds: sockets, threads, and the real clock.
 
+mod calm;
+mod chance;
 pub mod checkers;
 pub mod client;
 pub mod clock;
@@ -16,6 +18,7 @@ pub mod cluster;
 pub mod diagram;
 pub mod disk;
 pub mod faults;
+mod hardware;
 pub mod hash;
 pub mod host;
 pub mod linear;
@@ -35,5 +38,5 @@ pub mod world;
 pub use plan::{Plan, Storage};
 pub use probes::Probe;
 pub use run::{Failure, Report, run};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, Trouble};
 pub use shrink::{Shrunk, shrink};

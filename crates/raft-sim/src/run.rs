@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
-use raft_node::client_core::Op;
-use raft_node::{Answer, Reason};
-
 use crate::checkers::Violation;
-use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::faults::T;
-use crate::host::address;
-use crate::plan::Plan;
+use crate::plan::{Plan, Storage};
 use crate::schedule::{Schedule, Trouble};
 use crate::trace::Line;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Which trouble came when.
+    pub schedule: Option<Schedule>,
+    /// How much happened: wakes of servers and clients, and everything that was on the agenda.
+    pub events: u64,
+    /// How many servers founded the cluster.
+    pub members: usize,
+    /// How many troubles were due, left out or not: their numbers are below this.
+    pub due: u32,
+    /// The troubles that were done.
+    pub troubles: Vec<Trouble>,
+    /// How many of each kind.
+    pub kinds: BTreeMap<&'static str, u64>,
     /// How long it was, in virtual milliseconds.
     pub time: u64,
     /// Entries committed.
@@ -31,18 +36,6 @@ pub struct Report {
     pub healed_after: u64,
     /// How often each probe was reached.
     pub probes: BTreeMap<&'static str, u64>,
-    /// How many things happened.
-    pub events: u64,
-    /// Which trouble came when.
-    pub schedule: Option<Schedule>,
-    /// How many servers founded the cluster.
-    pub members: usize,
-    /// How many troubles were due, left out or not: their numbers are below this.
-    pub due: u32,
-    /// The troubles that were done.
-    pub troubles: Vec<Trouble>,
-    /// How many of each kind.
-    pub kinds: BTreeMap<&'static str, u64>,
     /// What happened, if it was wanted.
     pub story: Vec<Line>,
     /// The trace hash: the same for the same plan.
@@ -86,7 +79,7 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
     if let Some(violation) = world.checkers.violation().cloned() {
         return Err(Box::new(Failure {
             violation,
-            time: world.now().0,
+            time: world.time().0,
             length: world.settings.trouble,
             members: world.settings.founders,
             due: world.troubles.due,
@@ -97,18 +90,18 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
     let hash = cluster.hash();
     let world = &mut cluster.world;
     Ok(Report {
-        time: world.now().0,
+        schedule: Some(world.settings.schedule),
         events: world.events,
-        committed: world.checkers.committed(),
-        commands: world.checkers.commands(),
-        acknowledged: world.checkers.acknowledged(),
-        healed_after,
-        probes: world.checkers.observer().reached(),
-        schedule: Some(world.plan.schedule.unwrap_or(Schedule::Random)),
         members: world.settings.founders,
         due: world.troubles.due,
         troubles: std::mem::take(&mut world.troubles.done),
         kinds: std::mem::take(&mut world.troubles.kinds),
+        time: world.time().0,
+        committed: world.checkers.committed(),
+        commands: world.checkers.commands(),
+        acknowledged: world.checkers.acknowledged(),
+        healed_after,
+        probes: world.probes(),
         story: world.checkers.observer().take_story(),
         hash,
     })
@@ -116,82 +109,21 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
 
 fn play(cluster: &mut Cluster) -> u64 {
     let trouble = cluster.world.settings.trouble;
-    cluster.run_until(cluster.world.now() + trouble);
+    cluster.run_until(cluster.world.time() + trouble);
     cluster.heal();
-    let healed = cluster.world.now();
-    let patience = if cluster.is_changing() { CHANGE_MAX } else { CALM_MAX };
-    await_agreement(cluster, patience);
-    let members = cluster.agreed().unwrap_or_default();
-    for (host, _) in &members {
-        write_through(cluster, *host);
+    if cluster.world.plan.storage == Storage::Exceeded {
+        cluster.wait_and_see();
+        return 0;
     }
-    let healed_after = cluster.world.now() - healed;
-    if healed_after > patience {
-        let what = format!("every member took a write only {healed_after} ms after all trouble");
-        cluster.world.checkers.fail("liveness", what);
+    let healed = cluster.world.time();
+    let patience = cluster.patience();
+    let until = cluster.await_agreement(patience);
+    cluster.write_through_all(until);
+    let healed_after = cluster.world.time() - healed;
+    cluster.settle();
+    if cluster.world.settings.last_blackout {
+        cluster.cut_all_power();
     }
-    settle(cluster);
-    healed_after
-}
-
-/// So long after all trouble every member takes writes again.
-const CALM_MAX: u64 = 10 * T;
-
-/// A change of members that was under way may take as long as a new member is waited for.
-const CHANGE_MAX: u64 = 30 * T;
-
-fn await_agreement(cluster: &mut Cluster, patience: u64) {
-    let give_up = cluster.world.now() + patience;
-    while let Err(why) = cluster.agreed().and_then(|_| cluster.changes_ended()) {
-        if cluster.world.now() >= give_up {
-            cluster.world.checkers.fail("liveness", format!("healed, but {why}"));
-        }
-        if cluster.world.checkers.violation().is_some() {
-            return;
-        }
-        cluster.run_until(cluster.world.now() + 10);
-    }
-}
-
-/// A fresh write through one member must be acknowledged.
-fn write_through(cluster: &mut Cluster, host: usize) {
-    if cluster.world.checkers.violation().is_some() {
-        return;
-    }
-    let index = cluster.clients.len();
-    let client = Client::new(&mut cluster.world, index, vec![address(host)], 10 * T);
-    cluster.clients.push(client);
-    let message = Bytes::from(format!("after all, through {host}"));
-    cluster.submit(index, Op::Write(message));
-    while cluster.clients[index].pending() > 0 && cluster.world.checkers.violation().is_none() {
-        cluster.run_until(cluster.world.now() + 10);
-    }
-    for (op, result) in cluster.clients[index].take_ended() {
-        let well = match &result {
-            Ok(success) => matches!(success.answer, Answer::Written { .. }),
-            // A removal whose client had gone may have been on its way until now.
-            Err(error) => {
-                matches!(error.reason, Some(Reason::Removed { .. }))
-                    && cluster.hosts[host].member().is_none()
-            }
-        };
-        if !well {
-            let what = format!("healed, but {op:?} through {} -> {result:?}", address(host));
-            cluster.world.checkers.fail("liveness", what);
-        }
-    }
-}
-
-/// Lets everything end, and compares everybody.
-fn settle(cluster: &mut Cluster) {
-    cluster.rest();
-    await_agreement(cluster, CALM_MAX);
     cluster.inspect();
-    match cluster.agreed() {
-        Ok(members) => {
-            let now = cluster.world.now();
-            cluster.world.checkers.settled(now, &members);
-        }
-        Err(why) => cluster.world.checkers.fail("liveness", why),
-    }
+    healed_after
 }

@@ -1,12 +1,12 @@
 //! The built-in state machine with an observer: what was applied, in which order, with what
 //! answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use raft_core::LogId;
 use raft_node::{Applied, Apply, Command};
-use raft_store::Store;
+use raft_store::{Messages, Store};
 
 /// A command that a replica applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +19,35 @@ pub struct Seen {
     pub response: Bytes,
 }
 
-/// What was applied since anybody looked.
+/// What was applied since anybody looked, and what came of all of it.
 #[derive(Clone, Debug, Default)]
-pub struct Sight(Arc<Mutex<Vec<Seen>>>);
+pub struct Sight(Arc<Mutex<View>>);
+
+#[derive(Debug, Default)]
+struct View {
+    store: Store,
+    seen: Vec<Seen>,
+}
 
 /// The store, observed.
 #[derive(Debug, Default)]
-pub struct Witness {
-    store: Store,
-    sight: Sight,
-}
+pub struct Witness(Sight);
 
 impl Sight {
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes what there is.
     #[must_use]
     pub fn take(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.view().seen)
+    }
+
+    /// The whole text log.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        self.view().store.messages().clone()
     }
 }
 
@@ -43,20 +56,17 @@ impl Witness {
     #[must_use]
     pub fn new() -> (Self, Sight) {
         let witness = Self::default();
-        let sight = witness.sight.clone();
+        let sight = witness.0.clone();
         (witness, sight)
     }
 }
 
 impl Apply for Witness {
     fn apply(&mut self, command: Command<'_>) -> Applied {
-        let applied = self.store.apply(command);
-        let seen = Seen {
-            at: command.at,
-            command: command.bytes.clone(),
-            response: applied.response.clone(),
-        };
-        self.sight.0.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        let (at, bytes) = (command.at, command.bytes.clone());
+        let mut view = self.0.view();
+        let applied = view.store.apply(command);
+        view.seen.push(Seen { at, command: bytes, response: applied.response.clone() });
         applied
     }
 }

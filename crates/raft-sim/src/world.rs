@@ -1,16 +1,19 @@
 //! What all servers and clients of a simulation share: time, chance, the network, and the
 //! checkers that see everything.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use raft_core::Time;
 use raft_node::random::Random;
-use raft_node::wire::Frame;
+use raft_node::wire::{Encoded, Frame};
 
+use crate::chance::stream;
 use crate::checkers::Checkers;
-use crate::clock::{Clock, Happening};
-use crate::faults::Settings;
-use crate::network::{End, Network, Place, WireId};
+use crate::clock::{Clock, Happening, HostClock};
+use crate::disk::Atlas;
+use crate::faults::{Settings, T};
+use crate::network::{End, Network, Place, WireId, insane};
 use crate::plan::Plan;
 use crate::schedule::Troubles;
 use crate::trace::What;
@@ -18,9 +21,9 @@ use crate::trace::What;
 /// The surroundings of everybody.
 #[derive(Debug)]
 pub struct World {
-    /// Virtual time.
+    /// True time.
     pub clock: Clock,
-    /// All chance comes from here.
+    /// The chance of whoever acts at the moment: see [`World::act_as`].
     pub random: Random,
     /// The wires.
     pub network: Network,
@@ -30,45 +33,184 @@ pub struct World {
     pub plan: Plan,
     /// How this run differs from others.
     pub settings: Settings,
+    /// Whose disks may be damaged.
+    pub atlas: Atlas,
     /// What went wrong on purpose.
     pub troubles: Troubles,
-    /// How many things happened so far.
+    /// How much happened so far: wakes of servers and clients, and what was on the agenda.
     pub events: u64,
     /// No more faults.
     pub calm: bool,
+    /// Who acts, if it is a server or a client.
+    actor: Option<Place>,
+    /// Who has acted, or was acted on, since anybody looked.
+    touched: BTreeSet<Place>,
+    chances: BTreeMap<Option<Place>, Random>,
+    clocks: BTreeMap<usize, HostClock>,
+    disks: BTreeMap<usize, DiskTime>,
+}
+
+/// What a machine's disk is doing.
+#[derive(Clone, Copy, Debug, Default)]
+struct DiskTime {
+    /// It takes nothing until then.
+    hangs_until: Time,
+    /// The log has been writing since then.
+    writes_since: Option<Time>,
 }
 
 impl World {
     /// A world at time zero.
     #[must_use]
     pub fn new(plan: &Plan, traced: bool) -> Self {
-        let mut random = Random::new(plan.seed);
-        let settings = Settings::draw(&mut random).of(plan);
+        let settings = Settings::draw(plan);
+        // Nonsense and damage together are more than a minority does.
+        let atlas = match settings.insane {
+            Some(_) => Atlas::default(),
+            None => {
+                let hosts = (settings.founders, settings.joiners);
+                Atlas::draw(plan.storage, hosts, &mut stream(plan.seed, "atlas", 0))
+            }
+        };
         let mut checkers = Checkers::default();
         if traced {
             checkers.observer().tell_all();
         }
         Self {
             clock: Clock::default(),
-            network: Network::new(settings.delays),
-            random,
+            network: Network::new(plan.seed, settings.delays),
+            random: stream(plan.seed, "world", 0),
             checkers,
             settings,
-            calm: false,
+            atlas,
             troubles: Troubles::default(),
             events: 0,
+            calm: false,
+            actor: None,
+            touched: BTreeSet::new(),
+            chances: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            disks: BTreeMap::new(),
             plan: plan.clone(),
         }
     }
 
-    /// The time.
+    /// From here on somebody acts: [`World::random`] is its own stream of chance, and
+    /// [`World::now`] is what its clock shows.
+    pub fn act_as(&mut self, actor: Place) {
+        self.touch(actor);
+        if self.actor == Some(actor) {
+            return;
+        }
+        let (purpose, place) = match actor {
+            Place::Host(host) => ("host", host),
+            Place::Client(client) => ("client", client),
+        };
+        let own = self.chances.remove(&Some(actor));
+        let own = own.unwrap_or_else(|| stream(self.plan.seed, purpose, place as u64));
+        let other = std::mem::replace(&mut self.random, own);
+        self.chances.insert(self.actor.replace(actor), other);
+    }
+
+    /// When somebody wants to run next may have changed.
+    pub fn touch(&mut self, place: Place) {
+        self.touched.insert(place);
+    }
+
+    /// Who has acted, or was acted on, since anybody looked.
+    pub fn take_touched(&mut self) -> BTreeSet<Place> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// The true time, which nobody knows.
     #[must_use]
-    pub const fn now(&self) -> Time {
+    pub const fn time(&self) -> Time {
         self.clock.now()
     }
 
-    /// Puts something on the agenda.
+    /// The time on the clock of whoever acts.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        match self.actor {
+            Some(Place::Host(host)) => self.clock_of(host).shows(self.time()),
+            _ => self.time(),
+        }
+    }
+
+    /// A machine's clock.
+    #[must_use]
+    pub fn clock_of(&self, host: usize) -> HostClock {
+        self.clocks.get(&host).copied().unwrap_or(HostClock::new(0))
+    }
+
+    /// Gives a machine a clock of its own, fast or slow.
+    pub fn set_clock(&mut self, host: usize) {
+        let skew = self.settings.skew;
+        let drawn = stream(self.plan.seed, "clock", host as u64).below(2 * skew + 1);
+        self.clocks.insert(host, HostClock::new(drawn.cast_signed() - skew.cast_signed()));
+    }
+
+    /// A machine's clock jumps ahead.
+    pub fn clock_jumps(&mut self, host: usize, by: u64) {
+        let now = self.time();
+        self.touch(Place::Host(host));
+        if let Some(clock) = self.clocks.get_mut(&host) {
+            clock.jump(now, by);
+        }
+    }
+
+    /// A disk takes nothing for a while.
+    pub fn hang_disk(&mut self, host: usize, pause: u64) {
+        let until = self.time() + pause;
+        let disk = self.disks.entry(host).or_default();
+        disk.hangs_until = disk.hangs_until.max(until);
+    }
+
+    /// Until when a disk takes nothing, if it does not.
+    #[must_use]
+    pub fn disk_hangs_until(&self, host: usize) -> Option<Time> {
+        let until = self.disks.get(&host)?.hangs_until;
+        (until > self.time() && !self.calm).then_some(until)
+    }
+
+    /// A log begins to write: how long that takes, if the disk does not hang.
+    pub fn begin_sync(&mut self, host: usize) -> u64 {
+        self.disks.entry(host).or_default().writes_since = Some(self.time());
+        let hangs = self.settings.sync_hangs_one_in;
+        if !self.calm && hangs > 0 && self.random.below(hangs) == 0 {
+            return self.random.below(3 * T);
+        }
+        1 + self.random.below(if self.calm { 3 } else { self.settings.sync })
+    }
+
+    /// It has written, or will never end.
+    pub fn end_sync(&mut self, host: usize) {
+        self.disks.entry(host).or_default().writes_since = None;
+    }
+
+    /// Since when a log has been writing, if it does.
+    #[must_use]
+    pub fn writes_since(&self, host: usize) -> Option<Time> {
+        self.disks.get(&host)?.writes_since
+    }
+
+    /// How often each probe was reached.
+    #[must_use]
+    pub fn probes(&mut self) -> BTreeMap<&'static str, u64> {
+        let mut probes = self.checkers.observer().reached();
+        probes.extend(&self.network.counted);
+        probes
+    }
+
+    /// Puts something on the agenda: after so long on the clock of whoever acts.
     pub fn after(&mut self, delay: u64, what: Happening) {
+        let delay = match self.actor {
+            Some(Place::Host(host)) => {
+                let clock = self.clock_of(host);
+                clock.when(clock.shows(self.time()) + delay) - self.time()
+            }
+            _ => delay,
+        };
         self.clock.after(delay, what);
     }
 
@@ -94,35 +236,38 @@ impl World {
 
     /// The trace hash of all that happened so far, and of all chance that is left.
     pub fn hash(&mut self) -> u128 {
-        let mut left = self.random.clone();
         let hash = self.checkers.observer().hash();
-        hash.number(left.next_u64());
-        hash.digest()
-    }
-
-    /// Trouble comes, unless it is left out. It has the next number, and its story is told.
-    pub fn trouble(&mut self, kind: &'static str, text: String) -> bool {
-        let number = self.troubles.due;
-        self.troubles.due += 1;
-        if self.plan.without.contains(&number) {
-            return false;
+        for random in self.chances.values().chain([&self.random]).chain(self.network.chances()) {
+            hash.number(random.clone().next_u64());
         }
-        self.checkers.observer().tell(|| What::Trouble { number, text: text.clone() });
-        self.troubles.note(number, self.clock.now(), kind, text);
-        true
+        hash.digest()
     }
 
     /// Hangs up.
     pub fn close(&mut self, wire: WireId, end: End) {
-        self.network.close(&mut self.clock, &mut self.random, wire, end);
+        self.network.close(&mut self.clock, wire, end);
     }
 
     /// Sends a frame.
-    pub fn send(&mut self, from: (WireId, End), frame: raft_node::wire::Encoded) {
+    pub fn send(&mut self, from: (WireId, End), frame: Encoded) {
+        let frame = self.nonsense(from, &frame).unwrap_or(frame);
         let hash = self.checkers.observer().hash();
         hash.number(from.0.0);
         frame.slices().for_each(|part| hash.bytes(part));
-        self.network.send(&mut self.clock, &mut self.random, from, frame);
+        self.network.send(&mut self.clock, from, frame);
+    }
+
+    /// What a member that has lost its mind says instead.
+    fn nonsense(&mut self, (wire, end): (WireId, End), frame: &Encoded) -> Option<Encoded> {
+        let insane = self.settings.insane.filter(|_| !self.calm)?;
+        if self.network.place(wire, end)? != Place::Host(insane) || self.random.below(6) > 0 {
+            return None;
+        }
+        let Place::Host(receiver) = self.network.place(wire, end.other())? else { return None };
+        let known = self.checkers.known_to(receiver);
+        let said = insane::instead_of(frame, known, &mut self.random)?;
+        self.checkers.probe("nonsense said");
+        Some(said)
     }
 
     /// Bytes arrived at an end: the frames that are complete now.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
 
-use raft_sim::{Plan, Probe, Report, run};
+use raft_sim::{Plan, Probe, Report, Storage, run};
 
 /// A simulation that reaches fewer proves less than it seems to.
 const PROBES_MIN: usize = 80;
@@ -79,6 +79,24 @@ fn trouble_then_calm() {
         "{} writes were acknowledged in {count} runs: these runs prove nothing",
         sum.acknowledged
     );
+}
+
+/// Damage beyond what a cluster can survive, on any of its disks: who is damaged says so, and
+/// whoever runs is right.
+#[test]
+fn damage_beyond_repair_is_refused() {
+    let long = env::var_os("RAFT_TEST_LONG").is_some();
+    let runs = number("RAFT_SIM_RUNS").unwrap_or(if long { 2000 } else { 40 });
+    let mut refused = 0;
+    for seed in 0..runs {
+        let plan = Plan { storage: Storage::Exceeded, ..Plan::of_seed(seed) };
+        let probes = run_plan(&plan, false).probes;
+        let unlisted = probes.keys().find(|name| Probe::named(name).is_none());
+        assert_eq!(unlisted, None, "it is not in the list of probes.rs");
+        let refusals = probes.iter().filter(|(name, _)| name.starts_with("refused disk"));
+        refused += refusals.map(|(_, often)| often).sum::<u64>();
+    }
+    assert!(runs < 40 || refused > runs / 10, "{refused} refusals only, in {runs} runs");
 }
 
 /// Each line of `seeds.txt` is a plan, and what it found.

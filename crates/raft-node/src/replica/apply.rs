@@ -63,6 +63,18 @@ impl Machine {
         }
     }
 
+    /// The same with another session table, which must be the same on every replica.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions) -> Self {
+        Self { sessions, ..self }
+    }
+
+    /// The session table.
+    #[must_use]
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// Everything up to here is applied.
     #[must_use]
     pub const fn applied(&self) -> Index {

@@ -25,7 +25,9 @@ pub(super) struct Clients {
     forwards: BTreeMap<u64, Forwarded>,
     pub(super) meetings: BTreeMap<u64, Meeting>,
     /// Peers with an outbound connection.
-    linked: BTreeSet<NodeId>,
+    pub(super) linked: BTreeSet<NodeId>,
+    /// The room that was wanted in vain in this call.
+    pub(super) unplaced: Option<u64>,
     next: u64,
     stopping: bool,
 }
@@ -168,7 +170,12 @@ impl Replica {
     /// here is definite.
     fn admit(&mut self, queued: Queued, fx: &mut Vec<Effect>) {
         match self.inadmissible(&queued) {
-            Some(reason) => fx.push(refuse(queued.origin, Outcome::NotApplied, reason)),
+            Some(reason) => {
+                if reason == Reason::DiskFull {
+                    self.clients.unplaced = Some(self.room_for(&queued));
+                }
+                fx.push(refuse(queued.origin, Outcome::NotApplied, reason));
+            }
             None => {
                 self.clients.pending_bytes += queued.size() as u64;
                 self.clients.batch.push(queued);
@@ -182,11 +189,8 @@ impl Replica {
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
         }
-        // Ending a session frees memory: it has the use of the reserve. What was admitted before
-        // has a claim on the room that is left.
         let uncommitted = self.clients.pending_bytes;
-        let reserve = if queued.ends_session() { 0 } else { self.limits.reserved_log_bytes };
-        if !self.has_room(queued.size() as u64 + uncommitted + reserve) {
+        if !self.has_room(self.room_for(queued)) {
             return Some(Reason::DiskFull);
         }
         let held = self.buffer.bytes();
@@ -203,14 +207,11 @@ impl Replica {
         None
     }
 
-    /// Whether this member *and* a quorum can hold so many more bytes of log.
-    fn has_room(&self, bytes: u64) -> bool {
-        let room = |id| {
-            let free =
-                if id == self.clients.id { Some(&self.own_free) } else { self.free.get(&id) };
-            free.is_none_or(|free| *free >= bytes)
-        };
-        self.own_free >= bytes && self.membership().is_quorum(room)
+    /// Ending a session frees memory: it has the use of the reserve. What was admitted before has
+    /// a claim on the room that is left.
+    fn room_for(&self, queued: &Queued) -> u64 {
+        let reserve = if queued.ends_session() { 0 } else { self.limits.reserved_log_bytes };
+        queued.size() as u64 + self.clients.pending_bytes + reserve
     }
 
     /// Everything that was admitted in this call goes into the log as one batch.
@@ -236,6 +237,7 @@ impl Clients {
             forwards: BTreeMap::new(),
             meetings: BTreeMap::new(),
             linked: BTreeSet::new(),
+            unplaced: None,
             next: 0,
             stopping: false,
         }

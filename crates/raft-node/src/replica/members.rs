@@ -193,6 +193,8 @@ impl Replica {
         let row = |(id, member): (&NodeId, &Member)| {
             let peer = status.peers.iter().find(|peer| peer.id == *id);
             let own = leads && *id == me;
+            // What a peer confirmed counts as long as its connection.
+            let held = peer.filter(|peer| peer.connected).map(|peer| peer.match_index);
             MemberRow {
                 id: *id,
                 address: member.address.clone(),
@@ -200,7 +202,7 @@ impl Replica {
                 outgoing: membership.old_voters.as_ref().is_some_and(|old| old.contains(id))
                     && !membership.voters.contains(id),
                 leader: status.leader == Some(*id),
-                match_index: peer.map(|p| p.match_index).or(own.then_some(status.durable_index)),
+                match_index: held.or(own.then_some(status.durable_index)),
                 connected: own || peer.is_some_and(|peer| peer.connected),
             }
         };

@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod room;
 mod start;
 mod view;
 
@@ -141,6 +142,7 @@ impl Replica {
             self.take(now, event, fx);
         }
         self.propose(now, fx);
+        self.yield_to_room(now, fx);
         self.apply(now, fx);
         self.persist(fx);
         self.buffer.evict_below(self.raft.tail_start());
@@ -181,6 +183,12 @@ impl Replica {
     #[must_use]
     pub const fn applied_index(&self) -> Index {
         self.machine.applied()
+    }
+
+    /// The state machine and its sessions.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The state machine and its sessions, for the next life of this member.

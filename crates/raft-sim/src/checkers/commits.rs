@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use raft_core::{Index, Membership, NodeId, Raft, Term};
 
+use super::damage::Damage;
 use super::disks::{Disks, OnDisk, place};
 use super::{Checked, Stamp};
 
@@ -29,6 +30,12 @@ impl Commits {
         self.committed.len()
     }
 
+    /// The term of a committed entry; zero before the log.
+    pub(super) fn term_at(&self, index: Index) -> Term {
+        let stamp = index.0.checked_sub(1).and_then(|at| self.committed.get(at as usize));
+        stamp.map_or(Term(0), |stamp| stamp.term)
+    }
+
     pub(super) fn started(&mut self, host: usize) {
         self.told.remove(&host);
     }
@@ -46,6 +53,7 @@ impl Commits {
 
     pub(super) fn stepped(&mut self, host: usize, raft: &Raft, disks: &Disks) -> Checked {
         let now = Arc::clone(raft.membership());
+        // What it knew at first counts: its first news may come with the next configuration.
         let first = || (Index(0), Arc::clone(&now));
         let (told, before) = self.told.entry(host).or_insert_with(first).clone();
         let commit = raft.commit_index();
@@ -100,13 +108,43 @@ impl Commits {
         Ok(())
     }
 
+    /// Whether these entries are committed, and on the disks of a quorum of such hosts.
+    pub(super) fn are_elsewhere(
+        &self,
+        (first, last): (Index, Index),
+        counts: &dyn Fn(usize) -> bool,
+        disks: &Disks,
+    ) -> bool {
+        let Some(membership) = &self.membership else { return false };
+        (first.0..=last.0).map(Index).all(|index| {
+            let Some(stamp) = self.committed.get(place(index)) else { return false };
+            let holds = |id| {
+                disks.host_of(id).is_some_and(counts) && disks.durable(id, index) == Some(*stamp)
+            };
+            is_quorum(membership, holds)
+        })
+    }
+
     /// What is committed is on the disks of a quorum, whatever happens to the machines now.
-    pub(super) fn on_disks(&self, logs: &[(usize, OnDisk)], disks: &Disks) -> Checked {
+    /// A disk that refuses to be read counts as what it confirmed: its server says nothing more.
+    pub(super) fn on_disks(
+        &self,
+        logs: &[(usize, OnDisk)],
+        disks: &Disks,
+        damage: &Damage,
+    ) -> Checked {
         let Some(membership) = &self.membership else { return Ok(()) };
         for (i, stamp) in self.committed.iter().enumerate() {
             let holds = |id: NodeId| {
                 let host = disks.host_of(id);
-                logs.iter().any(|(of, log)| Some(*of) == host && log.entries.get(i) == Some(stamp))
+                let log = logs.iter().find(|(of, _)| Some(*of) == host);
+                match log {
+                    Some((_, log)) => log.entries.get(i) == Some(stamp),
+                    None => {
+                        host.is_some_and(|host| damage.is_hurt(host))
+                            && disks.durable(id, Index(i as u64 + 1)) == Some(*stamp)
+                    }
+                }
             };
             if !is_quorum(membership, holds) {
                 return Err(format!(

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use raft_core::{HardState, Index, NodeId, Term};
-use raft_log::{DataDir, Holder, Log, NodeState, Options, PeerBoot, Write};
+use raft_log::{DataDir, Holder, Log, NodeState, OpenError, Options, PeerBoot, ReadError, Write};
 
 use super::log_matching::{entries, stamp};
 use super::{Checked, Stamp};
@@ -54,9 +54,15 @@ impl Disks {
         self.hosts.get(&id).copied()
     }
 
-    pub(super) fn started(&mut self, host: usize, id: NodeId, log: OnDisk) -> Checked {
+    pub(super) fn started(
+        &mut self,
+        host: usize,
+        id: NodeId,
+        log: OnDisk,
+        forgets: Option<Index>,
+    ) -> Checked {
         self.hosts.insert(id, host);
-        self.covers(host, &log)?;
+        self.covers(host, &log, forgets)?;
         let model = self.models.entry(host).or_default();
         let OnDisk { hard_state, entries, peers, .. } = log;
         model.id = Some(id);
@@ -123,10 +129,12 @@ impl Disks {
         self.models.entry(host).or_default().state = state;
     }
 
-    /// Whether what the disk holds is at least what it must.
-    pub(super) fn covers(&self, host: usize, log: &OnDisk) -> Checked {
+    /// Whether what the disk holds is at least what it must. A damaged newest commit may be
+    /// missing: it begins with entry `forgets`.
+    pub(super) fn covers(&self, host: usize, log: &OnDisk, forgets: Option<Index>) -> Checked {
         let Some(model) = self.models.get(&host) else { return Ok(()) };
-        for (i, stamp) in model.durable.iter().enumerate() {
+        let promised = forgets.map_or(model.durable.len(), place).max(log.entries.len());
+        for (i, stamp) in model.durable.iter().enumerate().take(promised) {
             let found = log.entries.get(i);
             if found != Some(stamp) {
                 return Err(format!(
@@ -136,7 +144,7 @@ impl Disks {
             }
         }
         let known = log.peers == model.peers || Some(&log.peers) == model.peers_begun.as_ref();
-        if !known {
+        if !known && forgets.is_none() {
             return Err(format!("host {host} forgot the starts of its peers: {:?}", model.peers));
         }
         if model.state.as_ref().is_some_and(|state| *state != log.state) {
@@ -185,28 +193,37 @@ pub(super) struct OnDisk {
     state: NodeState,
 }
 
+/// Why there is no log to look at.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// A start would be refused.
+    Refused(OpenError),
+    /// What was opened cannot be read.
+    Wrong(String),
+}
+
 /// Reads the log that a power cut would leave, if it is a member's.
-pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, String> {
+pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, Unread> {
     let copy = platter.durable_copy();
     let holder = Holder { pid: 0, address: String::new() };
     let dir = DataDir::open_seeded(copy.mount(), holder, Some(1));
-    let mut dir = dir.map_err(|error| error.to_string())?;
+    let mut dir = dir.map_err(Unread::Refused)?;
     let state = dir.identity().clone();
     let NodeState::Member(_) = state else { return Ok(None) };
     let start = 32 * 1024;
     let options =
         Options { slot_bytes_start: start, slot_bytes_max: start, spares: 0, seed: Some(1) };
-    let log = dir.open_log(options).map_err(|error| error.to_string())?;
-    read_back(&log, state).map(Some)
+    let log = dir.open_log(options).map_err(Unread::Refused)?;
+    read_back(&log, state).map(Some).map_err(|error| Unread::Wrong(error.to_string()))
 }
 
 /// All that a log holds which was just opened.
-pub(super) fn read_back(log: &Log, state: NodeState) -> Result<OnDisk, String> {
+pub(super) fn read_back(log: &Log, state: NodeState) -> Result<OnDisk, ReadError> {
     let mut entries = Vec::new();
     let last = log.recovered.last_index;
     while (entries.len() as u64) < last.0 {
         let first = Index(entries.len() as u64 + 1);
-        let range = log.reader.read(first, last, 1 << 20).map_err(|error| error.to_string())?;
+        let range = log.reader.read(first, last, 1 << 20)?;
         entries.extend(range.entries.iter().map(stamp));
     }
     let (hard_state, peers) = (log.recovered.hard_state, log.recovered.peers.clone());

@@ -3,6 +3,7 @@
 
 mod applied;
 mod commits;
+mod damage;
 mod disks;
 mod elections;
 mod founding;
@@ -22,6 +23,7 @@ use raft_node::Conclusion;
 use raft_node::replica::Replica;
 
 use crate::disk::Platter;
+use crate::network::insane::Known;
 use crate::observer::Observer;
 use crate::trace::What;
 use crate::witness::Seen;
@@ -31,6 +33,7 @@ use crate::witness::Seen;
 pub struct Checkers {
     violation: Option<Violation>,
     disks: disks::Disks,
+    damage: damage::Damage,
     promises: promises::Promises,
     log_matching: log_matching::LogMatching,
     elections: elections::Elections,
@@ -40,6 +43,7 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     history: history::History,
+    is_full: bool,
     told: told::Told,
     observer: Observer,
 }
@@ -111,6 +115,22 @@ impl Checkers {
         self.commits.count()
     }
 
+    /// What a member knows to be committed, for who wants to lie to it about that.
+    #[must_use]
+    pub fn known_to(&self, host: usize) -> Known {
+        let index = self.monotone.commit_index(host);
+        let at = |index: Index| LogId { term: self.commits.term_at(index), index };
+        Known { committed: at(index), before: at(index.previous()) }
+    }
+
+    /// A member says that another said what no correct member says.
+    pub fn alarm(&mut self, what: String, expected: bool) {
+        self.probe("alarm");
+        if !expected {
+            self.fail("alarm", what);
+        }
+    }
+
     /// How many writes were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
@@ -133,13 +153,25 @@ impl Checkers {
     pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
         self.probe("member started");
         self.observer.started(host, me.id, log);
-        if log.recovered.tail_ambiguous {
-            self.probe("tail ambiguous");
+        if log.recovered.notes.iter().any(|note| note.contains("not counted")) {
+            self.probe("start not counted for lack of room");
         }
         let id = me.id;
-        let held = disks::read_back(log, NodeState::Member(me.clone()));
-        let checked = held.and_then(|held| self.disks.started(host, id, held));
+        let held = match disks::read_back(log, NodeState::Member(me.clone())) {
+            Ok(held) => held,
+            // Copied into a new slot, and damaged there.
+            Err(error) => return self.read_refused(host, &error),
+        };
+        let promised = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);
+        let forgets = self.damage.forgets(host);
+        let checked = self.disks.started(host, id, held, forgets);
         self.note("recovery", checked);
+        if log.recovered.last_index < Index(promised) {
+            self.probe("newest commit forgotten");
+            let checked = self.damage.forgot(host);
+            self.note("damage", checked);
+        }
+        self.damage.proven(host);
         self.monotone.started(host, log.recovered.hard_state);
         self.commits.started(host);
     }
@@ -159,6 +191,9 @@ impl Checkers {
 
     /// A state machine begins from nothing.
     pub fn new_machine(&mut self, host: usize, shown: Index, lost: bool) {
+        if lost {
+            self.probe("shown mark lost");
+        }
         self.applied.new_machine(host);
         let checked = self.shown.new_machine(host, shown, lost);
         self.note("shown once", checked);
@@ -186,6 +221,7 @@ impl Checkers {
         self.observer.persisted(writes);
         let checked = self.disks.persisted(host, writes);
         self.note("log seam", checked);
+        self.damage.proven(host);
     }
 
     /// These writes were begun and never confirmed.
@@ -272,7 +308,8 @@ impl Checkers {
     /// A server showed lines.
     pub fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) {
         self.observer.shown(host, index, &text);
-        let checked = self.shown.shown(host, index, text);
+        let may_repeat = self.damage.may_repeat(host);
+        let checked = self.shown.shown(host, index, text, may_repeat);
         self.note("shown once", checked);
     }
 
@@ -292,6 +329,9 @@ impl Checkers {
         command: &Bytes,
         (at, response): (LogId, &Bytes),
     ) {
+        if std::mem::take(&mut self.is_full) {
+            self.probe("written after room came back");
+        }
         self.told.answered(asked.operation, now, command, (at, response));
         let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
@@ -321,14 +361,20 @@ impl Checkers {
             match disks::read(platter) {
                 Ok(None) => {}
                 Ok(Some(log)) => {
-                    let checked = self.disks.covers(*host, &log);
+                    let checked = self.disks.covers(*host, &log, self.damage.forgets(*host));
                     self.note("disks", checked);
                     logs.push((*host, log));
                 }
-                Err(what) => self.fail("disks", format!("host {host}: {what}")),
+                Err(disks::Unread::Refused(error)) => match self.damage.refuses(*host, &error) {
+                    Ok(_) => self.probe("damage found in a copy"),
+                    Err(what) => self.fail("disks", what),
+                },
+                Err(disks::Unread::Wrong(what)) => {
+                    self.fail("disks", format!("host {host}: {what}"));
+                }
             }
         }
-        let checked = self.commits.on_disks(&logs, &self.disks);
+        let checked = self.commits.on_disks(&logs, &self.disks, &self.damage);
         self.note("disks", checked);
     }
 

@@ -25,6 +25,10 @@ impl Monotone {
         self.last.insert(host, Last { hard_state, ..Last::default() });
     }
 
+    pub(super) fn commit_index(&self, host: usize) -> Index {
+        self.last.get(&host).map_or(Index(0), |last| last.commit_index)
+    }
+
     pub(super) fn stepped(&mut self, host: usize, replica: &Replica) -> Checked {
         let raft = replica.raft();
         let now = Last {

@@ -47,9 +47,15 @@ impl ShownOnce {
         Ok(())
     }
 
-    pub(super) fn shown(&mut self, host: usize, index: Index, text: Vec<u8>) -> Checked {
+    pub(super) fn shown(
+        &mut self,
+        host: usize,
+        index: Index,
+        text: Vec<u8>,
+        may_repeat: bool,
+    ) -> Checked {
         let server = self.servers.entry(host).or_default();
-        if index <= server.last {
+        if index <= server.last && !may_repeat {
             return Err(format!("host {host} shows entry {index} after {}", server.last));
         }
         server.last = index;

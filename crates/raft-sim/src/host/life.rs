@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use raft_core::Index;
 use raft_log::{
-    DataDir, LogReader, MemberIdentity, NodeState, OpenError, ReadError, ShownMark, SpareMaker,
+    DataDir, LogReader, MakeError, MemberIdentity, NodeState, OpenError, ReadError, ShownMark,
+    SpareMaker,
 };
 use raft_node::replica::{Machine, founding, shown_mark};
 use raft_node::resident::{End, Lobby, Member, Next, Resident, Room, Settings, Start};
@@ -12,7 +13,9 @@ use raft_node::resident::{End, Lobby, Member, Next, Resident, Room, Settings, St
 use super::lines::Lines;
 use super::wal::Wal;
 use super::{Host, Incoming, Process};
+use crate::disk::Platter;
 use crate::faults::T;
+use crate::hardware::{note_scar, note_start};
 use crate::witness::{Sight, Witness};
 use crate::world::World;
 
@@ -20,8 +23,10 @@ use crate::world::World;
 #[derive(Debug)]
 pub(super) struct Works {
     pub(super) wal: Wal,
-    reader: LogReader,
+    pub(super) reader: LogReader,
     spares: SpareMaker,
+    /// No spare could be made when one was wanted last.
+    refused: bool,
 }
 
 /// What a server has from life to life.
@@ -32,6 +37,7 @@ pub(super) struct Estate {
     pub(super) dir: DataDir,
     /// Kept while it is not a member.
     machine: Option<Machine>,
+    platter: Platter,
     pub(super) sight: Sight,
     pub(super) mark: Option<ShownMark>,
 }
@@ -59,6 +65,7 @@ impl Estate {
             world.trace(format_args!("{}: {notice}", me.address));
         }
         let log = self.dir.open_log(world.settings.log_options(seed))?;
+        world.checkers.opened(self.index, &log);
         let machine = match self.machine.take() {
             Some(machine) => machine,
             None => self.new_machine(world, &me, log.recovered.last_index)?,
@@ -66,6 +73,9 @@ impl Estate {
         for note in &log.recovered.notes {
             world.trace(format_args!("{} notes: {note}", me.address));
         }
+        note_scar(world, self.index, &self.platter);
+        note_start(world, &self.platter);
+        self.platter.let_read();
         world.checkers.started(self.index, &me, &log);
         let start = Start {
             settings,
@@ -80,7 +90,12 @@ impl Estate {
         };
         // What a member wrote it can read.
         let member = Member::new(start).unwrap_or_else(|error| panic!("{error}"));
-        let works = Works { wal: Wal::new(log.writer), reader: log.reader, spares: log.spares };
+        let works = Works {
+            wal: Wal::new(log.writer),
+            reader: log.reader,
+            spares: log.spares,
+            refused: false,
+        };
         Ok((Resident::Member(Box::new(member)), Some(works)))
     }
 
@@ -98,7 +113,8 @@ impl Estate {
         }
         let (witness, sight) = Witness::new();
         world.checkers.new_machine(self.index, mark.index(), lost.is_some());
-        let machine = Machine::new(Box::new(witness), mark.index(), founding(me));
+        let machine = Machine::new(Box::new(witness), mark.index(), founding(me))
+            .with_sessions(world.settings.sessions());
         (self.sight, self.mark) = (sight, Some(mark));
         Ok(machine)
     }
@@ -113,7 +129,15 @@ impl Process {
             election_timeout: T,
         };
         let (sight, index) = (Sight::default(), host.index);
-        let mut estate = Estate { index, settings, dir, machine: None, sight, mark: None };
+        let mut estate = Estate {
+            index,
+            settings,
+            dir,
+            machine: None,
+            platter: host.platter.clone(),
+            sight,
+            mark: None,
+        };
         let (resident, works) = estate.resident(world)?;
         let mut process = Self {
             index,
@@ -127,6 +151,7 @@ impl Process {
             lines: Lines::default(),
             orders: Vec::new(),
             ends: None,
+            platter: host.platter.clone(),
         };
         process.carry_out(world);
         Ok(process)
@@ -169,10 +194,20 @@ impl Process {
     }
 
     /// The helper makes a spare slot, if one is wanted.
-    pub fn make_spare(&mut self, world: &World) {
-        let Some(works) = &self.works else { return };
+    pub fn make_spare(&mut self, world: &mut World) {
+        let Some(works) = &mut self.works else { return };
         let result = match works.spares.needed() {
-            Some(bytes) => works.spares.make(bytes),
+            Some(bytes) => {
+                let result = works.spares.make(bytes);
+                let refused = std::mem::replace(&mut works.refused, result.is_err());
+                world.checkers.probe(match result {
+                    Ok(()) if refused => "spare made after room came back",
+                    Ok(()) => "spare made",
+                    Err(MakeError::NoSpace { .. }) => "spare refused for lack of room",
+                    Err(MakeError::Io { .. }) => "spare failed",
+                });
+                result
+            }
             None => Ok(()),
         };
         self.tell_self(world, Incoming::SlotMade(result));
@@ -194,13 +229,14 @@ impl Process {
         let Some(works) = &self.works else { return };
         let chunk = match works.reader.read(first, last, bytes_max) {
             Ok(range) => {
-                world.checkers.probe("log read back");
+                world.checkers.read_back(self.index, &range);
                 Some(range.into())
             }
             Err(ReadError::Missing { .. }) => None,
             Err(ReadError::Io { source, .. }) => return self.ends = Some(source.to_string()),
             Err(error) => {
-                return world.checkers.fail("recovery", format!("{}: {error}", self.address));
+                world.checkers.read_refused(self.index, &error);
+                return self.ends = Some(error.to_string());
             }
         };
         self.tell_self(world, Incoming::LogRead(request, chunk));

@@ -10,7 +10,7 @@ use raft_node::resident::{DialId, Flushed, NoConnection};
 use raft_node::wire::Encoded;
 
 use super::Process;
-use crate::network::{End, WireId};
+use crate::network::{End, Place, WireId};
 use crate::world::World;
 
 /// All wires of a server.
@@ -85,6 +85,11 @@ impl Lines {
         world.send((wire, line.end), frame);
     }
 
+    /// Whether any of them brought what was damaged on its way.
+    pub(super) fn any_is_spoilt(&self, world: &World) -> bool {
+        self.lines.iter().any(|(wire, line)| world.network.is_spoilt(*wire, line.end))
+    }
+
     /// It may be read again; whether anything is there.
     pub(super) fn resume(&mut self, wire: WireId) -> bool {
         let Some(line) = self.lines.get_mut(&wire) else { return false };
@@ -132,24 +137,39 @@ impl Process {
         let Some(line) = self.lines.lines.get_mut(&wire).filter(|line| !line.paused) else {
             return;
         };
-        let held = std::mem::take(&mut line.held);
-        let mut frames = Vec::new();
-        for bytes in held {
-            match world.receive(wire, line.end, &bytes) {
-                None => {}
-                Some(Ok(more)) => frames.extend(more),
-                Some(Err(what)) => {
-                    let what = format!("{} cannot decode what it was sent: {what}", self.address);
-                    return world.checkers.fail("codec", what);
+        let (end, held) = (line.end, std::mem::take(&mut line.held));
+        let received = match held.as_slice() {
+            [] => None,
+            [bytes] => world.receive(wire, end, bytes),
+            several => world.receive(wire, end, &several.concat()),
+        };
+        let connection = ConnectionId(wire.0);
+        match received.unwrap_or_else(|| Ok(Vec::new())) {
+            Ok(frames) if frames.is_empty() => {
+                if line.ended {
+                    self.resident.closed(now, connection, None);
                 }
             }
+            Ok(frames) => {
+                line.paused = true;
+                self.resident.frames(now, connection, frames, 0);
+            }
+            Err(what) => {
+                self.undecodable(world, (wire, end), &what);
+                self.resident.closed(now, connection, Some(what));
+            }
         }
-        let connection = ConnectionId(wire.0);
-        if !frames.is_empty() {
-            line.paused = true;
-            self.resident.frames(now, connection, frames, 0);
-        } else if line.ended {
-            self.resident.closed(now, connection, None);
+    }
+
+    /// Bytes that are no frames.
+    fn undecodable(&self, world: &mut World, (wire, end): (WireId, End), what: &str) {
+        if world.network.is_spoilt(wire, end) {
+            return world.checkers.probe("spoilt frame noticed");
+        }
+        let insane = world.settings.insane.map(Place::Host);
+        if insane.is_none() || world.network.place(wire, end.other()) != insane {
+            let what = format!("{} cannot decode what it was sent: {what}", self.address);
+            world.checkers.fail("codec", what);
         }
     }
 

@@ -10,12 +10,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use raft_core::{Ticket, Time};
-use raft_log::{DataDir, Holder, MakeError, OpenError};
+use raft_log::{DataDir, Holder, LogReader, MakeError, OpenError};
 use raft_node::Address;
 use raft_node::replica::Chunk;
 use raft_node::resident::{Member, Order, Resident};
+use raft_store::Messages;
 
 use crate::disk::{Blow, Platter};
+use crate::hardware::note_scar;
 use crate::network::{Place, WireId};
 use crate::world::World;
 use life::{Estate, Works};
@@ -34,7 +36,7 @@ pub struct Host {
     pub platter: Platter,
     /// The server, if it runs.
     pub process: Option<Process>,
-    /// The server is stopped until then, and does not know it.
+    /// The server is stopped until then (a true time), and does not know it.
     pub paused_until: Time,
     /// Without power: it does not even refuse.
     pub dark: bool,
@@ -60,6 +62,7 @@ pub struct Process {
     orders: Vec<Order>,
     /// It ends by itself, as it must after a disk error.
     ends: Option<String>,
+    platter: Platter,
 }
 
 /// Something happened outside.
@@ -85,6 +88,8 @@ pub enum Incoming {
     SlotMade(Result<(), MakeError>),
     /// The disk has so many bytes left.
     DiskSeen(u64),
+    /// The log waits for room.
+    NoSpace(String),
     /// Somebody wants the server to end.
     HandOver,
 }
@@ -117,12 +122,23 @@ impl Host {
         self.process.as_ref()?.resident.member()
     }
 
+    /// What reads its log, if it runs as a member.
+    pub(crate) fn reader(&self) -> Option<&LogReader> {
+        Some(&self.process.as_ref()?.works.as_ref()?.reader)
+    }
+
+    /// The text log of its state machine, if it runs.
+    #[must_use]
+    pub fn messages(&self) -> Option<Messages> {
+        Some(self.process.as_ref()?.estate.sight.messages())
+    }
+
     /// The process with this life, if it still lives it.
     pub fn process_of(&mut self, life: u64) -> Option<&mut Process> {
         self.process.as_mut().filter(|process| process.life == life)
     }
 
-    /// When the process wants to run.
+    /// When the process wants to run, on its own clock.
     #[must_use]
     pub fn next_wake(&self, now: Time) -> Option<Time> {
         let process = self.process.as_ref()?;
@@ -132,8 +148,7 @@ impl Host {
         } else {
             process.resident.next_deadline()
         };
-        let at = [arrived, backlog].into_iter().flatten().min()?;
-        Some(at.max(self.paused_until))
+        [arrived, backlog].into_iter().flatten().min()
     }
 
     /// Something reaches the process, if there is one.
@@ -148,7 +163,7 @@ impl Host {
 
     /// Starts the server.
     pub fn start(&mut self, world: &mut World) {
-        if self.process.is_some() {
+        if self.process.is_some() || world.checkers.is_down(self.index) {
             return;
         }
         self.dark = false;
@@ -168,13 +183,16 @@ impl Host {
         }
     }
 
-    /// A start may fail because the disk does; anything else is wrong.
+    /// A start may fail because the disk does, or wait for room on it; who refuses a damaged disk
+    /// is not started again.
     fn start_failed(&mut self, world: &mut World, error: &OpenError) {
-        let OpenError::Io { .. } = error else {
-            world.checkers.fail("recovery", format!("{} cannot start: {error}", self.address));
-            return;
-        };
         world.trace(format_args!("{} cannot start: {error}", self.address));
+        note_scar(world, self.index, &self.platter);
+        match error {
+            OpenError::Io { .. } => world.checkers.start_failed(self.index),
+            OpenError::NoSpace { .. } => world.checkers.probe("start waits for room"),
+            _ => world.checkers.refuses(self.index, error),
+        }
         self.stop(world, false);
     }
 
@@ -187,15 +205,16 @@ impl Host {
         ));
         if let Some(mut process) = self.process.take() {
             process.stop_mid_write(world, &self.platter);
+            note_scar(world, self.index, &self.platter);
             world.checkers.stopped(self.index, dark);
         }
-        let (clock, random) = (&mut world.clock, &mut world.random);
+        world.end_sync(self.index);
         if dark {
             self.platter.cut();
-            world.network.go_dark(clock, random, self.place());
+            world.network.go_dark(&mut world.clock, self.place());
         } else {
             self.platter.kill();
-            world.network.drop_all(clock, random, self.place());
+            world.network.drop_all(&mut world.clock, self.place());
         }
         self.dark = dark;
         self.paused_until = Time(0);
@@ -213,6 +232,7 @@ impl Host {
 
     /// What became of the process.
     pub fn look(&mut self, world: &mut World) {
+        note_scar(world, self.index, &self.platter);
         if self.platter.is_dead() {
             let dark = world.random.below(2) == 0;
             return self.stop(world, dark);
@@ -280,7 +300,8 @@ impl Process {
             Incoming::LogRead(..)
             | Incoming::Persisted(_)
             | Incoming::SlotMade(_)
-            | Incoming::DiskSeen(_) => self.works_did(now, incoming),
+            | Incoming::DiskSeen(_)
+            | Incoming::NoSpace(_) => self.works_did(now, incoming),
         }
     }
 
@@ -291,6 +312,7 @@ impl Process {
             Incoming::Persisted(ticket) => member.persisted(now, ticket, works.room()),
             Incoming::SlotMade(result) => member.slot_made(now, result, works.room()),
             Incoming::DiskSeen(free) => member.disk_seen(now, free),
+            Incoming::NoSpace(what) => member.no_space(what),
             _ => {}
         }
     }

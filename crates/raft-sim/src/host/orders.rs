@@ -57,7 +57,8 @@ impl Watch for Observer<'_> {
             }
             Effect::Alarm { peer, what } => {
                 let what = format!("{address} says that {peer} {what}");
-                world.checkers.fail("alarm", what);
+                let expected = world.settings.insane.is_some();
+                world.checkers.alarm(what, expected);
             }
             Effect::Halt { why } => world.checkers.fail("halt", why.clone()),
             _ => {}
@@ -71,11 +72,27 @@ impl Process {
         let now = world.now();
         let (index, address, sight) = (self.index, self.address.as_str(), &self.estate.sight);
         let mut observer = Observer { world, index, address, sight, now, timer: false };
+        let handed = self.is_handing_over();
         self.resident.step(now, &mut observer);
+        if !handed && self.is_handing_over() && self.is_full(world) {
+            world.checkers.probe("full leader hands over");
+        }
         self.carry_out(world);
         if let Some(member) = self.resident.member() {
             world.checkers.stepped(index, member.replica());
         }
+    }
+
+    fn is_handing_over(&self) -> bool {
+        let member = self.resident.member();
+        member.is_some_and(|member| member.replica().raft().handing_over().is_some())
+    }
+
+    /// Whether its own log has too little room to take writes.
+    fn is_full(&self, world: &World) -> bool {
+        let spare = self.works.as_ref().map_or(0, |works| works.room().spare_bytes);
+        let on_disk = self.estate.dir.disk().free_bytes().unwrap_or(0);
+        spare.saturating_add(on_disk) < world.settings.limits().reserved_log_bytes
     }
 
     pub(super) fn carry_out(&mut self, world: &mut World) {
@@ -127,10 +144,7 @@ impl Process {
                 world.trace(format_args!("{}: {refused}", self.address));
                 world.checkers.probe("hello refused");
             }
-            // Nobody here says what no correct server says.
-            Order::TellFolly(what) => {
-                world.checkers.fail("conversation", format!("{}: {what}", self.address));
-            }
+            Order::TellFolly(what) => self.folly(world, &what),
             Order::Remember(kind, text) => {
                 world.trace(format_args!("{}: {kind}: {text}", self.address));
             }
@@ -138,6 +152,17 @@ impl Process {
             // no program asks its own server.
             Order::Trust(_) | Order::Hurry(_) | Order::GiveUp(_) | Order::Answer { .. } => {}
         }
+    }
+
+    /// Nobody says what no correct server says, but a mad one, or one whose words were damaged on
+    /// their way.
+    fn folly(&self, world: &mut World, what: &str) {
+        let what = format!("{}: {what}", self.address);
+        if world.settings.insane.is_none() && !self.lines.any_is_spoilt(world) {
+            return world.checkers.fail("conversation", what);
+        }
+        world.checkers.probe("nonsense refused");
+        world.trace(format_args!("{what}"));
     }
 
     /// The process itself has something to do, at once.

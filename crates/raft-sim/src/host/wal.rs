@@ -8,11 +8,14 @@ use super::life::Works;
 use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
+use crate::hardware::note_scar;
 use crate::world::World;
 
 /// After so long without a write the last one is attested.
 const ATTEST_AFTER: u64 = 100;
+
+/// A log that waits for room tries again after so long.
+const NO_SPACE_RETRY: u64 = 500;
 
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -23,6 +26,8 @@ pub(super) struct Wal {
     batch: Vec<Write>,
     ticket: Ticket,
     writes: u64,
+    /// For room on the disk, and has said so.
+    waits: bool,
 }
 
 impl Wal {
@@ -34,6 +39,7 @@ impl Wal {
             batch: Vec::new(),
             ticket: Ticket(0),
             writes: 0,
+            waits: false,
         }
     }
 }
@@ -63,18 +69,14 @@ impl Process {
             return;
         }
         (*batch, *ticket) = (std::mem::take(queue), *queued);
-        let hangs = world.settings.sync_hangs_one_in;
-        let delay = if !world.calm && hangs > 0 && world.random.below(hangs) == 0 {
-            world.random.below(3 * T)
-        } else {
-            1 + world.random.below(if world.calm { 3 } else { world.settings.sync })
-        };
+        let usual = world.begin_sync(host);
+        let delay = self.platter.delay(world.time(), usual);
         world.after(delay, Happening::Written { host, life });
     }
 
     /// The disk is done.
     pub fn written(&mut self, world: &mut World) {
-        let Some(Wal { writer, batch, ticket, writes, .. }) =
+        let Some(Wal { writer, batch, ticket, writes, waits, .. }) =
             self.works.as_mut().map(|works| &mut works.wal)
         else {
             return;
@@ -83,12 +85,31 @@ impl Process {
         match writer.write(&done) {
             Ok(_) => {
                 *writes += 1;
+                *waits = false;
                 world.checkers.persisted(self.index, &done);
+                if note_scar(world, self.index, &self.platter) {
+                    // The gap of the newest commit is not for writes that went astray, whose
+                    // entries nobody else has yet: this one is proven at once.
+                    self.platter.put_out_fuse();
+                    if writer.attest().is_err() {
+                        world.checkers.fail("damage", "a sound disk cannot attest".into());
+                    }
+                }
                 let ticket = *ticket;
                 self.tell_self(world, Incoming::Persisted(ticket));
                 self.begin_write(world);
             }
-            Err(WriteError::NoSpace { .. } | WriteError::Failed(_)) => {
+            Err(error @ WriteError::NoSpace { .. }) => {
+                // What was admitted waits as long as it takes.
+                *batch = done;
+                world.checkers.probe("log waits for room");
+                if !std::mem::replace(waits, true) {
+                    self.tell_self(world, Incoming::NoSpace(error.to_string()));
+                }
+                let (host, life) = (self.index, self.life);
+                world.after(NO_SPACE_RETRY, Happening::Written { host, life });
+            }
+            Err(WriteError::Failed(_)) => {
                 world.checkers.begun(self.index, &done);
                 self.ends = Some("the log cannot be written".into());
             }
@@ -96,20 +117,32 @@ impl Process {
     }
 
     /// Nothing was written for a while.
-    pub fn attest(&mut self, writes: u64) {
+    pub fn attest(&mut self, world: &mut World, writes: u64) {
         let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
-        if wal.writes == writes && wal.batch.is_empty() && wal.writer.attest().is_err() {
-            self.ends = Some("the log cannot be written".into());
+        if wal.writes != writes || !wal.batch.is_empty() {
+            return;
+        }
+        match wal.writer.attest() {
+            Ok(_) => world.checkers.attested(self.index),
+            Err(_) => self.ends = Some("the log cannot be written".into()),
         }
     }
 
-    /// What was queued is written before a member's life ends in good order.
+    /// What was queued is written, and attested, before a member's life ends in good order.
     pub(super) fn flush_wal(&mut self, world: &mut World) {
         let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
+        // Nothing follows that would show that this went astray.
+        self.platter.steady();
         let mut rest = std::mem::take(&mut wal.batch);
         rest.append(&mut wal.queue);
+        world.end_sync(self.index);
         match wal.writer.write(&rest) {
-            Ok(_) => world.checkers.persisted(self.index, &rest),
+            Ok(_) => {
+                world.checkers.persisted(self.index, &rest);
+                if wal.writer.attest().is_ok() {
+                    world.checkers.attested(self.index);
+                }
+            }
             Err(_) => world.checkers.begun(self.index, &rest),
         }
     }
@@ -121,7 +154,7 @@ impl Process {
             return;
         }
         world.checkers.begun(self.index, &wal.batch);
-        platter.light_fuse(world.random.below(8), Blow::Stop);
+        platter.light_fuse(world.random.below(3), Blow::Stop);
         // It dies in there, or just after.
         let _ended = wal.writer.write(&wal.batch);
     }

@@ -1,8 +1,11 @@
-//! The troubles of a run, by number.
+//! The troubles of a run: which were done, and what has to end again.
 
 use std::collections::BTreeMap;
 
 use raft_core::Time;
+use raft_node::random::Random;
+
+use crate::network::Place;
 
 /// A trouble that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub struct Trouble {
     pub time: u64,
     /// Which kind.
     pub kind: &'static str,
-    /// What, and to whom.
+    /// To whom, and how much.
     pub text: String,
 }
 
@@ -26,10 +29,19 @@ pub struct Troubles {
     pub done: Vec<Trouble>,
     /// How many of each kind.
     pub kinds: BTreeMap<&'static str, u64>,
+    pub(super) flaps: BTreeMap<u32, Flapping>,
+}
+
+/// Cables that are cut and mended in turns.
+#[derive(Debug)]
+pub(super) struct Flapping {
+    pub(super) random: Random,
+    pub(super) pairs: Vec<(Place, Place)>,
+    pub(super) is_cut: bool,
 }
 
 impl Troubles {
-    pub(crate) fn note(&mut self, number: u32, time: Time, kind: &'static str, text: String) {
+    pub(super) fn note(&mut self, number: u32, time: Time, kind: &'static str, text: String) {
         *self.kinds.entry(kind).or_default() += 1;
         self.done.push(Trouble { number, time: time.0, kind, text });
     }

@@ -1,0 +1,96 @@
+//! What the schedules that want something do with a run that was drawn for anything.
+
+use raft_node::random::Random;
+
+use super::{Schedule, Shape};
+use crate::chance::pick;
+use crate::faults::{Fault, Settings, T, Victims};
+use crate::network::Delays;
+
+impl Settings {
+    /// Makes a run one of its schedule.
+    pub(crate) fn direct(&mut self, random: &mut Random) {
+        let several = pick(random, [3, 3, 4, 5, 5, 7]);
+        if self.schedule != Schedule::Random {
+            self.founders = several;
+            self.fault_every = pick(random, [T / 2, T, 3 * T]);
+        }
+        match self.schedule {
+            Schedule::Random => {}
+            Schedule::IsolateOne => {
+                self.faults = vec![
+                    Fault::Partition(Shape::Alone),
+                    Fault::Partition(Shape::Deaf),
+                    Fault::HalfOpen(Shape::Alone),
+                ];
+            }
+            Schedule::Bridge => self.faults = vec![Fault::Partition(Shape::Bridge)],
+            Schedule::Ring => {
+                let shapes = [Shape::Ring, Shape::MajorityRing];
+                self.faults = shapes.map(Fault::Partition).to_vec();
+            }
+            Schedule::Flap => {
+                let shapes = [Shape::Halves, Shape::Alone, Shape::OneWay, Shape::Bridge];
+                self.faults = shapes.map(Fault::Flap).to_vec();
+            }
+            Schedule::ChaseTheLeader => {
+                self.victims = Victims::Leader;
+                self.faults = vec![
+                    Fault::Kill,
+                    Fault::Retire,
+                    Fault::PowerCut,
+                    Fault::TornWrite,
+                    Fault::Pause,
+                    Fault::Partition(Shape::Alone),
+                    Fault::Partition(Shape::Deaf),
+                ];
+            }
+            Schedule::CrashAll => {
+                self.founders = pick(random, [1, 2, 3, 3, 5]);
+                self.faults = vec![Fault::Blackout];
+                self.trouble += 6 * T;
+                // There is nearly always a write to be torn.
+                (self.think_every, self.sync) = (30, pick(random, [10, 60]));
+                self.fault_every = pick(random, [T, 2 * T, 4 * T]);
+            }
+            Schedule::ChurnWhileTransferring => {
+                (self.joiners, self.admins) = (2, 2);
+                self.change_every = pick(random, [50, 150, 400]);
+                self.faults = vec![Fault::Snap, Fault::Kill, Fault::Stall, Fault::Retire];
+            }
+            Schedule::PauseTheLeader => {
+                self.victims = Victims::Leader;
+                self.faults = vec![Fault::Pause];
+                self.fault_every = pick(random, [2 * T, 4 * T]);
+            }
+            Schedule::SlowLeaderDisk => self.hang_disks(Victims::Leader),
+            Schedule::FullWindow => {
+                self.hang_disks(Victims::Follower);
+                self.tight = true;
+            }
+        }
+    }
+
+    /// Where something is said about leaders there is one before the first trouble comes.
+    pub(crate) const fn first_trouble(&self) -> u64 {
+        match self.victims {
+            Victims::Any => T / 4,
+            Victims::Leader | Victims::Follower => 4 * T,
+        }
+    }
+
+    /// Nothing else may be wrong where it is said what must happen.
+    fn hang_disks(&mut self, victims: Victims) {
+        self.founders = self.founders.max(3);
+        (self.joiners, self.starts_within, self.founder_dies) = (0, T / 10, false);
+        self.victims = victims;
+        self.faults = vec![Fault::DiskHang];
+        self.fault_every = 4 * T;
+        self.change_every = 0;
+        self.delays = Delays { slow_one_in: 0, ..self.delays };
+        self.sync_hangs_one_in = 0;
+        self.doze = self.doze.min(5);
+        self.skew = 0;
+        self.insane = None;
+    }
+}
