@@ -53,12 +53,12 @@ scripts! {
     durability: ack_in_parts, ack_never_beyond_verified, ack_waits_for_disk, alone_on_its_disk,
         confirmed_and_lost, held_before_is_no_progress, answer_dies_with_its_connection,
         bytes_are_progress, candidate_waits_for_its_tail, candidate_waits_for_its_vote,
-        held_answers_are_one,
-        hung_leader_hands_over, hung_leader_steps_down, leader_loses_its_tail, leader_sends_first,
-        match_is_progress, new_term_drops_what_is_held, no_progress, no_progress_while_idle,
-        nothing_new_waits_too, persisted_twice, refusal_waits_for_disk, replaced_and_restored,
-        replaced_entries, term_before_its_entries, term_gate, unsynced_entries_may_go,
-        vote_kept_through_the_crash, vote_lost_with_the_crash, vote_waits_for_disk;
+        held_answers_are_one, hung_leader_hands_over, hung_leader_steps_down,
+        leader_loses_its_tail, leader_sends_first, match_is_progress, new_term_drops_what_is_held,
+        no_progress, no_progress_while_idle, nothing_new_waits_too, persisted_twice,
+        refusal_waits_for_disk, replaced_and_restored, replaced_entries, term_before_its_entries,
+        term_gate, unsynced_entries_may_go, vote_kept_through_the_crash, vote_lost_with_the_crash,
+        vote_waits_for_disk;
     membership: add, added_again, ask_elsewhere, caught_up_under_load, demote, demote_last,
         demote_refused, demote_resumed, demote_the_leader, fed_only_when_committed, grow_from_one,
         in_force_when_appended, join_the_running_job, joiner_waits, joint_check_quorum,
