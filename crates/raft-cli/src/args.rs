@@ -12,8 +12,10 @@ use raft_node::Address;
 
 use crate::output::Format;
 
+mod map;
 mod sim;
 
+pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -26,6 +28,7 @@ Addresses: 9990, :9990, host:9990 or [::1]:9990. Without a host: this machine on
 Examples:
   raft dev                                          three servers to play with
   raft append 'I like beer.'                        append a message, at :9990
+  raft put beer cold && raft get beer               a key and its value
   raft -c ':9990,:9991,:9992' -p 9990               run the first of three servers
   raft -C clientcommand -m 'I like beer.' -S :9990  append a message
   raft -C clientcommand -m count -S :9990           every server shows the number of messages
@@ -118,6 +121,18 @@ pub(crate) enum Verb {
     Count(ClientArgs),
     /// Append `print`: every server shows all messages
     Print(ClientArgs),
+    /// Set the value of a key
+    Put(PutArgs),
+    /// Show the value of a key, or of many; exit 3 if there is none
+    Get(GetArgs),
+    /// Delete a key, or many; exit 3 if there is none
+    Del(DelArgs),
+    /// Compare and set: change the value of a key if it is OLD; exit 1 if it is another
+    Cas(CasArgs),
+    /// Do several things at once, if conditions hold
+    Txn(TxnArgs),
+    /// Show what happens to a key, or to many, until Ctrl-C
+    Watch(WatchArgs),
     /// List, add and remove members
     #[command(subcommand)]
     Member(MemberVerb),

@@ -123,6 +123,16 @@ impl Output {
         written(write(&mut to).and_then(|()| to.flush()))
     }
 
+    /// A result that is somebody's bytes, exactly.
+    #[expect(clippy::unused_self, reason = "whoever has it may write results")]
+    pub(crate) fn raw(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Problem> {
+        let mut to = io::stdout().lock();
+        written(write(&mut to).and_then(|()| to.flush()))
+    }
+
     /// A fact for standard error. It is not worth an error if nobody reads it.
     pub(crate) fn note(&self, fact: &str) {
         let line = if self.format.is_json() {

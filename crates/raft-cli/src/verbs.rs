@@ -1,13 +1,17 @@
 //! The verbs, as commands.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+use bytes::Bytes;
+use raft_store::{Keys, Only, Range};
+
 use crate::args::{
-    ClientArgs, DevArgs, DevVerb, LogArgs, LogVerb, MemberVerb, ServerArgs, Verb, address,
-    addresses,
+    CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb, MemberVerb, PutArgs,
+    ServerArgs, TxnArgs, Verb, WatchArgs, address, addresses,
 };
 use crate::commands::{
-    Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message,
+    Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob, Message,
     ServerOptions, SimOptions, StatusOptions, Target, Who,
 };
 use crate::environment;
@@ -27,6 +31,25 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         }
         Verb::Count(client) => append(&client, raft_store::COUNT)?,
         Verb::Print(client) => append(&client, raft_store::PRINT)?,
+        Verb::Put(PutArgs { key, value, client }) => {
+            let (key, value) = (whole_key(key)?, bytes(value));
+            Command::Map { ask: ask(&client)?, job: MapJob::Put { key, value } }
+        }
+        Verb::Get(args) => Command::Map { ask: ask(&args.client)?, job: get(args)? },
+        Verb::Del(DelArgs { key, prefix, client }) => {
+            Command::Map { ask: ask(&client)?, job: MapJob::Delete(keys(key, prefix)?) }
+        }
+        Verb::Cas(CasArgs { key, old, new, client }) => {
+            let (key, old, new) = (whole_key(key)?, bytes(old), bytes(new));
+            Command::Map { ask: ask(&client)?, job: MapJob::Cas { key, old, new } }
+        }
+        Verb::Txn(TxnArgs { file, client }) => {
+            Command::Map { ask: ask(&client)?, job: MapJob::Txn(file) }
+        }
+        Verb::Watch(WatchArgs { key, prefix, from, client }) => {
+            let job = MapJob::Watch { keys: keys(key, prefix)?, from };
+            Command::Map { ask: ask(&client)?, job }
+        }
         Verb::Member(MemberVerb::List(client)) => Command::Members { ask: ask(&client)? },
         Verb::Member(MemberVerb::Add { address: text, client }) => {
             let address =
@@ -98,6 +121,29 @@ fn log(verb: LogVerb) -> Result<LogOptions, Problem> {
         }
     };
     Ok(LogOptions { dir, job })
+}
+
+fn get(args: GetArgs) -> Result<MapJob, Problem> {
+    let range = Range {
+        keys: keys(args.key, args.prefix)?,
+        revision: args.rev.unwrap_or(0),
+        limit: args.limit.unwrap_or(0),
+        only: if args.keys_only { Only::Keys } else { Only::All },
+    };
+    Ok(MapJob::Get { range, consistency: args.consistency })
+}
+
+fn bytes(word: OsString) -> Bytes {
+    word.into_vec().into()
+}
+
+fn whole_key(key: OsString) -> Result<Bytes, Problem> {
+    let key = bytes(key);
+    if key.is_empty() { Err(Problem::usage("KEY is empty")) } else { Ok(key) }
+}
+
+fn keys(key: OsString, prefix: bool) -> Result<Keys, Problem> {
+    if prefix { Ok(Keys::prefix(bytes(key))) } else { whole_key(key).map(Keys::One) }
 }
 
 fn append(client: &ClientArgs, word: &[u8]) -> Result<Command, Problem> {

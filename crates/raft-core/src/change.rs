@@ -70,7 +70,10 @@ impl Raft {
         }
         match change {
             Change::Add(member) => self.judge_add(request, member, &membership),
-            Change::Remove(id) => self.judge_remove(request, *id, &membership),
+            Change::Remove(id) => self.judge_leave(request, JobKind::Remove(*id), *id, &membership),
+            Change::Demote(id) => self.judge_leave(request, JobKind::Demote(*id), *id, &membership),
+            Change::Replace { old, new } => self.judge_replace(request, *old, new, &membership),
+            Change::Update { id, member } => self.judge_update(request, *id, member, &membership),
         }
     }
 
@@ -84,25 +87,89 @@ impl Raft {
                 self.begin(Membership { job: Some(Job { request, kind }), ..now.clone() })
             };
         }
-        if let Some((&id, _)) = now.members.iter().find(|(_, m)| m.address == member.address) {
+        if let Some(id) = now.at_address(&member.address, None) {
             return Verdict::Ended(Err(ChangeRefused::AddressTaken { id }));
         }
         let id = now.id_added_at(self.log.last_index().next());
-        self.begin(now.with_learner(id, member.clone(), request))
+        let job = Job { request, kind: JobKind::Promote(id) };
+        self.begin(now.with_learner(id, member.clone(), job))
     }
 
-    fn judge_remove(&mut self, request: RequestId, id: NodeId, now: &Membership) -> Verdict {
+    fn judge_replace(
+        &self,
+        request: RequestId,
+        old: NodeId,
+        member: &Member,
+        now: &Membership,
+    ) -> Verdict {
+        if !now.members.contains_key(&old) {
+            return Verdict::Ended(Err(ChangeRefused::NotMember));
+        }
+        if !now.is_voter(old) {
+            return Verdict::Ended(Err(ChangeRefused::NotVoter));
+        }
+        let job = |new| Job { request, kind: JobKind::Replace { old, new } };
+        let same = now.members.iter().find(|(_, m)| m.incarnation == member.incarnation);
+        match same.map(|(id, _)| *id) {
+            Some(id) if now.is_voter(id) => {
+                Verdict::Ended(Err(ChangeRefused::AlreadyMember { id }))
+            }
+            Some(id) => self.begin(Membership { job: Some(job(id)), ..now.clone() }),
+            None => {
+                if let Some(id) = now.at_address(&member.address, Some(old)) {
+                    return Verdict::Ended(Err(ChangeRefused::AddressTaken { id }));
+                }
+                let id = now.id_added_at(self.log.last_index().next());
+                self.begin(now.with_learner(id, member.clone(), job(id)))
+            }
+        }
+    }
+
+    fn judge_update(
+        &self,
+        request: RequestId,
+        id: NodeId,
+        member: &Member,
+        now: &Membership,
+    ) -> Verdict {
+        let refused = match now.members.get(&id) {
+            None => Some(ChangeRefused::NotMember),
+            Some(known) if known.incarnation != member.incarnation => {
+                Some(ChangeRefused::OtherIncarnation { id })
+            }
+            Some(known) if known == member => Some(ChangeRefused::AlreadyMember { id }),
+            Some(_) => now
+                .at_address(&member.address, Some(id))
+                .map(|id| ChangeRefused::AddressTaken { id }),
+        };
+        match refused {
+            Some(why) => Verdict::Ended(Err(why)),
+            None => self.begin(now.moved(id, member.clone(), request)),
+        }
+    }
+
+    /// A voter goes, or its vote does.
+    fn judge_leave(
+        &mut self,
+        request: RequestId,
+        kind: JobKind,
+        id: NodeId,
+        now: &Membership,
+    ) -> Verdict {
         if !now.members.contains_key(&id) {
             return Verdict::Ended(Err(ChangeRefused::NotMember));
         }
         if !now.is_voter(id) {
-            return self.begin(now.without(id, request, false));
+            return match kind {
+                JobKind::Demote(_) => Verdict::Ended(Err(ChangeRefused::NotVoter)),
+                _ => self.begin(now.without(id, request, false)),
+            };
         }
         if now.voters.len() == 1 {
             return Verdict::Ended(Err(ChangeRefused::LastMember));
         }
         if id == self.id {
-            // The client asks the next leader again, which then removes this one.
+            // The client asks the next leader again, which then does it to this one.
             self.start_transfer(None);
             let silent = now.voters.iter().copied().filter(|&voter| voter != id).collect();
             let refused = match self.handing_over() {
@@ -111,7 +178,7 @@ impl Raft {
             };
             return Verdict::Ended(Err(refused));
         }
-        self.begin(now.joint_without(id, request))
+        self.begin(now.joint_without(id, Job { request, kind }))
     }
 
     fn begin(&self, membership: Membership) -> Verdict {
@@ -176,11 +243,12 @@ impl Raft {
             return;
         }
         match &membership.job {
-            Some(job) if !membership.is_joint() => {
-                if let JobKind::Promote(id) = job.kind {
+            Some(job) if !membership.is_joint() => match job.kind {
+                JobKind::Promote(id) | JobKind::Replace { new: id, .. } => {
                     self.advance_catch_up(id, job.request, &membership);
                 }
-            }
+                JobKind::Remove(_) | JobKind::Demote(_) => {}
+            },
             _ if membership.is_joint() => self.leave_joint(&membership),
             _ => {}
         }
@@ -208,7 +276,7 @@ impl Raft {
         }
         let quick = now - catch_up.round_started <= timeout;
         (catch_up.round_end, catch_up.round_started) = (last_index, now);
-        let promoted = membership.joint_with(id);
+        let promoted = membership.joint_with_caught_up(id);
         let silent = self.silent_voters(&promoted.voters);
         let quorum = promoted.is_quorum(|voter| !silent.contains(&voter));
         if quick && quorum && !silent.contains(&id) {
@@ -280,42 +348,75 @@ impl Membership {
             (Change::Add(member), Some(Job { kind: JobKind::Promote(id), .. })) => {
                 self.members.get(id) == Some(member)
             }
+            (
+                Change::Replace { old: asked, new: member },
+                Some(Job { kind: JobKind::Replace { old, new }, .. }),
+            ) => asked == old && self.members.get(new) == Some(member),
             _ => false,
         }
     }
 
-    fn with_learner(&self, id: NodeId, member: Member, request: RequestId) -> Self {
+    /// Who is at this address, other than `except`.
+    fn at_address(&self, address: &str, except: Option<NodeId>) -> Option<NodeId> {
+        let mut members = self.members.iter().filter(|(id, _)| Some(**id) != except);
+        members.find(|(_, member)| member.address == address).map(|(id, _)| *id)
+    }
+
+    fn with_learner(&self, id: NodeId, member: Member, job: Job) -> Self {
         let mut next = self.clone();
         next.members.insert(id, member);
-        next.job = Some(Job { request, kind: JobKind::Promote(id) });
+        next.job = Some(job);
         next
     }
 
-    fn joint_with(&self, id: NodeId) -> Self {
+    /// The same votes at other places: nothing that two majorities could disagree on.
+    fn moved(&self, id: NodeId, member: Member, request: RequestId) -> Self {
+        let mut next = self.clone();
+        let address = member.address.clone();
+        next.members.insert(id, member);
+        next.ended(request, ChangeOutcome::Updated { id, address })
+    }
+
+    /// The learner votes in the new half; whom it replaces, in the old half only.
+    fn joint_with_caught_up(&self, id: NodeId) -> Self {
         let mut next = self.clone();
         next.old_voters = Some(next.voters.clone());
         next.voters.insert(id);
+        if let Some(Job { kind: JobKind::Replace { old, .. }, .. }) = next.job {
+            next.voters.remove(&old);
+        }
         next
     }
 
-    fn joint_without(&self, id: NodeId, request: RequestId) -> Self {
+    fn joint_without(&self, id: NodeId, job: Job) -> Self {
         let mut next = self.clone();
         next.old_voters = Some(next.voters.clone());
         next.voters.remove(&id);
-        next.job = Some(Job { request, kind: JobKind::Remove(id) });
+        next.job = Some(job);
         next
     }
 
     /// The final configuration after this joint one.
     fn left_joint(&self) -> Self {
         let next = Self { old_voters: None, ..self.clone() };
-        match self.job.clone() {
-            Some(Job { request, kind: JobKind::Remove(id) }) => next.without(id, request, false),
-            Some(Job { request, kind: JobKind::Promote(id) }) => {
+        let Some(Job { request, kind }) = self.job.clone() else { return next };
+        match kind {
+            JobKind::Remove(id) => next.without(id, request, false),
+            JobKind::Promote(id) => {
                 let address = next.address_of(id);
                 next.ended(request, ChangeOutcome::Added { id, address })
             }
-            None => next,
+            JobKind::Demote(id) => {
+                let address = next.address_of(id);
+                next.ended(request, ChangeOutcome::Demoted { id, address })
+            }
+            JobKind::Replace { old, new: id } => {
+                let (address, old_address) = (next.address_of(id), next.address_of(old));
+                let outcome = ChangeOutcome::Replaced { id, address, old, old_address };
+                let mut next = next.ended(request, outcome);
+                next.members.remove(&old);
+                next
+            }
         }
     }
 

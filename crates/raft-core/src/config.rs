@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::membership::Membership;
-use crate::types::{HardState, Index, NodeId, Term};
+use crate::types::{HardState, Index, LogId, NodeId, Term};
 
 /// Settings of one member. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +32,20 @@ pub struct Config {
 pub struct Recovered {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The last entry.
+    /// The entry that the log begins after; `0@0` if nothing was compacted.
+    pub log_start: LogId,
+    /// What the state machine begins with: the index of its snapshot, at or above `log_start`; zero
+    /// if it begins empty.
+    pub snapshot_index: Index,
+    /// The last entry, at or above `snapshot_index`.
     pub last_index: Index,
-    /// Where each term begins: `(first index, term)`, both rising.
+    /// Where each term begins: `(first index, term)`, both rising. What lies at or below
+    /// `log_start` does not matter.
     pub term_runs: Vec<(Index, Term)>,
     /// Known to be committed; a lower bound.
     pub commit_index: Index,
-    /// All configurations in the log with their indexes, rising; the first one is at 0 and is the
-    /// founders'.
+    /// The configurations by the indexes of their entries, rising. The first is the one in force
+    /// at `snapshot_index`: the founders', at 0, or the snapshot's; the others are in the log.
     pub memberships: Vec<(Index, Arc<Membership>)>,
     /// The last write before the start was damaged: it cannot be told whether it had been
     /// acknowledged. Such a member campaigns late.

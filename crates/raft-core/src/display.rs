@@ -5,8 +5,10 @@ use core::fmt;
 
 use crate::input::{Input, Lane};
 use crate::membership::{Change, ChangeOutcome, ChangeRefused, JobKind, Membership};
-use crate::message::{AppendResult, Message, RequestVote, VoteRefusal, VoteResponse};
-use crate::output::{Output, Persist, ProposeRefused, RoleKind, Status};
+use crate::message::{
+    AppendResult, Message, ReadIndexResponse, ReadRefused, RequestVote, VoteRefusal, VoteResponse,
+};
+use crate::output::{Output, Persist, ProposeRefused, RoleKind, SnapshotRefused, Status};
 use crate::types::{EntryKind, EntryMeta, NodeId};
 
 /// Writes "none" for nothing.
@@ -18,6 +20,15 @@ impl<T: fmt::Display> fmt::Display for OrNone<T> {
             Some(value) => value.fmt(f),
             None => f.write_str("none"),
         }
+    }
+}
+
+/// ` round=3`, and nothing where nobody reads.
+struct Round(u64);
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " round={}", self.0) }
     }
 }
 
@@ -43,6 +54,7 @@ impl fmt::Display for Input {
             Self::Persisted(ticket) => write!(f, "persisted {ticket}"),
             Self::Applied(index) => write!(f, "applied ..{index}"),
             Self::Propose { sizes } => write!(f, "propose {}", sizes.len()),
+            Self::Read { requests } => write!(f, "read {}", requests.len()),
             Self::ChangeMembership { request, change } => write!(f, "change {change} {request}"),
             Self::TransferLeadership { to } => write!(f, "transfer to {}", OrNone(*to)),
             Self::Link { peer, lane, up } => {
@@ -55,6 +67,13 @@ impl fmt::Display for Input {
             }
             Self::Sent { peer, through, bytes } => write!(f, "sent {peer} ..{through}+{bytes}"),
             Self::LogRead { request, entries } => write!(f, "read {request} {}", entries.len()),
+            Self::Compacted { through } => write!(f, "compacted ..{through}"),
+            Self::SnapshotTaken { peer } => write!(f, "snapshot taken {peer}"),
+            Self::SnapshotSent { peer, through } => write!(f, "snapshot sent {peer} ..{through}"),
+            Self::SnapshotFailed { peer } => write!(f, "snapshot failed {peer}"),
+            Self::InstallSnapshot { from, term, snapshot } => {
+                write!(f, "← {from}  snapshot term={term} ..{}", snapshot.at)
+            }
         }
     }
 }
@@ -73,14 +92,28 @@ impl fmt::Display for Message {
                     let index = prev.index.0 + 1 + i as u64;
                     write!(f, "{}{index}@{}", if i == 0 { "" } else { " " }, entry.term)?;
                 }
-                write!(f, "] commit={}", append.commit_index)
+                write!(f, "] commit={}{}", append.commit_index, Round(append.round))
             }
             Self::AppendEntriesResponse(response) => write!(
                 f,
-                "AppendEntriesResponse term={} {} last={} commit={}",
-                response.term, response.result, response.last_index, response.commit_index
+                "AppendEntriesResponse term={} {} last={} commit={}{}",
+                response.term,
+                response.result,
+                response.last_index,
+                response.commit_index,
+                Round(response.round)
             ),
             Self::TimeoutNow { term } => write!(f, "TimeoutNow term={term}"),
+            Self::ReadIndex(asked) => {
+                write!(f, "ReadIndex term={} request={}", asked.term, asked.request)
+            }
+            Self::ReadIndexResponse(ReadIndexResponse { term, request, result }) => {
+                write!(f, "ReadIndexResponse term={term} request={request} ")?;
+                match result {
+                    Ok(index) => write!(f, "index={index}"),
+                    Err(refused) => write!(f, "refused: {refused}"),
+                }
+            }
         }
     }
 }
@@ -129,12 +162,21 @@ impl fmt::Display for Output {
             Self::Persist(persist) => persist.fmt(f),
             Self::Proposed { first, count } => write!(f, "proposed {first} count={count}"),
             Self::ProposeRefused(refused) => write!(f, "propose refused: {refused}"),
+            Self::ReadReady { request, index } => write!(f, "read {request} ready at {index}"),
+            Self::ReadRefused { request, why } => write!(f, "read {request} refused: {why}"),
             Self::Appended { at, entry } => write!(f, "append {at} {}", entry.kind),
             Self::Received { first, last } => write!(f, "receive {first}..{last}"),
             Self::Apply { through } => write!(f, "apply ..{through}"),
             Self::ReadLog { request, peer, first, last, .. } => {
                 write!(f, "read log {request} for {peer} {first}..{last}")
             }
+            Self::SendSnapshot { peer, at_least, term } => {
+                write!(f, "→ {peer}  snapshot term={term} at least {at_least}")
+            }
+            Self::SnapshotInstalled { at, kept } => {
+                write!(f, "installed {at}{}", if *kept { ", log kept" } else { "" })
+            }
+            Self::SnapshotRefused { at, why } => write!(f, "snapshot {at} refused: {why}"),
             Self::RoleChanged { role, term, leader } => {
                 write!(f, "{role} term={term} leader={}", OrNone(*leader))
             }
@@ -163,6 +205,9 @@ impl fmt::Display for Persist {
         if let Some(state) = self.hard_state {
             write!(f, " {state}")?;
         }
+        if let Some(at) = self.reset {
+            write!(f, " reset {at}")?;
+        }
         if let Some(from) = self.truncate_from {
             write!(f, " truncate {from}..")?;
         }
@@ -173,11 +218,30 @@ impl fmt::Display for Persist {
     }
 }
 
+impl fmt::Display for ReadRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeader { leader } => write!(f, "not leader, leader={}", OrNone(*leader)),
+            Self::HandingOver { to } => write!(f, "handing over to {to}"),
+        }
+    }
+}
+
 impl fmt::Display for ProposeRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLeader { leader } => write!(f, "not leader, leader={}", OrNone(*leader)),
             Self::HandingOver { to } => write!(f, "handing over to {to}"),
+        }
+    }
+}
+
+impl fmt::Display for SnapshotRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNewer { commit_index } => write!(f, "committed ..{commit_index}"),
+            Self::StaleTerm { term } => write!(f, "stale term, now {term}"),
+            Self::Senseless => f.write_str("senseless"),
         }
     }
 }
@@ -222,6 +286,8 @@ impl fmt::Display for Membership {
         match self.job.as_ref().map(|job| job.kind) {
             Some(JobKind::Promote(id)) => write!(f, " job=promote {id}"),
             Some(JobKind::Remove(id)) => write!(f, " job=remove {id}"),
+            Some(JobKind::Demote(id)) => write!(f, " job=demote {id}"),
+            Some(JobKind::Replace { old, new }) => write!(f, " job=replace {old} by {new}"),
             None => Ok(()),
         }
     }
@@ -232,6 +298,9 @@ impl fmt::Display for Change {
         match self {
             Self::Add(member) => write!(f, "add {}", member.address),
             Self::Remove(id) => write!(f, "remove {id}"),
+            Self::Demote(id) => write!(f, "demote {id}"),
+            Self::Replace { old, new } => write!(f, "replace {old} by {}", new.address),
+            Self::Update { id, member } => write!(f, "update {id} {}", member.address),
         }
     }
 }
@@ -241,6 +310,11 @@ impl fmt::Display for ChangeOutcome {
         match self {
             Self::Added { id, address } => write!(f, "added {id} {address}"),
             Self::Removed { id, address } => write!(f, "removed {id} {address}"),
+            Self::Demoted { id, address } => write!(f, "demoted {id} {address}"),
+            Self::Updated { id, address } => write!(f, "updated {id} {address}"),
+            Self::Replaced { id, address, old, old_address } => {
+                write!(f, "replaced {old} {old_address} by {id} {address}")
+            }
             Self::Undone { id, address } => write!(f, "undone {id} {address}"),
         }
     }
@@ -259,6 +333,8 @@ impl fmt::Display for ChangeRefused {
             Self::AlreadyMember { id } => write!(f, "already member {id}"),
             Self::AddressTaken { id } => write!(f, "address taken by {id}"),
             Self::NotMember => f.write_str("not a member"),
+            Self::NotVoter => f.write_str("no voter"),
+            Self::OtherIncarnation { id } => write!(f, "{id} has another incarnation"),
             Self::LastMember => f.write_str("last member"),
         }
     }

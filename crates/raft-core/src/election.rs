@@ -3,7 +3,8 @@
 
 use crate::input::Lane;
 use crate::message::{
-    AppendEntriesResponse, AppendResult, Message, RequestVote, VoteRefusal, VoteResponse,
+    AppendEntriesResponse, AppendResult, Message, ReadRefused, RequestVote, VoteRefusal,
+    VoteResponse,
 };
 use crate::output::Output;
 use crate::raft::Raft;
@@ -245,14 +246,21 @@ impl Raft {
                     result: AppendResult::StaleTerm,
                     last_index: self.log.last_index(),
                     commit_index: self.commit_index,
+                    // Of whatever leadership this was, it is over.
+                    round: 0,
                 };
                 let until = self.tickets.hard_state();
                 self.answer(from, Message::AppendEntriesResponse(response), until);
+            }
+            Message::ReadIndex(asked) => {
+                let refused = ReadRefused::NotLeader { leader: self.leader() };
+                self.answer_read(from, asked.request, Err(refused));
             }
             Message::PreVote(_)
             | Message::PreVoteResponse(_)
             | Message::RequestVoteResponse(_)
             | Message::AppendEntriesResponse(_)
+            | Message::ReadIndexResponse(_)
             | Message::TimeoutNow { .. } => {}
         }
     }
@@ -357,6 +365,7 @@ impl Raft {
     /// What was asked or waits to be answered on a connection dies with it (rule R13).
     pub(crate) fn on_link(&mut self, peer: NodeId, lane: Lane, up: bool) {
         self.quarantined.remove(&peer);
+        self.on_reads_cut(peer, lane == Lane::Inbound);
         match lane {
             Lane::Inbound => {
                 self.held.retain(|held| held.to != peer);
@@ -365,6 +374,7 @@ impl Raft {
                 {
                     follower.owed = None;
                     follower.heartbeat_owed = false;
+                    follower.round = 0;
                 }
             }
             Lane::Outbound => {

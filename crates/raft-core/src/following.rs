@@ -6,29 +6,34 @@ use crate::message::{AppendEntries, AppendEntriesResponse, AppendResult, Message
 use crate::output::Output;
 use crate::raft::Raft;
 use crate::role::Role;
-use crate::types::{EntryKind, EntryMeta, Index, NodeId};
+use crate::types::{EntryKind, EntryMeta, Index, LogId, NodeId};
 
 impl Raft {
-    pub(crate) fn on_append_entries(&mut self, from: NodeId, append: AppendEntries) {
+    pub(crate) fn on_append_entries(&mut self, from: NodeId, mut append: AppendEntries) {
         if !self.accept_leader(from) {
             return self.alarm(from, "claims to lead a term that another leads");
         }
         self.heard_leader();
+        let new_round = self.note_round(append.round);
+        if !append.skip_to(self.log.start()) {
+            return self.alarm(from, "denies a committed entry");
+        }
         let prev = append.prev_log_id;
-        if self.log.term_at(prev.index) != Some(prev.term) {
+        if self.log.term_at(prev.index) != Ok(prev.term) {
             if prev.index <= self.commit_index {
                 return self.alarm(from, "denies a committed entry");
             }
             return self.refuse_append(from, &append);
         }
-        let (last, commit_index) = (append.last_index(), append.commit_index);
+        let last = append.last_index();
+        let commit_index = append.commit_index.max(self.leader_commit());
         let heartbeat = append.entries.is_empty();
         if !self.take_entries(from, prev.index, append.entries) {
             return;
         }
         if let Role::Follower(follower) = &mut self.role {
             follower.verified_index = follower.verified_index.max(last);
-            follower.heartbeat_owed |= heartbeat;
+            follower.heartbeat_owed |= heartbeat || new_round;
             if !heartbeat {
                 follower.owed = follower.owed.max(Some(last));
             }
@@ -40,7 +45,7 @@ impl Raft {
 
     /// There is at most one leader in a term (Election Safety), and a candidate that hears it
     /// steps back (paper, section 5.2).
-    fn accept_leader(&mut self, from: NodeId) -> bool {
+    pub(crate) fn accept_leader(&mut self, from: NodeId) -> bool {
         match &self.role {
             Role::Leader(_) => return false,
             Role::Follower(follower) if follower.leader == Some(from) => return true,
@@ -49,6 +54,29 @@ impl Raft {
         }
         self.become_follower(self.term(), Some(from));
         true
+    }
+
+    /// Says whether the round is a new one. It is answered at once, even by an append that waits
+    /// for the disk.
+    fn note_round(&mut self, round: u64) -> bool {
+        let Role::Follower(follower) = &mut self.role else { return false };
+        let news = round > follower.round;
+        follower.round = follower.round.max(round);
+        news
+    }
+
+    const fn round(&self) -> u64 {
+        match &self.role {
+            Role::Follower(follower) => follower.round,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => 0,
+        }
+    }
+
+    const fn leader_commit(&self) -> Index {
+        match &self.role {
+            Role::Follower(follower) => follower.leader_commit,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
+        }
     }
 
     fn refuse_append(&mut self, from: NodeId, append: &AppendEntries) {
@@ -60,6 +88,7 @@ impl Raft {
             },
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
+            round: self.round(),
         };
         let until = self.tickets.hard_state();
         self.answer(from, Message::AppendEntriesResponse(response), until);
@@ -123,7 +152,7 @@ impl Raft {
         index
     }
 
-    fn report_membership(&mut self) {
+    pub(crate) fn report_membership(&mut self) {
         self.outputs.push(Output::MembershipChanged {
             index: self.history.current_index(),
             membership: Arc::clone(self.history.current()),
@@ -151,8 +180,26 @@ impl Raft {
             result: AppendResult::Match(matched),
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
+            round: follower.round,
         };
         let message = Message::AppendEntriesResponse(response);
         self.outputs.push(Output::Send { to: leader, message });
+    }
+}
+
+impl AppendEntries {
+    /// What was compacted here was committed, and every leader since holds it: it is a match
+    /// unseen (Leader Completeness, paper, figure 3). False if the message says otherwise.
+    fn skip_to(&mut self, start: LogId) -> bool {
+        let Some(skipped) = start.index.0.checked_sub(self.prev_log_id.index.0) else {
+            return true;
+        };
+        if skipped == 0 {
+            return true;
+        }
+        let known = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.entries.len());
+        let last = self.entries.drain(..known).next_back().filter(|_| known as u64 == skipped);
+        self.prev_log_id = start;
+        last.is_none_or(|entry| entry.term == start.term)
     }
 }

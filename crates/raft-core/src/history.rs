@@ -67,6 +67,28 @@ impl History {
         self.older.iter_mut().chain(core::iter::once(&mut self.newest)).map(|(_, m)| m)
     }
 
+    /// A snapshot's configuration takes the place of all at or below `index`, and of those above
+    /// unless they are kept. Says whether another one is in force now.
+    pub(crate) fn install(
+        &mut self,
+        index: Index,
+        base: (Index, Arc<Membership>),
+        keeps: bool,
+    ) -> bool {
+        let before = self.newest.clone();
+        let mut above = Vec::new();
+        while keeps && self.newest.0 > index {
+            let Some(older) = self.older.pop_back() else { break };
+            above.push(core::mem::replace(&mut self.newest, older));
+        }
+        self.older.clear();
+        self.newest = base;
+        while let Some(next) = above.pop() {
+            self.older.push_back(core::mem::replace(&mut self.newest, next));
+        }
+        self.newest != before
+    }
+
     /// Forgets those that cannot come back: all before the newest at or below `index`.
     pub(crate) fn trim(&mut self, index: Index) {
         let keep = self.as_of(index).map_or(Index(0), |(at, _)| at);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::membership::Change;
 use crate::message::Message;
-use crate::types::{EntryMeta, Index, NodeId, RequestId, Ticket};
+use crate::types::{EntryMeta, Index, LogId, NodeId, RequestId, Snapshot, Term, Ticket};
 
 /// An event. Everything that the core ever learns arrives as one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub enum Input {
     Propose {
         /// The encoded size of each in bytes.
         sizes: Vec<u32>,
+    },
+    /// Clients want to read, and to miss nothing that was acknowledged before (thesis 6.4). Each is
+    /// answered with `ReadReady` or `ReadRefused`, and may be asked again at any time.
+    Read {
+        /// Numbers of the driver's own; all of one input share a round.
+        requests: Vec<u64>,
     },
     /// A client wants another membership.
     ChangeMembership {
@@ -78,6 +84,41 @@ pub enum Input {
         request: u64,
         /// The entries from the requested index on, as many as fitted.
         entries: Vec<EntryMeta>,
+    },
+    /// The log was compacted: it begins after `through` now. Each member does this by itself. In this
+    /// order: a snapshot of what is applied, taken when that is durable in the log too; its file and
+    /// directory synced; this input; then the log's space.
+    Compacted {
+        /// At or below what is applied and durable.
+        through: LogId,
+    },
+    /// The socket of a snapshot that was asked for by `SendSnapshot` took bytes of it for the first
+    /// time: the leader makes progress (rule R15).
+    SnapshotTaken {
+        /// The receiver.
+        peer: NodeId,
+    },
+    /// The peer has a snapshot, and said so: it installed it, or did not need it.
+    SnapshotSent {
+        /// The receiver.
+        peer: NodeId,
+        /// The snapshot's last entry.
+        through: Index,
+    },
+    /// The snapshot did not arrive, or was refused. The core asks again in time.
+    SnapshotFailed {
+        /// The receiver.
+        peer: NodeId,
+    },
+    /// A leader's snapshot came, whole, checked, and is durable: file synced, renamed, directory
+    /// synced. Answered in the same step with `SnapshotInstalled` or `SnapshotRefused`.
+    InstallSnapshot {
+        /// The leader, as established by the connection that it came by.
+        from: NodeId,
+        /// The leader's term, as it said when it began to send.
+        term: Term,
+        /// What the file says of itself.
+        snapshot: Snapshot,
     },
 }
 

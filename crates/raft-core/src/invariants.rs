@@ -36,6 +36,8 @@ impl Raft {
         // Only what is committed is applied, and only what is in the log is committed.
         assert!(self.applied_index <= self.apply_through);
         assert!(self.apply_through <= self.commit_index && self.commit_index <= last);
+        // Only what is applied is compacted.
+        assert!(self.log.start().index <= self.apply_through);
         // The disk holds no more than the log.
         assert!(self.tickets.durable_index() <= last);
         // Nothing in memory is missing between the tail's start and the end of the log.
@@ -70,6 +72,9 @@ impl Raft {
         assert!(progress.inflight.is_consistent());
         let idle = progress.match_index == last;
         assert!(!idle || (progress.inflight.is_empty() && progress.inflight.bytes() == 0));
+        // Only who was waiting for a snapshot lacks what is compacted.
+        let lacks = progress.next_index <= self.log.start().index;
+        assert!(progress.pace != Pace::Snapshot || lacks);
         // Only a probe waits for its answer before more is sent.
         assert!(
             !matches!(progress.pause, Some(Pause::Answer { .. })) || progress.pace == Pace::Probe

@@ -2,6 +2,7 @@
 //! figure 2, "Leaders"; thesis 6.2 and 10.2).
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::message::{AppendEntriesResponse, AppendResult};
@@ -77,15 +78,20 @@ impl Raft {
 
     // ---- out to the peers ----------------------------------------------------------------------
 
-    /// Sends every peer what it lacks; a newcomer only once the entry that added it is committed,
-    /// because until then its id may become another's. R4: a leader's own sends wait for no disk,
-    /// its term having been durable before it asked for votes; its followers write while it writes
-    /// (thesis 10.2.1).
+    /// Sends every peer what it lacks, and every voter the round of reads that is out; a newcomer
+    /// only once the entry that added it is committed, because until then its id may become
+    /// another's. R4: a leader's own sends wait for no disk, its term having been durable before it
+    /// asked for votes; its followers write while it writes (thesis 10.2.1).
     pub(crate) fn replicate(&mut self) {
+        let (round_is_out, membership) = (self.reads.is_out(), Arc::clone(self.membership()));
+        let asks = |peer| round_is_out && membership.is_voter(peer);
         self.with_feed(|leader, fed, feed| {
             for (&peer, progress) in &mut leader.progress {
                 if fed(peer) {
                     progress.feed(peer, feed);
+                    if asks(peer) && progress.round_sent < feed.round {
+                        progress.send(peer, Vec::new(), 0, feed);
+                    }
                 }
             }
             let lacks = |p: &Progress| p.lacks_commit(feed.commit_index);
@@ -106,7 +112,8 @@ impl Raft {
             log: &self.log,
             config: &self.config,
             now: self.now,
-            reads: &mut self.reads,
+            round: self.reads.round,
+            reads: &mut self.log_reads,
             outputs: &mut self.outputs,
         };
         act(leader, &fed, &mut feed);
@@ -128,7 +135,7 @@ impl Raft {
         let fits = |first: Index, entries: &[EntryMeta]| {
             let mut index = first;
             entries.iter().all(|entry| {
-                let fits = log.term_at(index) == Some(entry.term);
+                let fits = log.term_at(index) == Ok(entry.term);
                 index = index.next();
                 fits
             })
@@ -164,13 +171,20 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else { return };
         progress.answered = Some(now);
         progress.commit_index = progress.commit_index.max(response.commit_index);
+        if response.round > self.reads.round {
+            return self.alarm(from, "answers a round that it was not asked in");
+        }
+        // What was asked on the connection before may be answered on this one: that confirms nothing.
+        if response.round <= progress.round_sent {
+            progress.round = progress.round.max(response.round);
+        }
         match response.result {
             AppendResult::Match(index) if index > last_index => {
                 return self.alarm(from, "confirms entries that do not exist");
             }
             AppendResult::Match(index) => {
                 let wanted = progress.confirmed <= commit_index;
-                let news = progress.matched(index);
+                let news = progress.matched(index, &self.log);
                 if news && wanted && votes {
                     leader.progressed = now;
                 }
@@ -225,7 +239,7 @@ impl Raft {
             leader.progress.get(&id).map_or(Index(0), |progress| progress.match_index)
         };
         let Some(agreed) = self.membership().agreed(match_index) else { return };
-        if self.log.term_at(agreed) == Some(self.term()) {
+        if self.log.term_at(agreed) == Ok(self.term()) {
             self.commit_to(agreed);
         }
     }
@@ -236,7 +250,7 @@ impl Raft {
         }
         assert!(index <= self.log.last_index(), "only what is in the log is committed");
         self.commit_index = index;
-        if self.log.term_at(index) == Some(self.term()) {
+        if self.log.term_at(index) == Ok(self.term()) {
             self.election.gain_confidence();
         }
         let soon = self.now + ANNOUNCE_AFTER_MS.min(self.config.heartbeat_interval / 2);
@@ -259,7 +273,7 @@ impl Raft {
         }
         self.answer_changes();
         self.note_removal();
-        self.history.trim(self.apply_through);
+        self.history.trim(self.applied_index);
     }
 
     // ---- time ----------------------------------------------------------------------------------

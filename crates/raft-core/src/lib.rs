@@ -6,7 +6,7 @@
 //!
 //! Where to start reading: `raft` is the state, the door, the term rule and the four changes of
 //! role; `election`, `leading` and `following` are figure 2 of the paper; `change` and `transfer`
-//! are chapters 4 and 3.10 of the thesis. `tickets` says what the disk holds, `progress` what a
+//! are chapters 4 and 3.10 of the thesis, `reads` is 6.4, `snapshots` 5. `tickets` says what the disk holds, `progress` what a
 //! peer holds, `log` and `history` what this member holds, and `quorum` counts.
 #![no_std]
 
@@ -31,8 +31,10 @@ mod progress;
 mod quick;
 mod quorum;
 mod raft;
+mod reads;
 mod rng;
 mod role;
+mod snapshots;
 mod tickets;
 mod transfer;
 mod types;
@@ -44,11 +46,12 @@ pub use membership::{
     Change, ChangeOutcome, ChangeRefused, Job, JobKind, Member, Membership, OUTCOMES_MAX,
 };
 pub use message::{
-    AppendEntries, AppendEntriesResponse, AppendResult, Message, RequestVote, VoteRefusal,
-    VoteResponse,
+    AppendEntries, AppendEntriesResponse, AppendResult, Message, ReadIndex, ReadIndexResponse,
+    ReadRefused, RequestVote, VoteRefusal, VoteResponse,
 };
-pub use output::{Output, PeerStatus, Persist, ProposeRefused, RoleKind, Status};
+pub use output::{Output, PeerStatus, Persist, ProposeRefused, RoleKind, SnapshotRefused, Status};
 pub use raft::Raft;
 pub use types::{
-    EntryKind, EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket, Time,
+    EntryKind, EntryMeta, HardState, Index, LogId, NoTerm, NodeId, RequestId, Snapshot, Term,
+    Ticket, Time,
 };

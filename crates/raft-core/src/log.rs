@@ -4,11 +4,13 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::types::{EntryKind, EntryMeta, Index, LogId, Term};
+use crate::types::{EntryKind, EntryMeta, Index, LogId, NoTerm, Term};
 
 /// The log's shape.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Log {
+    /// The log begins after this entry: it was compacted, and all below it.
+    start: LogId,
     /// Where each term begins: `(first index, term)`, both rising. A term lookup costs the
     /// logarithm of the number of elections.
     runs: Vec<(Index, Term)>,
@@ -31,8 +33,21 @@ pub(crate) struct Splice {
 }
 
 impl Log {
-    pub(crate) fn restore(last: Index, runs: Vec<(Index, Term)>) -> Self {
-        Self { runs, last, sizes: VecDeque::new(), special: BTreeMap::new(), bytes: 0 }
+    pub(crate) fn restore(start: LogId, last: Index, runs: Vec<(Index, Term)>) -> Self {
+        let mut log = Self {
+            start: LogId::default(),
+            runs,
+            last,
+            sizes: VecDeque::new(),
+            special: BTreeMap::new(),
+            bytes: 0,
+        };
+        log.compact(start);
+        log
+    }
+
+    pub(crate) const fn start(&self) -> LogId {
+        self.start
     }
 
     pub(crate) const fn last_index(&self) -> Index {
@@ -40,7 +55,7 @@ impl Log {
     }
 
     pub(crate) fn last_log_id(&self) -> LogId {
-        LogId { term: self.runs.last().map_or(Term(0), |run| run.1), index: self.last }
+        LogId { term: self.runs.last().map_or(self.start.term, |run| run.1), index: self.last }
     }
 
     /// The first index whose payload must still be in memory.
@@ -48,13 +63,17 @@ impl Log {
         Index(self.last.0 + 1 - self.sizes.len() as u64)
     }
 
-    /// The term of the entry at `index`. Zero before the log, `None` after it.
-    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+    /// The term of the entry at `index`, as far as the log knows it. Zero before the first entry.
+    pub(crate) fn term_at(&self, index: Index) -> Result<Term, NoTerm> {
+        if index < self.start.index {
+            return Err(NoTerm::Compacted);
+        }
         if index > self.last {
-            return None;
+            return Err(NoTerm::Missing);
         }
         let runs = self.runs.partition_point(|run| run.0 <= index);
-        Some(runs.checked_sub(1).and_then(|i| self.runs.get(i)).map_or(Term(0), |run| run.1))
+        let run = runs.checked_sub(1).and_then(|i| self.runs.get(i));
+        Ok(run.map_or(self.start.term, |run| run.1))
     }
 
     /// The entry at `index`, if it is in memory.
@@ -62,7 +81,7 @@ impl Log {
         let at = index.0.checked_sub(self.tail_start().0)?;
         let size = *self.sizes.get(usize::try_from(at).ok()?)?;
         let kind = self.special.get(&index).cloned().unwrap_or(EntryKind::Command);
-        Some(EntryMeta { term: self.term_at(index)?, size, kind })
+        Some(EntryMeta { term: self.term_at(index).ok()?, size, kind })
     }
 
     /// Entries from `first` on while they are in memory and fit; and at least one if `first` is
@@ -87,7 +106,7 @@ impl Log {
         let last_term = self.last_log_id().term;
         assert!(entry.term >= last_term, "terms never fall along a log");
         self.last = self.last.next();
-        if entry.term > last_term {
+        if entry.term > last_term || self.runs.is_empty() {
             self.runs.push((self.last, entry.term));
         }
         self.sizes.push_back(entry.size);
@@ -113,12 +132,40 @@ impl Log {
         self.runs.truncate(kept);
     }
 
+    /// The entry at `through` and all before it are not the log's any more; its term is still
+    /// known.
+    pub(crate) fn compact(&mut self, through: LogId) {
+        let gone = self.runs.partition_point(|run| run.0 <= through.index);
+        let cut = self.runs.drain(..gone).next_back();
+        let next = through.index.next();
+        if let Some((_, term)) = cut
+            && next <= self.last
+            && self.runs.first().is_none_or(|run| run.0 > next)
+        {
+            self.runs.insert(0, (next, term));
+        }
+        while self.tail_start() <= through.index && !self.sizes.is_empty() {
+            self.pop_front();
+        }
+        self.start = through;
+    }
+
+    /// Nothing is left; the log goes on after `at`.
+    pub(crate) fn reset(&mut self, at: LogId) {
+        *self = Self::restore(at, at.index, Vec::new());
+    }
+
     /// Forgets sizes from the front while the tail is larger than `bytes_max`, but nothing above
     /// `limit`.
     pub(crate) fn evict(&mut self, limit: Index, bytes_max: u64) {
-        while self.bytes > bytes_max && self.tail_start() <= limit {
-            self.special.remove(&self.tail_start());
-            let Some(size) = self.sizes.pop_front() else { return };
+        while self.bytes > bytes_max && self.tail_start() <= limit && !self.sizes.is_empty() {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        self.special.remove(&self.tail_start());
+        if let Some(size) = self.sizes.pop_front() {
             self.bytes -= u64::from(size);
         }
     }
@@ -129,9 +176,9 @@ impl Log {
         for (known, entry) in entries.iter().enumerate() {
             index = index.next();
             match self.term_at(index) {
-                Some(term) if term == entry.term => {}
-                Some(_) => return Splice { known, conflict: true },
-                None => return Splice { known, conflict: false },
+                Ok(term) if term == entry.term => {}
+                Ok(_) => return Splice { known, conflict: true },
+                Err(_) => return Splice { known, conflict: false },
             }
         }
         Splice { known: entries.len(), conflict: false }
@@ -139,7 +186,8 @@ impl Log {
 
     /// The last entry at or below `id.index` whose term is at most `id.term`. A follower answers
     /// a conflict with it, the leader goes on from its own such entry: everything between cannot
-    /// match, because terms never fall along a log (paper, end of section 5.3).
+    /// match, because terms never fall along a log (paper, end of section 5.3). "Before the log" if
+    /// that entry is compacted.
     pub(crate) fn last_at_or_below(&self, id: LogId) -> LogId {
         let mut index = id.index.min(self.last);
         for &(first, term) in self.runs.iter().rev() {
@@ -151,7 +199,8 @@ impl Log {
             }
             index = first.previous();
         }
-        LogId::default()
+        let at_start = self.start.index <= index && self.start.term <= id.term;
+        if at_start { self.start } else { LogId::default() }
     }
 
     /// "The voter denies its vote if its own log is more up-to-date than that of the candidate":
@@ -168,7 +217,9 @@ impl Log {
     /// For the checks: runs rise and end within the log, and no bytes are left of an empty tail.
     pub(crate) fn is_consistent(&self) -> bool {
         let rising = self.runs.windows(2).all(|w| matches!(w, [a, b] if a.0 < b.0 && a.1 < b.1));
-        let within = self.runs.last().is_none_or(|run| run.0 <= self.last);
+        let within = self.runs.last().is_none_or(|run| run.0 <= self.last)
+            && self.runs.first().is_none_or(|run| run.0 > self.start.index)
+            && self.start.index <= self.last;
         rising && within && (self.bytes == 0 || !self.sizes.is_empty())
     }
 }

@@ -53,6 +53,15 @@ pub enum JobKind {
     Promote(NodeId),
     /// Leave this member out; the configuration is joint until the final one.
     Remove(NodeId),
+    /// Take this member's vote; the configuration is joint until the final one.
+    Demote(NodeId),
+    /// Make `new` a voter as soon as it has caught up, and leave `old` out in the same step.
+    Replace {
+        /// The voter that goes.
+        old: NodeId,
+        /// The learner that takes its place.
+        new: NodeId,
+    },
 }
 
 /// How a membership change ended.
@@ -72,6 +81,31 @@ pub enum ChangeOutcome {
         /// Its address.
         address: String,
     },
+    /// The member is a learner now.
+    Demoted {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: String,
+    },
+    /// The member is at another address.
+    Updated {
+        /// Its id.
+        id: NodeId,
+        /// Its new address.
+        address: String,
+    },
+    /// The member votes in place of another, which is gone.
+    Replaced {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: String,
+        /// Who is gone.
+        old: NodeId,
+        /// From where.
+        old_address: String,
+    },
     /// A new member made no progress in time and was taken out again.
     Undone {
         /// Its id.
@@ -88,6 +122,24 @@ pub enum Change {
     Add(Member),
     /// Take out of the cluster.
     Remove(NodeId),
+    /// Take the vote: a learner remains, which `Add` makes a voter again.
+    Demote(NodeId),
+    /// Feed `new`, then swap the two in one step. The new one may be at the old one's address, where
+    /// a lost disk was replaced by an empty one.
+    Replace {
+        /// The voter that goes.
+        old: NodeId,
+        /// Who takes its place, under an id of its own.
+        new: Member,
+    },
+    /// The member is at another address now, with the data directory that it had: a node id is bound
+    /// to one incarnation for ever. With another directory it is another member.
+    Update {
+        /// Who moved.
+        id: NodeId,
+        /// Its incarnation as it was, and the new address.
+        member: Member,
+    },
 }
 
 /// Why a change was refused. Certainly not applied, in every case.
@@ -128,6 +180,13 @@ pub enum ChangeRefused {
     },
     /// There is no such member.
     NotMember,
+    /// The member has no vote.
+    NotVoter,
+    /// The member with this id has another data directory: what is asked for is to replace it.
+    OtherIncarnation {
+        /// Whose it is.
+        id: NodeId,
+    },
     /// The last voter cannot be removed.
     LastMember,
 }

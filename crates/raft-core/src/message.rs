@@ -26,6 +26,10 @@ pub enum Message {
         /// The leader's term.
         term: Term,
     },
+    /// A follower asks its leader how far a linearizable read must have applied (thesis 6.4).
+    ReadIndex(ReadIndex),
+    /// The answer to [`Message::ReadIndex`].
+    ReadIndexResponse(ReadIndexResponse),
 }
 
 /// Asks for a vote or a pre-vote.
@@ -82,6 +86,8 @@ pub struct AppendEntries {
     /// The leader's commit index; the receiver commits no more of it than this very message
     /// verified.
     pub commit_index: Index,
+    /// The leader's newest round of reads; zero before the first.
+    pub round: u64,
 }
 
 /// Answers `AppendEntries`.
@@ -95,6 +101,9 @@ pub struct AppendEntriesResponse {
     pub last_index: Index,
     /// How far the follower knows entries to be committed.
     pub commit_index: Index,
+    /// The newest round that the leader of `term` named on this connection: it led when it sent
+    /// that.
+    pub round: u64,
 }
 
 /// The verdict within an [`AppendEntriesResponse`].
@@ -114,6 +123,41 @@ pub enum AppendResult {
     StaleTerm,
 }
 
+/// Asks the leader on behalf of reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadIndex {
+    /// The term that the asked one leads.
+    pub term: Term,
+    /// A number of the asker's own.
+    pub request: u64,
+}
+
+/// Answers [`ReadIndex`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadIndexResponse {
+    /// The answering member's term.
+    pub term: Term,
+    /// The number that was asked with.
+    pub request: u64,
+    /// What must have been applied: the leader's commit index, confirmed after the question came.
+    pub result: Result<Index, ReadRefused>,
+}
+
+/// Why a read is not answered. Nothing was done: it may always be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadRefused {
+    /// The asked member does not lead, or not any more, or the way to who does is cut.
+    NotLeader {
+        /// Who leads, as far as this member knows.
+        leader: Option<NodeId>,
+    },
+    /// Leadership is being handed over: ask again shortly.
+    HandingOver {
+        /// To whom.
+        to: NodeId,
+    },
+}
+
 impl Message {
     /// The term that the message carries.
     #[must_use]
@@ -124,6 +168,8 @@ impl Message {
             Self::AppendEntries(m) => m.term,
             Self::AppendEntriesResponse(m) => m.term,
             Self::TimeoutNow { term } => *term,
+            Self::ReadIndex(m) => m.term,
+            Self::ReadIndexResponse(m) => m.term,
         }
     }
 
@@ -136,6 +182,7 @@ impl Message {
             Self::PreVoteResponse(_)
                 | Self::RequestVoteResponse(_)
                 | Self::AppendEntriesResponse(_)
+                | Self::ReadIndexResponse(_)
         )
     }
 }

@@ -19,11 +19,11 @@ use core::hash::{Hash, Hasher};
 
 use crate::election::ElectionTimer;
 use crate::membership::{ChangeOutcome, JobKind, Membership};
-use crate::message::{Message, VoteRefusal};
+use crate::message::{Message, ReadRefused, VoteRefusal};
 use crate::progress::{Departing, Pause, Progress};
 use crate::raft::{Held, Raft};
 use crate::rng::Rng;
-use crate::role::{Campaign, CatchUp, Follower, Leader, Role, Transfer};
+use crate::role::{Campaign, CatchUp, Leader, Role, Transfer};
 use crate::types::{EntryKind, HardState, Index, NodeId, Ticket, Time};
 
 /// Another name for every member. One to one.
@@ -56,12 +56,13 @@ impl Hash for Raft {
             election,
             successor_by,
             removed,
+            log_reads,
             reads,
             outputs: _,
         } = self;
         (id, now, rng, hard_state, role, log).hash(hasher);
         (commit_index, apply_through, applied_index, history, tickets, held).hash(hasher);
-        (links, quarantined, election, successor_by, removed, reads).hash(hasher);
+        (links, quarantined, election, successor_by, removed, log_reads, reads).hash(hasher);
     }
 }
 
@@ -89,7 +90,8 @@ impl Raft {
             election,
             successor_by,
             removed: _,
-            reads,
+            log_reads,
+            reads: _,
             outputs: _,
         } = self;
         *now = Time(0);
@@ -99,14 +101,14 @@ impl Raft {
         let durable = tickets.count_from_zero();
         normalize_held(held, durable);
         match role {
-            Role::Follower(_) => *reads = 0,
+            Role::Follower(_) => *log_reads = 0,
             Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
-                *reads = 0;
+                *log_reads = 0;
                 normalize_campaign(campaign, durable);
             }
             Role::Leader(leader) => {
                 normalize_leader(leader, timeout);
-                *reads = FREE_READ;
+                *log_reads = FREE_READ;
             }
         }
     }
@@ -132,7 +134,8 @@ impl Raft {
             election,
             successor_by: _,
             removed: _,
-            reads: _,
+            log_reads: _,
+            reads,
             outputs: _,
         } = self;
         *id = names(*id);
@@ -147,6 +150,7 @@ impl Raft {
         *links = keys(links, names);
         *quarantined = ids(quarantined, names);
         election.rename(names);
+        reads.rename(names);
         rename_role(role, names);
     }
 }
@@ -154,9 +158,7 @@ impl Raft {
 fn rename_role(role: &mut Role, names: Names<'_>) {
     match role {
         Role::Follower(follower) => {
-            let Follower { leader, verified_index: _, acked: _, owed: _, heartbeat_owed: _ } =
-                follower;
-            *leader = leader.map(names);
+            follower.leader = follower.leader.map(names);
         }
         Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
             let Campaign { votes, asked, transfer: _, ready: _ } = campaign;
@@ -205,7 +207,11 @@ impl Message {
                 append.commit_index = append.commit_index.min(append.last_index());
             }
             Self::AppendEntriesResponse(response) => response.last_index = Index(0),
-            Self::PreVote(_) | Self::RequestVote(_) | Self::TimeoutNow { .. } => {}
+            Self::PreVote(_)
+            | Self::RequestVote(_)
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex(_)
+            | Self::ReadIndexResponse(_) => {}
         }
     }
 
@@ -222,10 +228,16 @@ impl Message {
             Self::AppendEntries(append) => {
                 append.entries.iter_mut().for_each(|entry| entry.kind.rename(names));
             }
+            Self::ReadIndexResponse(response) => match &mut response.result {
+                Err(ReadRefused::NotLeader { leader: Some(id) })
+                | Err(ReadRefused::HandingOver { to: id }) => *id = names(*id),
+                Err(ReadRefused::NotLeader { leader: None }) | Ok(_) => {}
+            },
             Self::PreVote(_)
             | Self::RequestVote(_)
             | Self::AppendEntriesResponse(_)
-            | Self::TimeoutNow { .. } => {}
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex(_) => {}
         }
     }
 }
@@ -306,7 +318,10 @@ fn normalize_progress(progress: &mut Progress, timeout: u64) {
         sent,
         commit_sent,
         commit_index,
+        round_sent: _,
+        round: _,
         taken: _,
+        installing: _,
         departing,
     } = progress;
     inflight.clear();
@@ -324,14 +339,20 @@ fn renamed(membership: &Membership, names: Names<'_>) -> Arc<Membership> {
     membership.voters = ids(&membership.voters, names);
     membership.old_voters = membership.old_voters.as_ref().map(|old| ids(old, names));
     if let Some(job) = &mut membership.job {
-        let (JobKind::Promote(id) | JobKind::Remove(id)) = &mut job.kind;
-        *id = names(*id);
+        match &mut job.kind {
+            JobKind::Promote(id) | JobKind::Remove(id) | JobKind::Demote(id) => *id = names(*id),
+            JobKind::Replace { old, new } => (*old, *new) = (names(*old), names(*new)),
+        }
     }
     for (_, outcome) in &mut membership.outcomes {
-        let (ChangeOutcome::Added { id, .. }
-        | ChangeOutcome::Removed { id, .. }
-        | ChangeOutcome::Undone { id, .. }) = outcome;
-        *id = names(*id);
+        match outcome {
+            ChangeOutcome::Added { id, .. }
+            | ChangeOutcome::Removed { id, .. }
+            | ChangeOutcome::Demoted { id, .. }
+            | ChangeOutcome::Updated { id, .. }
+            | ChangeOutcome::Undone { id, .. } => *id = names(*id),
+            ChangeOutcome::Replaced { id, old, .. } => (*id, *old) = (names(*id), names(*old)),
+        }
     }
     Arc::new(membership)
 }

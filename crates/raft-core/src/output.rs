@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::membership::{ChangeOutcome, ChangeRefused, Membership};
-use crate::message::Message;
+use crate::message::{Message, ReadRefused};
 use crate::types::{EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket};
 
 /// An instruction. Plain data: the caller does it, later outputs may depend on earlier ones.
@@ -18,7 +18,8 @@ pub enum Output {
         message: Message,
     },
     /// Make this durable, then answer with `Persisted`. Several may be merged: the last hard
-    /// state, the lowest `truncate_from` and `first`, the last `last`, the highest ticket.
+    /// state, the lowest `truncate_from` and `first`, the last `last`, the highest ticket; but of
+    /// what came before a `reset` only its hard state is left.
     Persist(Persist),
     /// The proposed commands are in the log, the first of them here.
     Proposed {
@@ -29,6 +30,20 @@ pub enum Output {
     },
     /// The proposed commands are certainly not in the log.
     ProposeRefused(ProposeRefused),
+    /// This read may be answered by the state machine once it applied everything up to `index`.
+    ReadReady {
+        /// The number that it came with.
+        request: u64,
+        /// Everything that was committed when it was asked is at or below.
+        index: Index,
+    },
+    /// This read is not answered here. It may be asked again, here or elsewhere.
+    ReadRefused {
+        /// The number that it came with.
+        request: u64,
+        /// Why.
+        why: ReadRefused,
+    },
     /// The core itself appended this entry at this place; its payload is made from `entry.kind`.
     Appended {
         /// Its place.
@@ -62,6 +77,36 @@ pub enum Output {
         last: Index,
         /// About how many bytes; at least one entry.
         bytes_max: u64,
+    },
+    /// A peer lacks what was compacted: send it a snapshot, over a connection of its own. Once for
+    /// each try: the core waits for `SnapshotSent` or `SnapshotFailed`, whatever becomes of the
+    /// other connections. When this member no longer leads, what is under way may end or go on.
+    SendSnapshot {
+        /// To whom.
+        peer: NodeId,
+        /// It must reach at least so far; the newest is best.
+        at_least: LogId,
+        /// To be said with it: it speaks for this leader.
+        term: Term,
+    },
+    /// The snapshot that just came is this member's state now. In this order: the state machine is
+    /// replaced by the file's, at once, and what waited to be applied up to `at` is dropped; the log
+    /// in memory up to `at` is dropped, or all of it unless `kept`; then the following outputs.
+    /// What was already written to the log stays on disk until the `reset` of the next `Persist`
+    /// is durable, and the snapshot before this one as long.
+    SnapshotInstalled {
+        /// The last entry that it stands for.
+        at: LogId,
+        /// The log goes on: what it holds after `at` fits. Otherwise a `Persist` with `reset` comes
+        /// in the same step.
+        kept: bool,
+    },
+    /// The snapshot that just came is not needed; its file may go. The sender is told.
+    SnapshotRefused {
+        /// Which.
+        at: LogId,
+        /// Why.
+        why: SnapshotRefused,
     },
     /// Role, term or known leader changed.
     RoleChanged {
@@ -121,6 +166,9 @@ pub struct Persist {
     pub ticket: Ticket,
     /// The new term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// R9: everything that was handed over before is void, the log begins anew after this entry,
+    /// for which a snapshot stands. `truncate_from` is then `None`.
+    pub reset: Option<LogId>,
     /// Everything at or above this index that was handed over before is void.
     pub truncate_from: Option<Index>,
     /// The first entry to write.
@@ -142,6 +190,23 @@ pub enum ProposeRefused {
         /// To whom.
         to: NodeId,
     },
+}
+
+/// Why a snapshot was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotRefused {
+    /// So much is committed here already: never backwards. The sender takes it as sent.
+    NotNewer {
+        /// How far this member knows entries to be committed.
+        commit_index: Index,
+    },
+    /// Its sender does not lead any more.
+    StaleTerm {
+        /// This member's term.
+        term: Term,
+    },
+    /// No correct leader sends it.
+    Senseless,
 }
 
 /// The role without its data.
@@ -168,6 +233,8 @@ pub struct Status {
     pub term: Term,
     /// Who leads the term, if known.
     pub leader: Option<NodeId>,
+    /// The entry that its log begins after.
+    pub log_start: LogId,
     /// The last entry of its log.
     pub last_log_id: LogId,
     /// Everything up to here is on its disk.
@@ -189,6 +256,8 @@ pub struct PeerStatus {
     pub match_index: Index,
     /// The next entry to send.
     pub next_index: Index,
+    /// A snapshot is on its way to it.
+    pub installing: bool,
     /// Whether the outbound connection is up.
     pub connected: bool,
 }

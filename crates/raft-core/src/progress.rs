@@ -31,8 +31,14 @@ pub(crate) struct Progress {
     pub(crate) commit_sent: Index,
     /// How far it says that it knows entries to be committed.
     pub(crate) commit_index: Index,
+    /// The newest round of reads that was sent to it on this connection.
+    pub(crate) round_sent: u64,
+    /// The newest that it answered on this connection.
+    pub(crate) round: u64,
     /// The furthest that its socket ever took: whole entries, and bytes of the next (rule R15).
     pub(crate) taken: (Index, u64),
+    /// A snapshot is on its way to it. Unlike the rest, that outlives a broken connection.
+    pub(crate) installing: bool,
     /// It is out of the configuration, and is fed until it knows.
     pub(crate) departing: Option<Departing>,
 }
@@ -44,6 +50,9 @@ pub(crate) enum Pace {
     Probe,
     /// The logs agree: as much as the window takes (thesis 10.2.2).
     Replicate,
+    /// It lacks what is compacted: heartbeats only, until it has a snapshot or turns out to hold
+    /// enough.
+    Snapshot,
 }
 
 /// Why nothing more is sent for now; heartbeats go on.
@@ -81,6 +90,8 @@ pub(crate) struct Feed<'a> {
     pub(crate) log: &'a Log,
     pub(crate) config: &'a Config,
     pub(crate) now: Time,
+    /// The newest round of reads.
+    pub(crate) round: u64,
     pub(crate) reads: &'a mut u64,
     pub(crate) outputs: &'a mut Vec<Output>,
 }
@@ -98,7 +109,10 @@ impl Progress {
             sent: None,
             commit_sent: Index(0),
             commit_index: Index(0),
+            round_sent: 0,
+            round: 0,
             taken: (Index(0), 0),
+            installing: false,
             departing: None,
         }
     }
@@ -110,6 +124,7 @@ impl Progress {
         self.match_index = Index(0);
         self.probe_from(next);
         self.commit_sent = Index(0);
+        (self.round_sent, self.round) = (0, 0);
         self.sent = None;
     }
 
@@ -121,7 +136,10 @@ impl Progress {
     }
 
     /// The peer holds everything up to `index`. Says whether that is news.
-    pub(crate) fn matched(&mut self, index: Index) -> bool {
+    pub(crate) fn matched(&mut self, index: Index, log: &Log) -> bool {
+        if self.pace == Pace::Snapshot && index >= log.start().index {
+            self.pace = Pace::Replicate;
+        }
         if self.pace == Pace::Probe {
             self.pace = Pace::Replicate;
             if matches!(self.pause, Some(Pause::Answer { .. })) {
@@ -139,12 +157,16 @@ impl Progress {
     /// The peer lacks the entry at `prev`, or has another one there. Refusals of what was sent
     /// before the last step back, and of what is known to match, are stale.
     pub(crate) fn conflicted(&mut self, prev: Index, hint: LogId, log: &Log) {
-        let latest = self.next_index.previous();
+        let start = log.start().index;
+        let latest = self.next_index.previous().max(start);
         let stale = match self.pause {
             Some(Pause::Answer { prev: asked }) => prev != asked && prev != latest,
             Some(Pause::Read { .. } | Pause::Retry) | None => prev > latest,
         };
-        if stale || prev <= self.match_index {
+        // Who needs a snapshot anyway has nothing to add.
+        let probing = matches!(self.pause, Some(Pause::Answer { .. }));
+        let told = self.next_index <= start && !probing;
+        if stale || told || prev <= self.match_index {
             return;
         }
         let agreed = log.last_at_or_below(hint).index;
@@ -154,6 +176,9 @@ impl Progress {
     /// Sends what the peer lacks, as far as pace and window allow.
     pub(crate) fn feed(&mut self, peer: NodeId, feed: &mut Feed<'_>) {
         while self.pause.is_none() {
+            if self.next_index <= feed.log.start().index {
+                return self.wait_for_snapshot(peer, feed);
+            }
             if self.next_index > feed.log.last_index() {
                 if self.pace == Pace::Probe {
                     self.send(peer, Vec::new(), 0, feed);
@@ -181,7 +206,8 @@ impl Progress {
         bytes: u64,
         feed: &mut Feed<'_>,
     ) {
-        let prev = self.next_index.previous();
+        // To one that lacks what is compacted a heartbeat speaks of where the log begins.
+        let prev = self.next_index.previous().max(feed.log.start().index);
         let term = feed.log.term_at(prev).unwrap_or_default();
         let last = Index(prev.0 + entries.len() as u64);
         if !entries.is_empty() {
@@ -192,6 +218,7 @@ impl Progress {
             self.pause = Some(Pause::Answer { prev });
         }
         self.sent = Some(feed.now);
+        self.round_sent = feed.round;
         self.commit_sent = self.commit_sent.max(feed.commit_index.min(last));
         feed.outputs.push(Output::Send {
             to: peer,
@@ -200,6 +227,7 @@ impl Progress {
                 prev_log_id: LogId { term, index: prev },
                 entries,
                 commit_index: feed.commit_index,
+                round: feed.round,
             }),
         });
     }
@@ -215,6 +243,25 @@ impl Progress {
             last: feed.log.tail_start().previous(),
             bytes_max,
         });
+    }
+
+    fn wait_for_snapshot(&mut self, peer: NodeId, feed: &mut Feed<'_>) {
+        self.pace = Pace::Snapshot;
+        self.inflight.clear();
+        if !core::mem::replace(&mut self.installing, true) {
+            let (at_least, term) = (feed.log.start(), feed.term);
+            feed.outputs.push(Output::SendSnapshot { peer, at_least, term });
+        }
+    }
+
+    /// The peer has a snapshot up to `through`: whether its log goes on there is a guess.
+    pub(crate) fn snapshot_sent(&mut self, through: Index) {
+        self.installing = false;
+        if self.next_index <= through {
+            self.probe_from(through.next());
+        } else if self.pace == Pace::Snapshot {
+            self.probe_from(self.next_index);
+        }
     }
 
     /// Whether the peer holds entries that it does not know to be committed.

@@ -14,7 +14,9 @@ use crate::membership::Membership;
 use crate::progress::Inflight;
 use crate::rng::Rng;
 use crate::tickets::Tickets;
-use crate::types::{EntryKind, EntryMeta, HardState, Index, LogId, NodeId, Term, Ticket, Time};
+use crate::types::{
+    EntryKind, EntryMeta, HardState, Index, LogId, NoTerm, NodeId, Term, Ticket, Time,
+};
 
 const SEEDS: Range<u64> = 0..500;
 
@@ -128,20 +130,24 @@ fn nobody_is_no_quorum() {
 struct NaiveLog {
     entries: Vec<EntryMeta>,
     evicted: usize,
+    compacted: u64,
 }
 
 impl NaiveLog {
-    fn term_at(&self, index: u64) -> Option<Term> {
+    fn term_at(&self, index: u64) -> Result<Term, NoTerm> {
         match index {
-            0 => Some(Term(0)),
-            _ => self.entries.get(index as usize - 1).map(|entry| entry.term),
+            _ if index < self.compacted => Err(NoTerm::Compacted),
+            0 => Ok(Term(0)),
+            _ => self.entries.get(index as usize - 1).map_or(Err(NoTerm::Missing), |e| Ok(e.term)),
         }
     }
 
     fn last_at_or_below(&self, id: LogId) -> LogId {
         (0..=id.index.0)
             .rev()
-            .find_map(|i| self.term_at(i).filter(|t| *t <= id.term).map(|t| LogId::new(i, t.0)))
+            .find_map(|i| {
+                self.term_at(i).ok().filter(|t| *t <= id.term).map(|t| LogId::new(i, t.0))
+            })
             .unwrap_or_default()
     }
 }
@@ -159,10 +165,11 @@ fn some_entries(rng: &mut Rng, mut term: u64) -> Vec<EntryMeta> {
 #[test]
 fn log_is_a_vector_of_entries() {
     for_each_seed(|rng| {
-        let (mut log, mut naive) = (Log::restore(Index(0), Vec::new()), NaiveLog::default());
+        let (mut log, mut naive) =
+            (Log::restore(LogId::default(), Index(0), Vec::new()), NaiveLog::default());
         for _ in 0..60 {
             let last = naive.entries.len() as u64;
-            match rng.below(4) {
+            match rng.below(5) {
                 0 | 1 => {
                     let term = naive.term_at(last).map_or(0, |term| term.0);
                     for entry in some_entries(rng, term) {
@@ -174,6 +181,13 @@ fn log_is_a_vector_of_entries() {
                     let from = 1 + rng.below(last + 1).max(naive.evicted as u64);
                     log.truncate_from(Index(from));
                     naive.entries.truncate(from as usize - 1);
+                }
+                3 => {
+                    let index = naive.compacted.max(rng.below(last + 1));
+                    let term = naive.term_at(index).expect("it is there");
+                    log.compact(LogId { term, index: Index(index) });
+                    naive.compacted = index;
+                    naive.evicted = naive.evicted.max(index as usize);
                 }
                 _ => {
                     let (limit, bytes_max) = (rng.below(last + 1), rng.below(300));
@@ -195,7 +209,7 @@ fn compare(rng: &mut Rng, log: &Log, naive: &NaiveLog) {
     let last = naive.entries.len() as u64;
     assert!(log.is_consistent());
     assert_eq!(log.last_index(), Index(last));
-    assert_eq!(Some(log.last_log_id().term), naive.term_at(last));
+    assert_eq!(Ok(log.last_log_id().term), naive.term_at(last));
     assert_eq!(log.tail_start(), Index(naive.evicted as u64 + 1));
     for index in 0..last + 3 {
         assert_eq!(log.term_at(Index(index)), naive.term_at(index));
@@ -220,7 +234,7 @@ fn compare(rng: &mut Rng, log: &Log, naive: &NaiveLog) {
 fn splice_finds_the_first_difference() {
     for_each_seed(|rng| {
         let held = some_entries(rng, 0);
-        let mut log = Log::restore(Index(0), Vec::new());
+        let mut log = Log::restore(LogId::default(), Index(0), Vec::new());
         held.iter().cloned().for_each(|entry| {
             log.append(entry);
         });

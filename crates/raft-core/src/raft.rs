@@ -19,6 +19,7 @@ use crate::membership::Membership;
 use crate::message::Message;
 use crate::output::{Output, PeerStatus, Status};
 use crate::progress::Progress;
+use crate::reads::Reads;
 use crate::rng::Rng;
 use crate::role::{Campaign, Follower, Leader, Role};
 use crate::tickets::Tickets;
@@ -52,7 +53,8 @@ pub struct Raft {
     /// This member is not part of the configuration committed here.
     pub(crate) removed: Option<Index>,
     /// Numbers the reads from the log.
-    pub(crate) reads: u64,
+    pub(crate) log_reads: u64,
+    pub(crate) reads: Reads,
     pub(crate) outputs: Vec<Output>,
 }
 
@@ -78,16 +80,17 @@ impl Raft {
     #[must_use]
     pub fn restore(config: Config, recovered: Recovered, seed: u64, now: Time) -> Self {
         let last = recovered.last_index;
+        let applied = recovered.snapshot_index;
         let mut raft = Self {
             id: config.id,
             now,
             rng: Rng::new(seed),
             hard_state: recovered.hard_state,
             role: Role::Follower(Follower::default()),
-            log: Log::restore(last, recovered.term_runs),
-            commit_index: recovered.commit_index.min(last),
-            apply_through: Index(0),
-            applied_index: Index(0),
+            log: Log::restore(recovered.log_start, last, recovered.term_runs),
+            commit_index: recovered.commit_index.min(last).max(applied),
+            apply_through: applied,
+            applied_index: applied,
             history: History::restore(recovered.memberships),
             tickets: Tickets::restore(recovered.hard_state.term, last),
             held: Vec::new(),
@@ -96,7 +99,8 @@ impl Raft {
             election: ElectionTimer::restore(recovered.tail_ambiguous),
             successor_by: None,
             removed: None,
-            reads: 0,
+            log_reads: 0,
+            reads: Reads::default(),
             outputs: Vec::new(),
             config,
         };
@@ -125,6 +129,7 @@ impl Raft {
                 self.applied_index = self.applied_index.max(index.min(self.apply_through));
             }
             Input::Propose { sizes } => self.on_propose(&sizes),
+            Input::Read { requests } => self.on_read(requests),
             Input::ChangeMembership { request, change } => self.on_change(request, &change),
             Input::TransferLeadership { to } => self.on_transfer(to),
             Input::Link { peer, lane, up } => self.on_link(peer, lane, up),
@@ -134,6 +139,13 @@ impl Raft {
             }
             Input::Sent { peer, through, bytes } => self.on_sent(peer, through, bytes),
             Input::LogRead { request, entries } => self.on_log_read(request, entries),
+            Input::Compacted { through } => self.on_compacted(through),
+            Input::SnapshotTaken { peer } => self.on_snapshot_taken(peer),
+            Input::SnapshotSent { peer, through } => self.on_snapshot_sent(peer, through),
+            Input::SnapshotFailed { peer } => self.on_snapshot_failed(peer),
+            Input::InstallSnapshot { from, term, snapshot } => {
+                self.on_install_snapshot(from, term, snapshot);
+            }
         }
     }
 
@@ -145,6 +157,7 @@ impl Raft {
         self.leave_if_removed();
         self.advance_job();
         self.advance_transfer();
+        self.advance_reads();
         self.replicate();
         self.persist();
         self.release();
@@ -171,6 +184,8 @@ impl Raft {
             Message::AppendEntries(append) => self.on_append_entries(from, append),
             Message::AppendEntriesResponse(response) => self.on_append_response(from, response),
             Message::TimeoutNow { .. } => self.on_timeout_now(from),
+            Message::ReadIndex(asked) => self.on_read_index(from, asked),
+            Message::ReadIndexResponse(response) => self.on_read_response(from, response),
         }
     }
 
@@ -339,12 +354,6 @@ impl Raft {
         self.history.current()
     }
 
-    /// The term of an entry; zero before the log, `None` after it.
-    #[must_use]
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.log.term_at(index)
-    }
-
     /// The first index whose payload must still be in memory.
     #[must_use]
     pub fn tail_start(&self) -> Index {
@@ -420,6 +429,7 @@ impl Raft {
                 id,
                 match_index: progress.match_index,
                 next_index: progress.next_index,
+                installing: progress.installing,
                 connected: self.links.get(&id).is_some_and(|link| link.up),
             }),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
@@ -435,6 +445,7 @@ impl Raft {
             role: self.role.kind(),
             term: self.term(),
             leader: self.leader(),
+            log_start: self.log.start(),
             last_log_id: self.last_log_id(),
             durable_index: self.durable_index(),
             commit_index: self.commit_index,

@@ -30,6 +30,10 @@ pub(crate) struct Follower {
     pub(crate) owed: Option<Index>,
     /// A heartbeat waits for its answer.
     pub(crate) heartbeat_owed: bool,
+    /// The newest round that came on this connection.
+    pub(crate) round: u64,
+    /// What the leader said in answer to a read that is committed, whether it is here or not.
+    pub(crate) leader_commit: Index,
 }
 
 /// One round of asking for pre-votes or votes.

@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 
 use crate::output::Persist;
-use crate::types::{HardState, Index, Term, Ticket, Time};
+use crate::types::{HardState, Index, LogId, Term, Ticket, Time};
 
 /// What was asked of the disk and what it confirmed.
 #[derive(Clone, Debug, Hash)]
@@ -23,6 +23,8 @@ pub(crate) struct Tickets {
     handed_over: Index,
     hard_state_changed: bool,
     written_from: Option<Index>,
+    /// The log begins anew after this entry.
+    reset: Option<LogId>,
 }
 
 #[derive(Clone, Copy, Debug, Hash)]
@@ -45,6 +47,7 @@ impl Tickets {
             handed_over: last,
             hard_state_changed: false,
             written_from: None,
+            reset: None,
         }
     }
 
@@ -62,11 +65,7 @@ impl Tickets {
 
     /// The ticket that covers everything up to and including what this step changed.
     pub(crate) const fn newest(&self) -> Ticket {
-        if self.hard_state_changed || self.written_from.is_some() {
-            self.next()
-        } else {
-            self.issued
-        }
+        if self.has_changed() { self.next() } else { self.issued }
     }
 
     /// The ticket that covers the hard state in force, and so all that was written before it.
@@ -103,9 +102,25 @@ impl Tickets {
         self.written(from);
     }
 
+    /// R9: a snapshot stands for all up to `at`, and the log begins anew after it. Until that is
+    /// durable nothing is; no operation under way may vouch for anything (rule R7).
+    pub(crate) fn reset(&mut self, at: LogId) {
+        for operation in &mut self.pending {
+            operation.last_index = Index(0);
+        }
+        self.durable_index = Index(0);
+        self.handed_over = at.index;
+        self.written_from = None;
+        self.reset = Some(at);
+    }
+
+    const fn has_changed(&self) -> bool {
+        self.hard_state_changed || self.written_from.is_some() || self.reset.is_some()
+    }
+
     /// The one durable operation of a step, if it changed anything durable.
     pub(crate) fn issue(&mut self, state: HardState, last: Index, now: Time) -> Option<Persist> {
-        if !self.hard_state_changed && self.written_from.is_none() {
+        if !self.has_changed() {
             return None;
         }
         self.issued = self.next();
@@ -113,6 +128,7 @@ impl Tickets {
         let persist = Persist {
             ticket: self.issued,
             hard_state: self.hard_state_changed.then_some(state),
+            reset: self.reset.take(),
             truncate_from: (first <= self.handed_over).then_some(first),
             first,
             last,

@@ -53,6 +53,26 @@ pub struct HardState {
     pub voted_for: Option<NodeId>,
 }
 
+/// Why the term of an entry is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTerm {
+    /// The entry was there once; a snapshot stands for it.
+    Compacted,
+    /// The log does not reach that far.
+    Missing,
+}
+
+/// What the core knows of a snapshot: everything but the state machine's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last entry that it stands for.
+    pub at: LogId,
+    /// The index of the configuration's entry; zero for the founders'.
+    pub membership_index: Index,
+    /// The configuration in force at `at`.
+    pub membership: Arc<Membership>,
+}
+
 /// What the core knows of an entry: everything but its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryMeta {

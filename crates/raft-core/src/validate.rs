@@ -2,7 +2,7 @@
 //! nothing that a peer says may make this member panic.
 
 use crate::message::{AppendEntries, AppendResult, Message};
-use crate::types::{Index, LogId, Term};
+use crate::types::{Index, LogId, Snapshot, Term};
 
 /// No term or index that was ever counted comes near it; room to add to is left above it.
 const LIMIT: u64 = 1 << 62;
@@ -24,9 +24,13 @@ impl Message {
                 }
                 AppendResult::StaleTerm => true,
             },
-            Self::PreVoteResponse(_) | Self::RequestVoteResponse(_) | Self::TimeoutNow { .. } => {
-                true
+            Self::ReadIndexResponse(response) => {
+                response.result.is_ok_and(|index| index.0 <= LIMIT) || response.result.is_err()
             }
+            Self::PreVoteResponse(_)
+            | Self::RequestVoteResponse(_)
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex(_) => true,
         }
     }
 }
@@ -47,6 +51,13 @@ impl AppendEntries {
     pub(crate) const fn last_index(&self) -> Index {
         Index(self.prev_log_id.index.0 + self.entries.len() as u64)
     }
+}
+
+/// A snapshot of something, with a configuration in which somebody decides, older than its end.
+pub(crate) fn is_sane_snapshot(term: Term, snapshot: &Snapshot) -> bool {
+    let at = snapshot.at;
+    let placed = is_place(at) && at.index > Index(0) && at.term <= term && term.0 <= LIMIT;
+    placed && snapshot.membership_index <= at.index && !snapshot.membership.voters.is_empty()
 }
 
 /// Only "before the log" has index and term zero.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Change, Config, EntryKind, EntryMeta,
     HardState, Index, Input, Lane, LogId, Member, Membership, Message, NodeId, Output, Raft,
-    Recovered, RequestId, RequestVote, Term, Ticket, Time, VoteRefusal, VoteResponse,
+    Recovered, RequestId, RequestVote, Snapshot, SnapshotRefused, Term, Ticket, Time, VoteRefusal,
+    VoteResponse,
 };
 
 const T: u64 = 1000;
@@ -114,6 +115,7 @@ impl One {
             result: AppendResult::Match(matched),
             last_index: matched,
             commit_index: matched,
+            round: 0,
         };
         self.receive(from, Message::AppendEntriesResponse(response))
     }
@@ -124,6 +126,7 @@ impl One {
             prev_log_id: LogId::default(),
             entries: vec![],
             commit_index: Index(0),
+            round: 0,
         };
         self.receive(from, Message::AppendEntries(append))
     }
@@ -374,6 +377,7 @@ fn nonsense_is_refused_and_never_panics() {
             prev_log_id: prev,
             entries: terms.iter().map(|&term| entry(term)).collect(),
             commit_index: Index(commit),
+            round: 0,
         })
     };
     let mut one = One::seasoned(3);
@@ -399,4 +403,47 @@ fn nonsense_is_refused_and_never_panics() {
     assert_eq!(one.raft.last_log_id(), LogId::new(3, 2));
     let mut leader = One::leader(3);
     assert!(has(&leader.answer(N2, Index(7)), "alarm n2"));
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_is_refused() {
+    let founding = |count: u64| {
+        Arc::new(Membership::founding((1..=count).map(|n| (NodeId(n), member(n))).collect()))
+    };
+    let good =
+        Snapshot { at: LogId::new(5, 2), membership_index: Index(0), membership: founding(3) };
+    let senseless = [
+        Snapshot { at: LogId::new(0, 0), ..good.clone() },
+        Snapshot { at: LogId::new(5, 0), ..good.clone() },
+        Snapshot { at: LogId::new(5, 4), ..good.clone() },
+        Snapshot { at: LogId::new(u64::MAX, 2), ..good.clone() },
+        Snapshot { membership_index: Index(6), ..good.clone() },
+        Snapshot { membership: founding(0), ..good.clone() },
+    ];
+    let install = |snapshot: &Snapshot, from| Input::InstallSnapshot {
+        from,
+        term: Term(3),
+        snapshot: snapshot.clone(),
+    };
+    let is_refused = |outputs: &Vec<Output>| {
+        let why = SnapshotRefused::Senseless;
+        outputs.iter().any(|o| matches!(o, Output::SnapshotRefused { why: w, .. } if *w == why))
+    };
+    for snapshot in &senseless {
+        let mut one = One::seasoned(3);
+        assert!(is_refused(&one.step(install(snapshot, N2))), "{snapshot:?}");
+        assert_eq!(one.raft.log_start(), LogId::default());
+    }
+    let mut one = One::seasoned(3);
+    assert!(is_refused(&one.step(install(&good, N1))), "from itself");
+    assert!(!is_refused(&one.step(install(&good, N2))));
+    assert_eq!(one.raft.log_start(), good.at);
+    assert!(is_refused(&one.step(install(&good, N3))), "of another leader of the same term");
+}
+
+#[test]
+#[should_panic(expected = "is not applied and durable")]
+fn what_is_not_applied_is_not_compacted() {
+    let mut one = One::leader(3);
+    one.step(Input::Compacted { through: LogId::new(1, 2) });
 }

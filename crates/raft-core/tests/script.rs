@@ -51,23 +51,33 @@ scripts! {
         never_backwards, no_op_commits_the_past, one_round, restart_knows_a_bound,
         without_the_leaders_disk;
     durability: ack_in_parts, ack_never_beyond_verified, ack_waits_for_disk, alone_on_its_disk,
-        confirmed_and_lost, held_before_is_no_progress,
-        answer_dies_with_its_connection, bytes_are_progress, candidate_waits_for_its_tail,
-        candidate_waits_for_its_vote, held_answers_are_one, hung_leader_hands_over,
-        hung_leader_steps_down, leader_loses_its_tail, leader_sends_first, match_is_progress,
-        new_term_drops_what_is_held, no_progress, no_progress_while_idle, nothing_new_waits_too,
-        persisted_twice, refusal_waits_for_disk, replaced_and_restored, replaced_entries,
-        term_before_its_entries, term_gate, unsynced_entries_may_go, vote_kept_through_the_crash,
-        vote_lost_with_the_crash, vote_waits_for_disk;
-    membership: add, added_again, ask_elsewhere, caught_up_under_load, fed_only_when_committed,
-        grow_from_one, in_force_when_appended, join_the_running_job, joiner_waits,
-        joint_check_quorum, joint_commit, joint_election, joint_exit_after_restart_of_all,
-        joint_exit_by_next_leader, joint_exit_once, last_member, leader_removed, learner_votes,
-        no_new_quorum, not_while_handing_over, one_at_a_time, only_with_a_committed_entry,
+        confirmed_and_lost, held_before_is_no_progress, answer_dies_with_its_connection,
+        bytes_are_progress, candidate_waits_for_its_tail, candidate_waits_for_its_vote,
+        held_answers_are_one, hung_leader_hands_over, hung_leader_steps_down,
+        leader_loses_its_tail, leader_sends_first, match_is_progress, new_term_drops_what_is_held,
+        no_progress, no_progress_while_idle, nothing_new_waits_too, persisted_twice,
+        refusal_waits_for_disk, replaced_and_restored, replaced_entries, term_before_its_entries,
+        term_gate, unsynced_entries_may_go, vote_kept_through_the_crash, vote_lost_with_the_crash,
+        vote_waits_for_disk;
+    membership: add, added_again, ask_elsewhere, caught_up_under_load, demote, demote_last,
+        demote_refused, demote_resumed, demote_the_leader, fed_only_when_committed, grow_from_one,
+        in_force_when_appended, join_the_running_job, joiner_waits, joint_check_quorum,
+        joint_commit, joint_election, joint_exit_after_restart_of_all, joint_exit_by_next_leader,
+        joint_exit_once, last_member, leader_removed, learner_votes, no_new_quorum,
+        not_while_handing_over, one_at_a_time, only_with_a_committed_entry,
         patience_counts_progress, promoted_learner_decides, promotion_in_the_joint_state,
         promotion_resumed, refused, remove, remove_a_learner, removed_does_not_disrupt,
-        removed_feeding_ends, removed_is_told, removed_must_campaign, repeated_request,
-        rolled_back, single_server_bug, undone, vote_for_a_stranger;
+        removed_feeding_ends, removed_is_told, removed_must_campaign, repeated_request, replace,
+        replace_in_place, replace_refused, replace_resumed, replace_the_leader, replace_undone,
+        rolled_back, single_server_bug, undone, update, update_refused, update_rolled_back,
+        vote_for_a_stranger;
+    reads: asked_on_another_connection, blocked_socket, cluster_of_one, deposed, dies_with_its_connection, follower, joint,
+        joint_old_half, learner, never_asked, old_answer, old_term_question, one_round,
+        own_term_first, reconnected, reconnected_without_log, refused, rides_with_entries,
+        stale_leader;
+    snapshots: compacted, compacted_match, configuration, confirmed_by_probe, counts_as_heard,
+        crash_before_the_reset, failed, from_a_later_term, heartbeat_finds_the_rest, install,
+        joiner, never_backwards, not_yet_durable, removed, stale_term, suffix_dropped, suffix_kept;
     transfer: basic, best, deadline, loyal_followers, no_writes_meanwhile, nobody,
         order_before_durable, order_to_a_learner, order_to_a_pre_candidate, removed_target,
         stale_order, target_catches_up_first, target_dies, target_loses, wrong_targets;

@@ -12,14 +12,15 @@ use std::{env, error::Error, time::Duration};
 
 use raft_node::{Address, AddressList, Client, ClientOptions, LogId, StateMachine, Typed, Wire};
 
-struct Counter(u64);
+struct Counter;
 
 impl StateMachine for Counter {
+    type State = u64;
     type Command = u64;
     type Response = u64;
-    fn apply(&mut self, _at: LogId, add: u64) -> u64 {
-        self.0 = self.0.wrapping_add(add);
-        self.0
+    fn apply(count: &mut u64, _at: LogId, add: u64) -> u64 {
+        *count = count.wrapping_add(add);
+        *count
     }
 }
 
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let node = raft_node::node(format!("target/counter-{}", me.port()))
         .listen(me.clone())
         .cluster(members.into_vec())
-        .start(Typed(Counter(0)))?;
+        .start(Typed::<Counter>::new(0))?;
     if !node.wait_ready(Duration::from_secs(60)) {
         return Err("the other members did not start within a minute".into());
     }

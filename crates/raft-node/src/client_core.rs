@@ -34,7 +34,7 @@ use raft_core::{RequestId, Time};
 use self::link::Link;
 use self::operation::Operation;
 pub use self::outcome::{ClientError, ClientNotice, Conclusion, Success};
-use crate::protocol::{Answer, Reason, Reply, Request};
+use crate::protocol::{Answer, Consistency, News, Reason, Reply, Request};
 use crate::random::Random;
 use crate::sessions::WINDOW_MAX;
 
@@ -52,6 +52,15 @@ pub enum Op {
     Write(Bytes),
     /// Close the session; to be submitted when all writes are done.
     EndSession,
+    /// A question to the state machine.
+    Read {
+        /// For the state machine: opaque.
+        query: Bytes,
+        /// How fresh the answer has to be.
+        consistency: Consistency,
+        /// Whether to wait for news, on top of the timeout.
+        news: Option<News>,
+    },
     /// Who is in the cluster?
     Members,
     /// Let a server join.
@@ -69,6 +78,16 @@ pub enum Op {
         /// At most so many entries.
         tail: u32,
     },
+}
+
+impl Op {
+    /// So many milliseconds a server may keep the answer back.
+    pub(crate) const fn waits_for(&self) -> u64 {
+        match self {
+            Self::Read { news: Some(news), .. } => news.within as u64,
+            _ => 0,
+        }
+    }
 }
 
 /// Settings of a client. Times are in milliseconds.
@@ -199,8 +218,8 @@ impl ClientCore {
     pub fn submit(&mut self, now: Time, id: OpId, op: Op, out: &mut Vec<Output>) {
         let limit = self.settings.command_bytes_max;
         match &op {
-            Op::Write(command) if command.len() > limit => {
-                let (limit, size) = (limit as u64, command.len() as u64);
+            Op::Write(bytes) | Op::Read { query: bytes, .. } if bytes.len() > limit => {
+                let (limit, size) = (limit as u64, bytes.len() as u64);
                 let refused = ClientError::refused(Reason::TooLarge { limit, size });
                 out.push(Output::Done(id, Err(refused)));
                 return;
@@ -216,7 +235,7 @@ impl ClientCore {
             }
             _ => {}
         }
-        let deadline = now + self.settings.timeout;
+        let deadline = now + self.settings.timeout + op.waits_for();
         let request = RequestId(self.random.next_u128());
         let queue = if matches!(op, Op::Write(_)) { &mut self.fresh } else { &mut self.ready };
         queue.push_back(id);

@@ -29,8 +29,8 @@ pub use raft_core::{Index, LogId, Membership, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
-    Answer, Changed, KnownMember, MemberRow, MembersView, NodeStatus, Outcome, Reason, Refusal,
-    Reply, Request, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus, Outcome,
+    ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
 
 pub use client_core::{ClientError, ClientNotice, Conclusion};
@@ -41,4 +41,6 @@ pub use node::{
 pub use payload::Payload;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
-pub use state_machine::{Applied, Apply, Command, Render, Show, StateMachine, Typed, Wire};
+pub use state_machine::{
+    Applied, Apply, Command, Part, Render, Show, Snapshot, StateMachine, Typed, Wire,
+};

@@ -34,6 +34,15 @@ pub enum Request {
         /// Which one.
         session: u64,
     },
+    /// A question to the state machine. Changes nothing, so it may always be repeated.
+    Read {
+        /// For the state machine: opaque.
+        query: Bytes,
+        /// How fresh the answer has to be.
+        consistency: Consistency,
+        /// Whether there is no hurry.
+        news: Option<News>,
+    },
     /// Who is in the cluster?
     Members,
     /// Let a new server join.
@@ -66,6 +75,26 @@ pub enum Request {
     },
 }
 
+/// How fresh the answer to a question has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Nothing is missing that was acknowledged to anybody before the question: the leader has a
+    /// majority confirm that it still leads.
+    #[default]
+    Linearizable,
+    /// What the asked member has applied, which may be any time behind.
+    Local,
+}
+
+/// A question that waits for news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Answered when the state machine's version is above this one,
+    pub after: u64,
+    /// or when so many milliseconds are over.
+    pub within: u32,
+}
+
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -83,6 +112,8 @@ pub enum Answer {
     },
     /// To `EndSession`.
     SessionEnded,
+    /// To `Read`.
+    Read(ReadAnswer),
     /// To `Members`.
     Members(MembersView),
     /// To `AddMember` and `RemoveMember`: the change came to its end.
@@ -98,6 +129,19 @@ pub enum Answer {
     Recent(Box<Recent>),
     /// To any of them.
     Refused(Refusal),
+}
+
+/// What the state machine answers to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAnswer {
+    /// Its words.
+    pub response: Bytes,
+    /// Everything up to here was applied.
+    pub applied: Index,
+    /// The state machine's version, to wait for news from.
+    pub version: u64,
+    /// Asked for as [`Consistency::Local`]: others may know more.
+    pub stale: bool,
 }
 
 /// An answer and the way that it took.
@@ -281,6 +325,11 @@ pub enum Reason {
     },
     /// A disk is full: this server's, or those of a majority.
     DiskFull,
+    /// The state machine does not admit the command: it would grow too large, most often.
+    Full {
+        /// What the state machine says.
+        what: String,
+    },
     /// The command is too large.
     TooLarge {
         /// The most bytes that are taken.

@@ -1,15 +1,16 @@
 //! The door for state machines.
 //!
 //! [`Apply`] is what Replica drives: bytes in, bytes out, and lines for people as data.
-//! [`StateMachine`] is the typed door on top of it: commands and responses that know how to
-//! become bytes; [`Typed`] joins the two.
+//! [`StateMachine`] is the typed door on top of it: state, commands and responses that know how
+//! to become bytes; [`Typed`] joins the two.
 //!
 //! **Invariant:** `apply` is deterministic. It sees every committed command exactly once and in
 //! the same order on every member; it must not look at a clock, at randomness, or at
-//! `lines_wanted` for anything but leaving out lines.
+//! `lines_wanted` for anything but leaving out lines. Two members that applied the same commands
+//! write the same bytes as their snapshots, part by part.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +21,84 @@ pub trait Apply: Send + 'static {
     /// Applies one committed command. Cannot fail: what a command may do wrong is part of its
     /// response.
     fn apply(&mut self, command: Command<'_>) -> Applied;
+
+    /// Answers a question about the state and changes nothing. Cannot fail: what is wrong with a
+    /// question is part of its answer. Runs between commands, so it has to be short, and its
+    /// answer bounded.
+    fn query(&self, query: &[u8]) -> Bytes;
+
+    /// A number that rises whenever an answer to a query may have become another one: whoever
+    /// waits for news asks again when it did.
+    fn version(&self) -> u64;
+
+    /// Whether this command may be proposed now. Only a leader asks, before it appends; on `Err`
+    /// nothing is appended and the client is told why. Limits on how large the state may grow
+    /// belong here, because applying cannot refuse on one member and not on another. Commands
+    /// that are on their way are not in the state yet, so a limit may be passed by those.
+    ///
+    /// # Errors
+    /// Why not, as in "refused: the text log is full".
+    fn admits(&self, command: &[u8]) -> Result<(), String> {
+        let _ = command;
+        Ok(())
+    }
+
+    /// The state as it is now, to be written by another thread while applying goes on. Cheap:
+    /// shares what it can.
+    fn snapshot(&self) -> Box<dyn Snapshot>;
+
+    /// Replaces the state by one that a snapshot wrote: all its parts, one after the other, in
+    /// order, to the end of `from`.
+    ///
+    /// # Errors
+    /// Whatever `from` answers; [`io::ErrorKind::InvalidData`] for what is no snapshot of this
+    /// kind, [`io::ErrorKind::Unsupported`] for a version that is not known, which is named. The
+    /// state is then as before. What is read may be damaged: nothing panics, and no more memory
+    /// is taken than the bytes that came account for.
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()>;
+}
+
+/// The state of a machine at one point of the log.
+///
+/// It is written as a list of parts. Most machines have one. One whose state has pieces that
+/// never change again names them: a part with a name has the same bytes in every later snapshot
+/// and on every member, so whoever holds the part of that name need not write it again.
+pub trait Snapshot: Send {
+    /// The parts, in order.
+    fn parts(&self) -> Vec<Part>;
+
+    /// Writes one of the parts, by its position in the list; one that is not there writes
+    /// nothing. Any part may be left out, or written again.
+    ///
+    /// # Errors
+    /// Whatever `to` answers.
+    fn write(&self, part: usize, to: &mut dyn Write) -> io::Result<()>;
+}
+
+impl fmt::Debug for dyn Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parts()).finish()
+    }
+}
+
+/// A small state, as bytes already.
+impl Snapshot for Bytes {
+    fn parts(&self) -> Vec<Part> {
+        vec![Part::Changing]
+    }
+
+    fn write(&self, part: usize, to: &mut dyn Write) -> io::Result<()> {
+        if part == 0 { to.write_all(self) } else { Ok(()) }
+    }
+}
+
+/// A part of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What is in it may be different in the next snapshot.
+    Changing,
+    /// It never changes; the number is its name.
+    Sealed(u64),
 }
 
 /// A committed command.
@@ -57,7 +136,7 @@ pub trait Render: Send + Sync {
     ///
     /// # Errors
     /// Whatever `to` answers.
-    fn render(&self, to: &mut dyn io::Write) -> io::Result<()>;
+    fn render(&self, to: &mut dyn Write) -> io::Result<()>;
 }
 
 impl fmt::Debug for dyn Render {
@@ -74,26 +153,120 @@ pub trait Wire: Sized {
     fn from_bytes(bytes: &Bytes) -> Option<Self>;
 }
 
-/// A replicated state machine over its own types.
+/// A replicated state machine over its own types: what a command does to a state.
+///
+/// ```
+/// use raft_node::{LogId, StateMachine, Typed};
+///
+/// struct Counter;
+///
+/// impl StateMachine for Counter {
+///     type State = u64;
+///     type Command = u64;
+///     type Response = u64;
+///     fn apply(count: &mut u64, _at: LogId, add: u64) -> u64 {
+///         *count = count.wrapping_add(add);
+///         *count
+///     }
+/// }
+///
+/// let machine = Typed::<Counter>::new(0);
+/// ```
 pub trait StateMachine: Send + 'static {
+    /// What it keeps. A snapshot clones it, and makes bytes of the clone on another thread; a
+    /// state for which that is too dear implements [`Apply`].
+    type State: Wire + Clone + Send + 'static;
     /// What clients send.
     type Command: Wire;
     /// What they get back.
     type Response: Wire;
     /// Applies one committed command.
-    fn apply(&mut self, at: LogId, command: Self::Command) -> Self::Response;
+    fn apply(state: &mut Self::State, at: LogId, command: Self::Command) -> Self::Response;
+    /// Answers a question about the state. Unless you say otherwise, the answer to every question
+    /// is the whole state.
+    fn query(state: &Self::State, _query: &[u8]) -> Bytes {
+        state.to_bytes()
+    }
 }
 
 /// A [`StateMachine`] as Replica drives it. A command that is not one of its kind changes nothing
 /// and is answered with an empty response.
 #[derive(Clone, Debug)]
-pub struct Typed<M>(pub M);
+pub struct Typed<M: StateMachine> {
+    state: M::State,
+    commands: u64,
+}
+
+impl<M: StateMachine> Typed<M> {
+    /// A machine that begins with this state, the same on every member.
+    #[must_use]
+    pub const fn new(state: M::State) -> Self {
+        Self { state, commands: 0 }
+    }
+}
 
 impl<M: StateMachine> Apply for Typed<M> {
     fn apply(&mut self, command: Command<'_>) -> Applied {
-        let response = M::Command::from_bytes(command.bytes)
-            .map_or_else(Bytes::new, |typed| self.0.apply(command.at, typed).to_bytes());
+        self.commands += 1;
+        let response = M::Command::from_bytes(command.bytes).map_or_else(Bytes::new, |typed| {
+            M::apply(&mut self.state, command.at, typed).to_bytes()
+        });
         Applied { response, lines: Vec::new() }
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        M::query(&self.state, query)
+    }
+
+    fn version(&self) -> u64 {
+        self.commands
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(TypedSnapshot { state: self.state.clone(), commands: self.commands })
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut head = [0; TYPED_HEAD_BYTES];
+        from.read_exact(&mut head)?;
+        let [a, b, c, d, commands @ ..] = head;
+        let format = u32::from_le_bytes([a, b, c, d]);
+        if format != TYPED_FORMAT {
+            let known = TYPED_FORMAT;
+            let what = format!("a snapshot of format {format}; this version reads {known}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        }
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
+        let other = || io::Error::new(io::ErrorKind::InvalidData, "a state of another machine");
+        self.state = M::State::from_bytes(&bytes.into()).ok_or_else(other)?;
+        self.commands = u64::from_le_bytes(commands);
+        Ok(())
+    }
+}
+
+/// The format of what [`Typed`] writes: this number, u32, how many commands there were, u64, both
+/// little-endian, and the state.
+const TYPED_FORMAT: u32 = 1;
+const TYPED_HEAD_BYTES: usize = 12;
+
+struct TypedSnapshot<S> {
+    state: S,
+    commands: u64,
+}
+
+impl<S: Wire + Send> Snapshot for TypedSnapshot<S> {
+    fn parts(&self) -> Vec<Part> {
+        vec![Part::Changing]
+    }
+
+    fn write(&self, part: usize, to: &mut dyn Write) -> io::Result<()> {
+        if part == 0 {
+            to.write_all(&TYPED_FORMAT.to_le_bytes())?;
+            to.write_all(&self.commands.to_le_bytes())?;
+            to.write_all(&self.state.to_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -139,5 +312,74 @@ impl Wire for () {
     }
     fn from_bytes(_: &Bytes) -> Option<Self> {
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter;
+
+    impl StateMachine for Counter {
+        type State = u64;
+        type Command = u64;
+        type Response = u64;
+        fn apply(count: &mut u64, _at: LogId, add: u64) -> u64 {
+            *count += add;
+            *count
+        }
+    }
+
+    fn add(counter: &mut Typed<Counter>, bytes: &Bytes) -> Bytes {
+        let at = LogId::new(1, 1);
+        counter.apply(Command { at, bytes, lines_wanted: true }).response
+    }
+
+    fn written(snapshot: &dyn Snapshot) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in 0..=snapshot.parts().len() {
+            snapshot.write(part, &mut bytes).expect("a Vec takes everything");
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_counter_is_saved_and_comes_back() {
+        let mut counter = Typed::<Counter>::new(5);
+        assert_eq!(add(&mut counter, &2_u64.to_bytes()), 7_u64.to_bytes());
+        let snapshot = counter.snapshot();
+        assert_eq!(add(&mut counter, &Bytes::from_static(b"beer")), Bytes::new());
+        assert_eq!(add(&mut counter, &1_u64.to_bytes()), 8_u64.to_bytes());
+        let bytes = written(&*snapshot);
+        assert_eq!(
+            bytes,
+            [&1_u32.to_le_bytes()[..], &[1, 0, 0, 0, 0, 0, 0, 0, 7], &[0; 7]].concat()
+        );
+        let mut other = Typed::<Counter>::new(0);
+        other.restore(&mut &bytes[..]).expect("a snapshot");
+        assert_eq!((other.query(b"?"), other.version()), (7_u64.to_bytes(), 1));
+        assert_eq!((counter.query(b""), counter.version()), (8_u64.to_bytes(), 3));
+    }
+
+    #[test]
+    fn what_is_no_snapshot_changes_nothing() {
+        let mut counter = Typed::<Counter>::new(5);
+        let bytes = written(&*counter.snapshot());
+        let mut newer = bytes.clone();
+        newer[0] = 7;
+        let long = [&bytes[..], &[0]].concat();
+        let cases = [
+            (&bytes[..11], io::ErrorKind::UnexpectedEof),
+            (&bytes[..19], io::ErrorKind::InvalidData),
+            (&long, io::ErrorKind::InvalidData),
+            (&newer, io::ErrorKind::Unsupported),
+        ];
+        for (mut bytes, kind) in cases {
+            let error = counter.restore(&mut bytes).expect_err("no snapshot");
+            assert_eq!((error.kind(), counter.query(b"")), (kind, 5_u64.to_bytes()), "{error}");
+        }
+        let error = counter.restore(&mut &newer[..]).expect_err("too new").to_string();
+        assert_eq!(error, "a snapshot of format 7; this version reads 1");
     }
 }

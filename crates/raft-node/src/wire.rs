@@ -26,8 +26,9 @@ use bytes::Bytes;
 use raft_core::{AppendEntries, EntryMeta, Index, LogId, Message, NodeId, Term};
 
 pub use self::frame::{
-    BODY_BYTES_MAX, Decoder, Encoded, FRAME_BYTES_MAX, FrameError, HEADER_BYTES, HELLO_BYTES_MAX,
-    Kind, MESSAGE_BYTES_MAX, PROTOCOL_MAX, PROTOCOL_MIN, RawFrame,
+    BODY_BYTES_MAX, COMMAND_BYTES_MAX, Decoder, Encoded, FRAME_BYTES_MAX, FrameError, HEADER_BYTES,
+    HELLO_BYTES_MAX, Kind, MESSAGE_BYTES_MAX, PROTOCOL_MAX, PROTOCOL_MIN, RESPONSE_BYTES_MAX,
+    RawFrame,
 };
 pub use self::membership::{
     MEMBERSHIP_BYTES_MAX, MEMBERSHIP_VERSION, decode_membership, encode_membership,
@@ -140,6 +141,8 @@ pub struct AppendHead {
     pub commit_index: Index,
     /// How many entries the bytes hold.
     pub count: u32,
+    /// The leader's newest round of reads.
+    pub round: u64,
 }
 
 /// Why bytes are not a frame of ours. The connection that they came by is of no more use.
@@ -186,6 +189,7 @@ impl AppendHead {
             prev_log_id: self.prev_log_id,
             entries,
             commit_index: self.commit_index,
+            round: self.round,
         }))
     }
 }

@@ -9,7 +9,10 @@ use raft_node::client_core::{
     ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Settings, Success,
     WINDOW_BYTES_MAX,
 };
-use raft_node::protocol::{Answer, Changed, MembersView, Outcome, Reason, Refusal, Reply, Request};
+use raft_node::protocol::{
+    Answer, Changed, Consistency, MembersView, News, Outcome, ReadAnswer, Reason, Refusal, Reply,
+    Request,
+};
 use raft_node::random::Random;
 use raft_node::sessions::{Admission, Sessions, WINDOW_MAX};
 
@@ -413,6 +416,29 @@ fn reads_are_never_unknown() {
     bench.answer(Answer::Members(MembersView::default()));
     assert!(bench.done[&1].is_ok());
     bench.wait_heard(TIMEOUT);
+    assert_eq!(bench.outcome(2), Some(Conclusion::NotApplied));
+}
+
+#[test]
+fn a_question_is_asked_anew_elsewhere_and_waits_for_news_on_top_of_the_timeout() {
+    let mut bench = Bench::new(2);
+    let (query, consistency) = (Bytes::from_static(b"?"), Consistency::Linearizable);
+    bench.submit(1, Op::Read { query: query.clone(), consistency, news: None });
+    bench.connect();
+    let asked = Request::Read { query: query.clone(), consistency, news: None };
+    assert_eq!(bench.sent[0].1, asked, "without a session");
+    bench.disconnect();
+    bench.connect();
+    assert_eq!(bench.sent[0].1, asked);
+    let answer =
+        ReadAnswer { response: query.clone(), applied: Index(3), version: 1, stale: false };
+    bench.answer(Answer::Read(answer.clone()));
+    assert_eq!(bench.done[&1].as_ref().map(|done| &done.answer), Ok(&Answer::Read(answer)));
+    let news = Some(News { after: 1, within: 30_000 });
+    bench.submit(2, Op::Read { query, consistency, news });
+    bench.wait_heard(TIMEOUT + 29_900);
+    assert!(!bench.done.contains_key(&2));
+    bench.wait_heard(100);
     assert_eq!(bench.outcome(2), Some(Conclusion::NotApplied));
 }
 

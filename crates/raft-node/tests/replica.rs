@@ -1,16 +1,19 @@
 //! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Config, Index, Lane, LogId, Member,
-    Membership, Message, NodeId, Recovered, Term, Ticket, Time, VoteResponse,
+    Membership, Message, NodeId, ReadIndexResponse, Recovered, Term, Ticket, Time, VoteResponse,
 };
 use raft_log::{Entry, Kind, Write, decode_entries, encode_entry, encoded_len};
-use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
+use raft_node::protocol::{
+    Answer, Consistency, News, Outcome, ReadAnswer, Reason, Refusal, Request,
+};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
-use raft_node::{Applied, Apply, Command, Show};
+use raft_node::{Applied, Apply, Command, Show, Snapshot, Wire};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -27,6 +30,29 @@ impl Apply for Counter {
         self.1.lock().expect("nobody panics").push(command.lines_wanted);
         let text = Bytes::from(self.0.to_string());
         Applied { response: text.clone(), lines: vec![Show::Text(text)] }
+    }
+
+    fn query(&self, _: &[u8]) -> Bytes {
+        self.0.to_bytes()
+    }
+
+    fn version(&self) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(self.0.to_bytes())
+    }
+
+    fn admits(&self, command: &[u8]) -> Result<(), String> {
+        if command == b"too much" { Err("the counter is full".into()) } else { Ok(()) }
+    }
+
+    fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
+        let mut count = [0; 8];
+        io::Read::read_exact(from, &mut count)?;
+        self.0 = u64::from_le_bytes(count);
+        Ok(())
     }
 }
 
@@ -109,11 +135,17 @@ impl Bench {
     }
 
     fn matched(&mut self, from: NodeId, index: u64) {
+        self.confirmed(from, index, 0);
+    }
+
+    /// This member confirms entries, and a round of reads.
+    fn confirmed(&mut self, from: NodeId, index: u64, round: u64) {
         let response = AppendEntriesResponse {
             term: self.replica.raft().status().term,
             result: AppendResult::Match(Index(index)),
             last_index: Index(index),
             commit_index: Index(0),
+            round,
         };
         self.hear(from, Message::AppendEntriesResponse(response), Chunk::default());
     }
@@ -126,6 +158,7 @@ impl Bench {
                 result: AppendResult::Match(Index(2)),
                 last_index: Index(2),
                 commit_index: Index(0),
+                round: 0,
             };
             let message = Message::AppendEntriesResponse(response);
             let chunk = Chunk::default();
@@ -150,6 +183,7 @@ impl Bench {
             prev_log_id: prev,
             entries: metas(&entries).expect("no configurations"),
             commit_index: Index(commit),
+            round: 0,
         };
         heard(N2, Message::AppendEntries(append), Chunk { entries, bytes: vec![bytes] })
     }
@@ -281,6 +315,7 @@ fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
                 prev_log_id: LogId::default(),
                 entries: vec![],
                 commit_index: Index(0),
+                round: 0,
             };
             bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         },
@@ -309,6 +344,7 @@ fn a_transfer_that_was_passed_on_is_answered_by_the_next_leader() {
             prev_log_id: LogId::default(),
             entries: vec![],
             commit_index: Index(0),
+            round: 0,
         };
         bench.hear(N3, Message::AppendEntries(append), Chunk::default());
         let expected = if ends_well {
@@ -512,6 +548,7 @@ fn a_transfer_that_lost_the_leadership_to_nobody_known_is_unknown() {
         result: AppendResult::StaleTerm,
         last_index: Index(1),
         commit_index: Index(1),
+        round: 0,
     };
     bench.hear(N3, Message::AppendEntriesResponse(response), Chunk::default());
     assert_eq!(bench.answer(origin), None, "whoever takes over may still be heard of");
@@ -532,4 +569,170 @@ fn what_no_budget_was_left_for_is_applied_in_the_next_calls() {
         assert_eq!(bench.replica.is_behind(), applied < 3);
         bench.step(vec![]);
     }
+}
+
+fn read(consistency: Consistency) -> Request {
+    Request::Read { query: Bytes::from_static(b"how many?"), consistency, news: None }
+}
+
+/// Answered when there is news after `after`, or 100 ms are over.
+fn news(after: u64) -> Request {
+    let news = Some(News { after, within: 100 });
+    Request::Read { query: Bytes::new(), consistency: Consistency::Local, news }
+}
+
+fn told(count: u64, applied: u64, stale: bool) -> Option<Answer> {
+    let (response, applied) = (count.to_bytes(), Index(applied));
+    Some(Answer::Read(ReadAnswer { response, applied, version: count, stale }))
+}
+
+#[test]
+fn a_leader_answers_a_read_when_a_majority_confirmed_that_it_still_leads() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let origin = bench.ask(read(Consistency::Linearizable));
+    assert_eq!(bench.answer(origin), None);
+    bench.confirmed(N2, 2, 0);
+    assert_eq!(bench.answer(origin), None, "said before it was asked");
+    assert!(bench.replica.owes_answers());
+    bench.confirmed(N3, 2, 1);
+    assert_eq!(bench.answer(origin), told(0, 2, false));
+    bench.ask(write(session, 1, b"a"));
+    bench.persisted();
+    bench.matched(N2, 3);
+    let origin = bench.ask(read(Consistency::Linearizable));
+    bench.confirmed(N2, 3, 2);
+    assert_eq!(bench.answer(origin), told(1, 3, false));
+    assert!(!bench.replica.owes_answers());
+}
+
+#[test]
+fn reads_of_one_call_share_a_round() {
+    let mut bench = Bench::leading();
+    let (events, origins): (Vec<_>, Vec<_>) =
+        (0..20).map(|_| bench.asked(read(Consistency::Linearizable))).unzip();
+    bench.step(events);
+    let appends = bench.effects.iter().filter(|e| matches!(e, Effect::Send { to: N2, .. })).count();
+    assert_eq!(appends, 1);
+    bench.confirmed(N2, 1, 1);
+    assert!(origins.into_iter().all(|origin| bench.answer(origin) == told(0, 1, false)));
+}
+
+#[test]
+fn without_a_leader_only_what_this_member_has_is_answered() {
+    let mut bench = Bench::new();
+    let origin = bench.ask(read(Consistency::Linearizable));
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::NoLeader));
+    let origin = bench.ask(read(Consistency::Local));
+    assert_eq!(bench.answer(origin), told(0, 0, true));
+}
+
+#[test]
+fn a_read_that_was_not_confirmed_is_refused_when_the_leadership_ends() {
+    let mut bench = Bench::leading();
+    let origin = bench.ask(read(Consistency::Linearizable));
+    bench.follow(LogId::new(1, 1), &[], 0);
+    let leader = Some(":9992".into());
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::NotLeader { leader }));
+}
+
+#[test]
+fn a_follower_asks_its_leader_and_answers_when_it_has_applied_as_much() {
+    let mut bench = Bench::new();
+    let link = |lane| Event::Link { peer: N2, lane, up: true };
+    bench.step(vec![link(Lane::Outbound), link(Lane::Inbound)]);
+    bench.follow(LogId::default(), &[(Kind::NOOP, b""), (Kind::NOOP, b"")], 1);
+    bench.persisted();
+    let origin = bench.ask(read(Consistency::Linearizable));
+    let asked = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Send { to: N2, message: Message::ReadIndex(asked), .. } => Some(*asked),
+        _ => None,
+    });
+    let request = asked.expect("the leader is asked").request;
+    let response = ReadIndexResponse { term: Term(2), request, result: Ok(Index(3)) };
+    bench.hear(N2, Message::ReadIndexResponse(response), Chunk::default());
+    assert_eq!(bench.replica.applied_index(), Index(2), "it holds no more");
+    assert_eq!(bench.answer(origin), None);
+    bench.follow(LogId::new(2, 2), &[(Kind::NOOP, b"")], 3);
+    bench.persisted();
+    assert_eq!(bench.answer(origin), told(0, 3, false));
+}
+
+#[test]
+fn a_read_for_news_waits_until_there_is_some_or_its_time_is_over() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let origin = bench.ask(news(0));
+    assert_eq!(bench.answer(origin), None);
+    assert!(!bench.replica.owes_answers(), "nobody has to stay for it");
+    bench.ask(write(session, 1, b"a"));
+    bench.persisted();
+    bench.matched(N2, 3);
+    assert_eq!(bench.answer(origin), told(1, 3, true));
+    let origin = bench.ask(news(0));
+    assert_eq!(bench.answer(origin), told(1, 3, true), "there was some already");
+    let origin = bench.ask(news(1));
+    bench.now += 99;
+    bench.step(vec![Event::Timer]);
+    assert_eq!(bench.answer(origin), None);
+    assert!(bench.replica.next_deadline().is_some_and(|deadline| deadline <= Time(bench.now + 1)));
+    bench.now += 1;
+    bench.step(vec![Event::Timer]);
+    assert_eq!(bench.answer(origin), told(1, 3, true), "nothing new");
+    let origin = bench.ask(news(1));
+    bench.step(vec![Event::HandOver]);
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(Reason::ShuttingDown));
+}
+
+#[test]
+fn the_end_of_a_wait_for_news_is_no_timeout_of_the_core() {
+    let mut bench = Bench::new();
+    bench.follow(LogId::default(), &[(Kind::NOOP, b"")], 0);
+    let origin = bench.ask(news(7));
+    bench.now += 100;
+    bench.step(vec![Event::Timer]);
+    assert_eq!(bench.answer(origin), told(0, 0, true));
+    assert_eq!(bench.replica.status().role, "follower", "no election before its time");
+}
+
+#[test]
+fn reads_that_wait_are_bounded_and_make_room_when_their_client_goes() {
+    let limits = Limits { waiting_query_bytes_max: 600, query_bytes_max: 9, ..Limits::default() };
+    let mut bench = Bench::with(limits, Index(0));
+    for _ in 0..2 {
+        let origin = bench.ask(news(7));
+        assert_eq!(bench.answer(origin), None);
+    }
+    let origin = bench.ask(news(7));
+    let Reason::Busy { .. } = bench.refusal(origin).reason else { panic!("too many") };
+    bench.step(vec![Event::Gone { connection: 7 }]);
+    let origin = bench.ask(news(7));
+    assert_eq!(bench.answer(origin), None);
+    let (query, consistency) = (Bytes::from_static(b"how many??"), Consistency::Local);
+    let origin = bench.ask(Request::Read { query, consistency, news: None });
+    let reason = Reason::TooLarge { limit: 9, size: 10 };
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(reason));
+}
+
+#[test]
+fn what_no_budget_was_left_for_is_answered_in_the_next_calls() {
+    let mut bench = Bench::with(Limits { answer_bytes_max: 1, ..Limits::default() }, Index(0));
+    let (events, origins): (Vec<_>, Vec<_>) =
+        (0..3).map(|_| bench.asked(read(Consistency::Local))).unzip();
+    bench.step(events);
+    for (place, origin) in origins.into_iter().enumerate() {
+        assert_eq!(bench.answer(origin), told(0, 0, true));
+        assert_eq!(bench.replica.has_backlog(), place < 2);
+        bench.step(vec![]);
+    }
+}
+
+#[test]
+fn what_the_state_machine_does_not_admit_is_certainly_not_applied() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let origin = bench.ask(write(session, 1, b"too much"));
+    let reason = Reason::Full { what: "the counter is full".into() };
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(reason));
+    assert_eq!(bench.replica.raft().last_log_id(), LogId::new(2, 1), "nothing was appended");
 }

@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, ChangeOutcome, EntryKind, EntryMeta, Index,
-    Job, JobKind, LogId, Member, Membership, Message, NodeId, RequestId, RequestVote, Term,
-    VoteRefusal, VoteResponse,
+    Job, JobKind, LogId, Member, Membership, Message, NodeId, ReadIndex, ReadIndexResponse,
+    ReadRefused, RequestId, RequestVote, Term, VoteRefusal, VoteResponse,
 };
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
-    Answer, Changed, KnownMember, MemberRow, MembersView, NodeStatus, Reason, Refusal, Reply,
-    Request, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus,
+    ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
 use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
@@ -61,19 +61,34 @@ fn vote_refused(refusal: VoteRefusal) -> Frame {
 }
 
 fn append_response(result: AppendResult) -> Frame {
+    append_response_in(0, result)
+}
+
+fn append_response_in(round: u64, result: AppendResult) -> Frame {
     whole(Message::AppendEntriesResponse(AppendEntriesResponse {
         term: Term(3),
         result,
         last_index: Index(9),
         commit_index: Index(8),
+        round,
     }))
 }
 
+fn read_response(result: Result<Index, ReadRefused>) -> Frame {
+    let response = ReadIndexResponse { term: Term(3), request: 5, result };
+    whole(Message::ReadIndexResponse(response))
+}
+
 fn append() -> Frame {
+    append_in(0)
+}
+
+fn append_in(round: u64) -> Frame {
     let head = AppendHead {
         term: Term(3),
         prev_log_id: LogId::new(5, 2),
         commit_index: Index(4),
+        round,
         count: 1,
     };
     let content = PeerContent::Append(head, Bytes::from_static(&ENTRY));
@@ -158,6 +173,13 @@ fn messages() -> Vec<(&'static str, Frame)> {
         ("append response", append_response(conflict)),
         ("append response", append_response(AppendResult::StaleTerm)),
         ("timeout now", whole(Message::TimeoutNow { term: Term(3) })),
+        ("append of a round", append_in(7)),
+        ("append response of a round", append_response_in(7, AppendResult::Match(Index(9)))),
+        ("read index", whole(Message::ReadIndex(ReadIndex { term: Term(3), request: 5 }))),
+        ("read response", read_response(Ok(Index(9)))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: None }))),
+        ("read response", read_response(Err(ReadRefused::NotLeader { leader: Some(NodeId(2)) }))),
+        ("read response", read_response(Err(ReadRefused::HandingOver { to: NodeId(3) }))),
         ("ping", Frame::Ping { nonce: 5 }),
         ("pong", Frame::Pong { nonce: 5 }),
     ]
@@ -167,6 +189,8 @@ fn requests() -> Vec<(&'static str, Frame)> {
     let command = Bytes::from_static(b"I like beer.");
     let write = Request::Write { session: 7, sequence: 2, lowest_unacknowledged: 1, command };
     let (request, address) = (RequestId(5), String::from(":9993"));
+    let (query, news) =
+        (Bytes::from_static(b"how many?"), Some(News { after: 41, within: 30_000 }));
     let mut frames = vec![("forward", Frame::Forward { id: 1, request: write.clone() })];
     let requests = [
         Request::Register { one_shot: true },
@@ -179,6 +203,8 @@ fn requests() -> Vec<(&'static str, Frame)> {
         Request::Transfer { to: Some(address) },
         Request::Status,
         Request::Recent { after: 3, tail: 20 },
+        Request::Read { query: query.clone(), consistency: Consistency::Linearizable, news: None },
+        Request::Read { query, consistency: Consistency::Local, news },
     ];
     for request in requests {
         frames.push(("request", Frame::Request { id: 1, request }));
@@ -211,6 +237,7 @@ fn reasons() -> Vec<Reason> {
         Reason::NotReady,
         Reason::Invalid("why".into()),
         Reason::ShuttingDown,
+        Reason::Full { what: text() },
     ]
 }
 
@@ -271,6 +298,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         }],
     };
     let (id, address) = (NodeId(9), String::from(":9993"));
+    let response = Bytes::from_static(b"three");
     let mut answers = vec![
         Answer::Registered { session: 7 },
         Answer::Written { at: LogId::new(8, 2), response: Bytes::from_static(b"done") },
@@ -283,6 +311,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
         Answer::Recent(Box::new(recent)),
+        Answer::Read(ReadAnswer { response, applied: Index(9), version: 42, stale: true }),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));
@@ -316,6 +345,26 @@ fn membership() -> Membership {
     }
 }
 
+/// The jobs and outcomes that came later: what was golden before stays.
+fn replacing() -> Membership {
+    let (id, old) = (NodeId(9), NodeId(2));
+    let (address, old_address) = (":9999".to_owned(), ":9992".to_owned());
+    Membership {
+        job: Some(Job { request: RequestId(6), kind: JobKind::Replace { old, new: id } }),
+        outcomes: vec![
+            (RequestId(4), ChangeOutcome::Demoted { id: old, address: old_address.clone() }),
+            (RequestId(5), ChangeOutcome::Updated { id: old, address: old_address.clone() }),
+            (RequestId(6), ChangeOutcome::Replaced { id, address, old, old_address }),
+        ],
+        ..membership()
+    }
+}
+
+fn demoting() -> Membership {
+    let kind = JobKind::Demote(NodeId(2));
+    Membership { job: Some(Job { request: RequestId(7), kind }), ..membership() }
+}
+
 fn bytes_of(frame: &Frame) -> Bytes {
     let mut bytes = BytesMut::new();
     frame.encode().slices().for_each(|slice| bytes.put_slice(slice));
@@ -340,7 +389,9 @@ fn the_bytes_never_change() {
     for (name, frame) in all_frames() {
         writeln!(found, "{name}: {}", hex(&bytes_of(&frame))).expect("a string takes all");
     }
-    writeln!(found, "membership: {}", hex(&encode_membership(&membership()))).expect("as above");
+    for whole in [membership(), replacing(), demoting()] {
+        writeln!(found, "membership: {}", hex(&encode_membership(&whole))).expect("as above");
+    }
     if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
         std::fs::write(GOLDEN, &found).expect("the golden file is written");
     }
@@ -373,7 +424,9 @@ fn what_is_sent_arrives() {
     for (name, frame) in all_frames() {
         assert_eq!(decode(&bytes_of(&frame)), Ok(Some(frame)), "{name}");
     }
-    assert_eq!(decode_membership(&encode_membership(&membership())), Ok(membership()));
+    for whole in [membership(), replacing(), demoting()] {
+        assert_eq!(decode_membership(&encode_membership(&whole)), Ok(whole));
+    }
 }
 
 #[test]
@@ -401,6 +454,7 @@ fn entries_are_neither_copied_to_be_sent_nor_when_they_arrive() {
         prev_log_id: LogId::new(5, 2),
         entries: vec![meta.clone(), meta.clone()],
         commit_index: Index(4),
+        round: 0,
     });
     let slices = [Bytes::from(ENTRY.to_vec()), Bytes::from(ENTRY.to_vec())];
     let encoded = encode_message(&message, &slices, 77);

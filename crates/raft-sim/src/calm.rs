@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use raft_core::{Index, Membership, NodeId, Time};
 use raft_node::client_core::Op;
 use raft_node::resident::Member;
-use raft_node::{Answer, ClientError, Reason};
+use raft_node::{Answer, ClientError, Consistency, Reason};
+use raft_store::{Keys, Query, Range, message};
 
 use crate::chance::{shuffle, stream};
 use crate::client::Client;
@@ -15,6 +15,7 @@ use crate::faults::T;
 use crate::host::address;
 use crate::network::{Delays, Place};
 use crate::trace::What;
+use crate::workload::KEYS;
 
 /// So long after all trouble every member takes writes again.
 const CALM_MAX: u64 = 10 * T;
@@ -171,18 +172,27 @@ impl Cluster {
         let client = self.visitor(host);
         let give_up = self.world.time() + CALM_MAX;
         for attempt in 0.. {
-            let message = format!("after all, through {host}, client {client}, {attempt}");
-            self.submit(client, Op::Write(message.into()));
+            let text = format!("after all, through {host}, client {client}, {attempt}");
+            self.submit(client, Op::Write(message(text.as_bytes())));
+            let query = Query::Range(Range::of(Keys::One(KEYS[host % KEYS.len()].into()))).encode();
+            let consistency = Consistency::Linearizable;
+            self.submit(client, Op::Read { query, consistency, news: None });
             while self.clients[client].pending() > 0 {
                 if self.world.checkers.violation().is_some() {
                     return;
                 }
                 self.run_until(self.world.time() + 10);
             }
+            let mut again = false;
             for (op, result) in self.clients[client].take_ended() {
                 let well = match &result {
-                    Ok(success) => matches!(success.answer, Answer::Written { .. }),
-                    Err(error) if passes(error) && self.world.time() < give_up => continue,
+                    Ok(success) => {
+                        matches!(success.answer, Answer::Written { .. } | Answer::Read(_))
+                    }
+                    Err(error) if passes(error) && self.world.time() < give_up => {
+                        again = true;
+                        continue;
+                    }
                     Err(_) if self.world.checkers.is_down(host) => return,
                     // A removal whose client had gone may have been on its way until now.
                     Err(error) => {
@@ -194,6 +204,8 @@ impl Cluster {
                     let what = format!("healed, but {op:?} by {} -> {result:?}", address(host));
                     self.world.checkers.fail("liveness", what);
                 }
+            }
+            if !again {
                 return;
             }
         }
@@ -228,7 +240,9 @@ impl Cluster {
             let replica = self.hosts[host].member()?.replica();
             let membership = Arc::clone(replica.raft().membership());
             let settled = replica.final_membership();
-            Some((replica.machine().sessions(), membership, settled, self.hosts[host].messages()?))
+            let host = &self.hosts[host];
+            let sessions = replica.machine().sessions();
+            Some((sessions, membership, settled, host.messages()?, host.values()?))
         };
         let mut states = members.iter().map(|(host, _)| (*host, state(*host)));
         let Some((first, Some(one))) = states.next() else { return };
@@ -238,6 +252,7 @@ impl Cluster {
                 Some(other) if other.0 != one.0 => "its sessions",
                 Some(other) if other.1 != one.1 || other.2 != one.2 => "its configuration",
                 Some(other) if !other.3.iter().eq(one.3.iter()) => "its messages",
+                Some(other) if other.4 != one.4 => "its values",
                 Some(_) => return None,
             };
             Some(format!("hosts {first} and {host} have applied the same; {what} differ"))
@@ -256,8 +271,8 @@ impl Cluster {
         let random = &mut stream(self.world.plan.seed, "last cut", 0);
         let client = self.visitor(host);
         for number in 0..1 + random.below(20) {
-            let message = Bytes::from(format!("before the last cut, {number}"));
-            self.submit(client, Op::Write(message));
+            let text = format!("before the last cut, {number}");
+            self.submit(client, Op::Write(message(text.as_bytes())));
         }
         self.run_until(self.world.time() + random.below(30));
         self.blackout();

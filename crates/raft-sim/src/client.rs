@@ -8,11 +8,12 @@ use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, Changed, ClientError, Reason};
+use raft_node::{Answer, Changed, ClientError, Consistency, Reason};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
 use crate::trace::What;
+use crate::witness::text_of;
 use crate::world::World;
 
 /// A client and its connection.
@@ -35,6 +36,8 @@ struct Asked {
     op: Op,
     /// What the checkers know it by, if it is a write.
     write: Option<checkers::Asked>,
+    /// If it is a linearizable read.
+    read: Option<checkers::Reading>,
 }
 
 impl Client {
@@ -85,10 +88,18 @@ impl Client {
         self.last_op += 1;
         let id = OpId(self.last_op);
         let write = match &op {
-            Op::Write(command) => Some(world.checkers.asked(self.index, world.now(), command)),
+            Op::Write(command) => {
+                Some(world.checkers.asked(self.index, world.now(), &text_of(command)))
+            }
             _ => None,
         };
-        self.asked.insert(id, Asked { op: op.clone(), write });
+        let read = match &op {
+            Op::Read { query, consistency: Consistency::Linearizable, .. } => {
+                world.checkers.reads(self.index, world.now(), query)
+            }
+            _ => None,
+        };
+        self.asked.insert(id, Asked { op: op.clone(), write, read });
         self.act(world, |core, now, outputs| core.submit(now, id, op, outputs));
     }
 
@@ -228,7 +239,7 @@ impl Client {
     }
 
     fn done(&mut self, world: &mut World, id: OpId, result: Result<Box<Success>, ClientError>) {
-        let Some(Asked { op, write }) = self.asked.remove(&id) else {
+        let Some(Asked { op, write, read }) = self.asked.remove(&id) else {
             return world.checkers.fail("conversation", format!("{id:?} ends twice"));
         };
         world.checkers.observer().answered(self.index, &op, &result);
@@ -237,8 +248,15 @@ impl Client {
         {
             world.checkers.probe(probe);
         }
+        if let Some(reading) = read {
+            let response = match result.as_ref().map(|success| &success.answer) {
+                Ok(Answer::Read(answer)) => Some(&answer.response),
+                _ => None,
+            };
+            world.checkers.has_read(&reading, world.now(), response);
+        }
         if let (Op::Write(command), Some(asked)) = (&op, write) {
-            judge(world, command, asked, &result);
+            judge(world, &text_of(command), asked, &result);
         }
         self.ended.push((op, result.map(|success| *success)));
     }

@@ -34,6 +34,8 @@ pub struct Cluster {
     /// Servers that never come back.
     pub dead: BTreeSet<usize>,
     pub(crate) messages: u64,
+    /// The value that was last wanted for each key.
+    pub(crate) values: [u64; 3],
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
     /// When each of them wants to run.
@@ -76,6 +78,7 @@ impl Cluster {
             clients: Vec::new(),
             dead: BTreeSet::new(),
             messages: 0,
+            values: [0; 3],
             resting: false,
             watch: Watch::default(),
             wakes: BTreeSet::new(),

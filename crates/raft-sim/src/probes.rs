@@ -138,6 +138,8 @@ probes! {
     SessionEnded "session ended" "by its client",
     Written "write acknowledged" "and it stays",
     WriteRepeated "write repeated" "a client sent the same write again",
+    ReadConfirmed "read answered" "after a majority confirmed the leader",
+    ReadLocally "read answered locally" "of what that member had",
     MembersAsked "members listed" "a client asked",
     StatusAsked "status asked" "a client asked",
     RefusedNoLeader "refused: no leader" "nobody led",

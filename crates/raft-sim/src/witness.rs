@@ -1,19 +1,20 @@
 //! The built-in state machine with an observer: what was applied, in which order, with what
 //! answer.
 
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use raft_core::LogId;
-use raft_node::{Applied, Apply, Command};
-use raft_store::{Messages, Store};
+use raft_node::{Applied, Apply, Command, Snapshot};
+use raft_store::{Answer, Keys, Messages, Query, Range, Store};
 
 /// A command that a replica applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its place in the log.
     pub at: LogId,
-    /// The command.
+    /// The message.
     pub command: Bytes,
     /// The state machine's answer.
     pub response: Bytes,
@@ -49,6 +50,12 @@ impl Sight {
     pub fn messages(&self) -> Messages {
         self.view().store.messages().clone()
     }
+
+    /// All keys with their values and revisions.
+    #[must_use]
+    pub fn values(&self) -> Answer {
+        self.view().store.ask(&Query::Range(Range::of(Keys::prefix(""))))
+    }
 }
 
 impl Witness {
@@ -61,12 +68,40 @@ impl Witness {
     }
 }
 
+/// The message in a command; another command as it is.
+pub(crate) fn text_of(command: &Bytes) -> Bytes {
+    match raft_store::Command::decode(command) {
+        Ok(raft_store::Command::Message(text)) => text,
+        _ => command.clone(),
+    }
+}
+
 impl Apply for Witness {
     fn apply(&mut self, command: Command<'_>) -> Applied {
-        let (at, bytes) = (command.at, command.bytes.clone());
+        let (at, bytes) = (command.at, text_of(command.bytes));
         let mut view = self.0.view();
         let applied = view.store.apply(command);
         view.seen.push(Seen { at, command: bytes, response: applied.response.clone() });
         applied
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        self.0.view().store.query(query)
+    }
+
+    fn version(&self) -> u64 {
+        self.0.view().store.version()
+    }
+
+    fn admits(&self, command: &[u8]) -> Result<(), String> {
+        self.0.view().store.admits(command)
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.0.view().store.snapshot()
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        self.0.view().store.restore(from)
     }
 }

@@ -1,15 +1,21 @@
 //! What clients want, drawn as time goes by.
 
 use bytes::Bytes;
+use raft_node::Consistency::{Linearizable, Local};
+use raft_node::News;
 use raft_node::client_core::Op;
-use raft_store::{COUNT, PRINT};
+use raft_store::{COUNT, Command, Keys, PRINT, Query, Range, Txn, message};
 
+use crate::chance::pick;
 use crate::client::Client;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::faults::T;
 use crate::host::{Host, address};
 use crate::network::Place;
+
+/// Keys that all clients want.
+pub(crate) const KEYS: [&[u8]; 3] = [b"beer", b"wine", b"water"];
 
 impl Cluster {
     /// Gives every client its task. The last ones change the membership.
@@ -37,7 +43,30 @@ impl Cluster {
         let large = self.world.random.below(10) == 0;
         let padding = if large { self.world.random.below(9000) } else { 0 };
         let padding = " beer".repeat(padding as usize / 5);
-        format!("message {}{padding}", self.messages).into()
+        message(format!("message {}{padding}", self.messages).as_bytes())
+    }
+
+    /// A key that others want something of, too. No value is put twice.
+    fn about_a_key(&mut self) -> Op {
+        let random = &mut self.world.random;
+        let place = random.below(self.values.len() as u64) as usize;
+        let key = Bytes::from_static(KEYS[place]);
+        let what = random.below(10);
+        if what < 5 {
+            let query = Query::Range(Range::of(Keys::One(key))).encode();
+            let consistency = pick(random, [Linearizable, Linearizable, Linearizable, Local]);
+            let news = Some(News { after: random.below(9), within: random.below(2 * T) as u32 });
+            return Op::Read { query, consistency, news: news.filter(|_| what == 0) };
+        }
+        self.messages += 1;
+        let (old, new) = (self.values[place], self.messages);
+        self.values[place] = new;
+        let new = new.to_string();
+        let txn = match what {
+            5..8 => Txn::put(key, new),
+            _ => Txn::cas(key, Some(old.to_string().into()), new),
+        };
+        Op::Write(Command::from(txn).encode())
     }
 
     /// A client thinks of something.
@@ -65,11 +94,12 @@ impl Cluster {
         } else {
             match self.world.random.below(40) {
                 _ if pending > 4 => return,
-                0 => Op::Write(Bytes::from_static(COUNT)),
-                1 => Op::Write(Bytes::from_static(PRINT)),
+                0 => Op::Write(message(COUNT)),
+                1 => Op::Write(message(PRINT)),
                 2 => Op::Members,
                 3 => Op::Status,
                 4 if pending == 0 => Op::EndSession,
+                5..20 => self.about_a_key(),
                 _ => Op::Write(self.message()),
             }
         };

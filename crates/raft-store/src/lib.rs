@@ -1,33 +1,59 @@
-//! The built-in state machine: a replicated text log.
+//! The built-in state machine: a replicated text log, and a revisioned map.
 //!
-//! Every command is one message, kept in order as raw bytes. Two messages also make every server
-//! write a line: `count` shows how many messages there are, `print` shows all of them. Both are
-//! messages like any other: counted and listed themselves.
+//! A command is a [`Command`] as bytes. Most simply it is a [`message`] for the text log. Two
+//! messages also make every server write a line: `count` shows how many messages there are,
+//! `print` shows all of them. Both are messages like any other: counted and listed themselves.
+//! A [`Txn`] changes the map, which keeps its history for a while: whoever asks ([`Query`]) gets
+//! the state at an older revision, and what happened since.
 //!
 //! Applying is cheap on purpose, because it runs on the thread that also does consensus: a `print`
-//! takes a shared [`View`] of the messages, and another thread turns it into text.
+//! takes a shared [`View`] of the messages, and another thread turns it into text; a snapshot
+//! shares everything.
 //!
 //! ```
-//! use raft_node::{Apply, Bytes, Command, LogId};
-//! use raft_store::Store;
+//! use raft_node::{Apply, Bytes, LogId};
+//! use raft_store::{Answer, Command, Done, Store, Txn, message};
 //!
 //! let mut store = Store::default();
-//! let mut say = |index, text: &'static str| {
-//!     let bytes = Bytes::from(text);
-//!     store.apply(Command { at: LogId::new(index, 1), bytes: &bytes, lines_wanted: true })
+//! let mut apply = |index, bytes: Bytes| {
+//!     let at = LogId::new(index, 1);
+//!     store.apply(raft_node::Command { at, bytes: &bytes, lines_wanted: true }).response
 //! };
-//! say(3, "I like beer.");
-//! assert_eq!(say(5, "count").response, "2");
+//! apply(3, message(b"I like beer."));
+//! assert_eq!(apply(5, message(b"count")), "2");
+//!
+//! let answer = apply(7, Command::from(Txn::put("beer", "cold")).encode());
+//! let done = vec![Done::Put];
+//! assert_eq!(Answer::decode(&answer), Ok(Answer::Txn { revision: 2, succeeded: true, done }));
 //! ```
 
+mod answer;
+mod codec;
+mod command;
+mod display;
+mod map;
 mod messages;
+mod refusal;
+mod snapshot;
+mod txn;
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_node::{Applied, Apply, Command, Show};
+use raft_node::{Applied, Apply, Show, Snapshot};
 
+pub use answer::{ANSWER_BYTES_MAX, Answer, Done, FORMAT, Found, Query};
+pub use command::{Command, MESSAGE_FORMAT, TXN_FORMAT, message};
+use map::Map;
+pub use map::{HistoryLimits, RECORD_BYTES, Record};
 pub use messages::{Messages, View};
+pub use refusal::Refusal;
+use snapshot::StoreSnapshot;
+pub use txn::{
+    CHANGE_BYTES_MAX, CHANGES_MAX, Compare, Is, KEY_BYTES_MAX, Keys, OPS_MAX, Only, Op, Range,
+    Test, Txn,
+};
 
 /// The message that makes every server show the number of messages.
 pub const COUNT: &[u8] = b"count";
@@ -35,35 +61,124 @@ pub const COUNT: &[u8] = b"count";
 /// The message that makes every server show all messages.
 pub const PRINT: &[u8] = b"print";
 
-/// The text log as a state machine.
+/// The text log and the map as a state machine.
 #[derive(Debug, Default)]
 pub struct Store {
+    limits: Limits,
     messages: Messages,
+    map: Map,
+}
+
+/// How large a store may grow. A leader's own say: members may differ in these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all messages together.
+    pub text_bytes_max: u64,
+    /// Bytes of the map's records, those of its history included.
+    pub map_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { text_bytes_max: 4 << 30, map_bytes_max: 4 << 30 }
+    }
 }
 
 impl Store {
+    /// An empty store. The history's limits are the same on all members.
+    #[must_use]
+    pub fn new(limits: Limits, history: HistoryLimits) -> Self {
+        Self { limits, messages: Messages::default(), map: Map::new(history) }
+    }
+
     /// The messages so far.
     #[must_use]
     pub const fn messages(&self) -> &Messages {
         &self.messages
     }
-}
 
-impl Apply for Store {
+    /// The newest revision of the map.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.map.revision()
+    }
+
+    /// Answers a question.
+    #[must_use]
+    pub fn ask(&self, query: &Query) -> Answer {
+        match query {
+            Query::Range(range) => self.map.range(range),
+            Query::Events { keys, after } => self.map.events(keys, *after),
+            Query::Count => Answer::Count(self.messages.count()),
+        }
+    }
+
     /// The response to `count` is the number as decimal text; any other message has none.
-    fn apply(&mut self, command: Command<'_>) -> Applied {
-        self.messages.push(command.bytes);
+    fn append(&mut self, message: &Bytes, lines_wanted: bool) -> Applied {
+        self.messages.push(message);
         let mut applied = Applied { response: Bytes::new(), lines: Vec::new() };
-        if command.bytes == COUNT {
+        if message == COUNT {
             let count = self.messages.count();
             applied.response = count.to_string().into();
-            if command.lines_wanted {
+            if lines_wanted {
                 applied.lines.push(Show::Text(format!("Count {count}").into()));
             }
-        } else if command.bytes == PRINT && command.lines_wanted {
+        } else if message == PRINT && lines_wanted {
             applied.lines.push(Show::View(Arc::new(self.messages.view())));
         }
         applied
+    }
+}
+
+impl Apply for Store {
+    /// The response to a transaction, and to what is no command at all, is an [`Answer`].
+    fn apply(&mut self, command: raft_node::Command<'_>) -> Applied {
+        let answer = match Command::decode(command.bytes) {
+            Ok(Command::Message(text)) => return self.append(&text, command.lines_wanted),
+            Ok(Command::Txn(txn)) => self.map.apply(&txn),
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        Applied { response: answer.encode(), lines: Vec::new() }
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        let query = Query::decode(&Bytes::copy_from_slice(query));
+        query.map_or_else(Answer::Refused, |query| self.ask(&query)).encode()
+    }
+
+    fn version(&self) -> u64 {
+        self.map.revision() + self.messages.count()
+    }
+
+    fn admits(&self, command: &[u8]) -> Result<(), String> {
+        let (what, now, more, max) = match command.split_first() {
+            Some((&MESSAGE_FORMAT, text)) => {
+                let bytes_max = self.limits.text_bytes_max;
+                ("text log", self.messages.bytes(), text.len() as u64, bytes_max)
+            }
+            _ => {
+                let command = Command::decode(&Bytes::copy_from_slice(command));
+                let grows = match command.map_err(|refusal| refusal.to_string())? {
+                    Command::Txn(txn) => txn.put_bytes(),
+                    Command::Message(text) => text.len() as u64,
+                };
+                ("map", self.map.bytes(), grows, self.limits.map_bytes_max)
+            }
+        };
+        if more > 0 && now.saturating_add(more) > max {
+            return Err(format!("the {what} is full: {now} bytes, at most {max}"));
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(StoreSnapshot { messages: self.messages.clone(), map: self.map.view() })
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let (messages, map) = snapshot::read(self.map.limits(), from)?;
+        (self.messages, self.map) = (messages, map);
+        Ok(())
     }
 }
 
@@ -74,8 +189,8 @@ mod tests {
     use super::*;
 
     fn apply(store: &mut Store, message: &[u8], lines_wanted: bool) -> Applied {
-        let bytes = Bytes::copy_from_slice(message);
-        store.apply(Command { at: LogId::new(1, 1), bytes: &bytes, lines_wanted })
+        let bytes = super::message(message);
+        store.apply(raft_node::Command { at: LogId::new(1, 1), bytes: &bytes, lines_wanted })
     }
 
     fn shown(applied: &Applied) -> Vec<String> {

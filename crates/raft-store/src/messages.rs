@@ -1,8 +1,12 @@
-//! All messages, in order, shared with whoever prints them.
+//! All messages, in order, shared with whoever prints or saves them.
 //!
 //! Short messages are packed into chunks of about 64 KiB; a long one is a chunk of its own. Full
 //! chunks never change, so a [`View`] shares them. A view also shares the chunk that is being
-//! filled: the next push copies that one chunk if a view still holds it, and nothing else.
+//! filled: the next push copies that one chunk if a view still holds it, and nothing else. What a
+//! message takes beside its text is the 4 bytes of its end.
+//!
+//! Chunks belong to segments of about 8 MiB. A full segment is sealed: it is the same on every
+//! member and in every later snapshot, so it is saved once.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,12 +19,30 @@ use raft_node::Render;
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 const CHUNK_MESSAGES_MAX: usize = 8 * 1024;
 
+/// A message of this length shares the bytes that it came in; a shorter one is copied, because
+/// what it came in may be much larger.
+const SHARED_BYTES_MIN: usize = 256 * 1024;
+
+/// A segment with this many bytes is sealed. Part of the replicated behaviour.
+const SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// An append-only list of messages.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
+    sealed: Arc<Vec<Arc<Segment>>>,
+    open: Segment,
+    count: u64,
+    bytes: u64,
+}
+
+/// Messages in a row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Segment {
     full: Arc<Vec<Chunk>>,
     filling: Arc<Packed>,
     count: u64,
+    /// Of text, with 4 for each message.
+    bytes: u64,
 }
 
 /// The messages as they were at one point of the log.
@@ -48,15 +70,12 @@ impl Messages {
     /// Appends one message.
     pub fn push(&mut self, message: &Bytes) {
         self.count += 1;
-        if message.len() >= CHUNK_BYTES_MAX {
-            self.seal();
-            Arc::make_mut(&mut self.full).push(Chunk::Long(message.clone()));
-            return;
-        }
-        let filling = Arc::make_mut(&mut self.filling);
-        filling.push(message);
-        if filling.text.len() >= CHUNK_BYTES_MAX || filling.ends.len() >= CHUNK_MESSAGES_MAX {
-            self.seal();
+        self.bytes += message.len() as u64;
+        self.open.push(message);
+        if self.open.bytes >= SEGMENT_BYTES_MAX {
+            self.open.fill_up();
+            let sealed = std::mem::take(&mut self.open);
+            Arc::make_mut(&mut self.sealed).push(Arc::new(sealed));
         }
     }
 
@@ -64,6 +83,12 @@ impl Messages {
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The bytes of all messages together.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The messages as they are now; later pushes do not change it. Copies no message.
@@ -74,14 +99,51 @@ impl Messages {
 
     /// All messages, first to last.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.full.iter().flat_map(Chunk::iter).chain(self.filling.iter())
+        self.sealed.iter().flat_map(|segment| segment.iter()).chain(self.open.iter())
     }
 
-    fn seal(&mut self) {
-        let filled = std::mem::take(&mut self.filling);
+    /// The sealed segments, and the one that grows.
+    pub(crate) fn segments(&self) -> (&[Arc<Segment>], &Segment) {
+        (&self.sealed, &self.open)
+    }
+}
+
+impl Segment {
+    fn push(&mut self, message: &Bytes) {
+        self.count += 1;
+        self.bytes += message.len() as u64 + 4;
+        if message.len() >= CHUNK_BYTES_MAX {
+            self.fill_up();
+            let shared = message.len() >= SHARED_BYTES_MIN;
+            let message = if shared { message.clone() } else { Bytes::copy_from_slice(message) };
+            Arc::make_mut(&mut self.full).push(Chunk::Long(message));
+            return;
+        }
+        let filling = Arc::make_mut(&mut self.filling);
+        filling.push(message);
+        if filling.text.len() >= CHUNK_BYTES_MAX || filling.ends.len() >= CHUNK_MESSAGES_MAX {
+            self.fill_up();
+        }
+    }
+
+    /// Begins another chunk.
+    fn fill_up(&mut self) {
+        let mut filled = std::mem::take(&mut self.filling);
         if !filled.ends.is_empty() {
+            let packed = Arc::make_mut(&mut filled);
+            packed.text.shrink_to_fit();
+            packed.ends.shrink_to_fit();
             Arc::make_mut(&mut self.full).push(Chunk::Short(filled));
         }
+    }
+
+    /// How many messages there are in it.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.full.iter().flat_map(Chunk::iter).chain(self.filling.iter())
     }
 }
 
@@ -205,11 +267,11 @@ mod tests {
         for _ in 0..CHUNK_MESSAGES_MAX + 1 {
             messages.push(&Bytes::from_static(b"m"));
         }
-        assert_eq!((messages.full.len(), messages.filling.ends.len()), (1, 1));
+        assert_eq!((messages.open.full.len(), messages.open.filling.ends.len()), (1, 1));
         messages.push(&Bytes::from(vec![0; CHUNK_BYTES_MAX]));
-        assert_eq!((messages.full.len(), messages.filling.ends.len()), (3, 0));
+        assert_eq!((messages.open.full.len(), messages.open.filling.ends.len()), (3, 0));
         messages.push(&Bytes::from(vec![0; CHUNK_BYTES_MAX]));
-        assert_eq!(messages.full.len(), 4);
+        assert_eq!(messages.open.full.len(), 4);
     }
 
     #[test]
@@ -219,7 +281,23 @@ mod tests {
             messages.push(&Bytes::from_static(b"m"));
         }
         let view = messages.view();
-        assert!(Arc::ptr_eq(&view.0.full, &messages.full));
-        assert!(Arc::ptr_eq(&view.0.filling, &messages.filling));
+        assert!(Arc::ptr_eq(&view.0.open.full, &messages.open.full));
+        assert!(Arc::ptr_eq(&view.0.open.filling, &messages.open.filling));
+    }
+
+    #[test]
+    fn a_full_segment_is_sealed_and_shared() {
+        let mut messages = Messages::default();
+        let message = Bytes::from(vec![b'm'; 1020]);
+        for _ in 0..8 * 1024 {
+            messages.push(&message);
+        }
+        let (sealed, open) = messages.segments();
+        assert_eq!((sealed.len(), sealed[0].count(), open.count()), (1, 8 * 1024, 0));
+        let view = messages.view();
+        messages.push(&message);
+        assert!(Arc::ptr_eq(&view.0.sealed, &messages.sealed));
+        assert_eq!((view.0.count(), messages.count()), (8 * 1024, 8 * 1024 + 1));
+        assert_eq!(messages.bytes(), (8 * 1024 + 1) * 1020);
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn run(ask: &Ask, message: Message, output: &Output) -> Result<(), Pr
     let message = message.load()?;
     let client = ask.client(output)?;
     ask::on_interrupt("interrupted: the message may have been appended", output)?;
-    let written = client.write(message).wait().map_err(|error| ask.problem(&error, "appended"))?;
+    let command = raft_store::message(&message);
+    let written = client.write(command).wait().map_err(|error| ask.problem(&error, "appended"))?;
     ask::forwarded(&written.served, output);
     let at = written.at;
     output.line(&format!("appended at index {}, term {}", at.index, at.term), object(&written))

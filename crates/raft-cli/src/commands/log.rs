@@ -3,7 +3,7 @@
 
 mod dump;
 mod stat;
-mod text;
+pub(super) mod text;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};

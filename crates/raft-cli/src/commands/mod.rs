@@ -6,6 +6,7 @@ mod bench;
 mod dev;
 mod log;
 mod manual;
+mod map;
 mod member;
 mod server;
 mod sim;
@@ -21,6 +22,7 @@ pub(crate) use ask::{Ask, Target};
 pub(crate) use bench::BenchOptions;
 pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
+pub(crate) use map::MapJob;
 pub(crate) use member::members_object;
 pub(crate) use server::ServerOptions;
 pub(crate) use sim::SimOptions;
@@ -36,6 +38,7 @@ use crate::output::Output;
 pub(crate) enum Command {
     Server(ServerOptions),
     Append { ask: Ask, message: Message },
+    Map { ask: Ask, job: MapJob },
     Members { ask: Ask },
     AddMember { ask: Ask, address: Address },
     RemoveMember { ask: Ask, member: Target },
@@ -55,6 +58,7 @@ impl Command {
         match self {
             Self::Server(options) => server::run(options, output),
             Self::Append { ask, message } => append::run(&ask, message, output),
+            Self::Map { ask, job } => map::run(&ask, job, output),
             Self::Members { ask } => member::list(&ask, output),
             Self::AddMember { ask, address } => member::add(&ask, &address, output),
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),

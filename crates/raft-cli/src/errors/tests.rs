@@ -23,6 +23,7 @@ fn reasons() -> Vec<Reason> {
         Reason::LeaderLost,
         Reason::Busy { what: "1024 requests".into() },
         Reason::DiskFull,
+        Reason::Full { what: "the text log is full: 9 bytes, at most 8".into() },
         Reason::TooLarge { limit: 16_777_216, size: 16_777_217 },
         Reason::SessionExpired { session: 7 },
         Reason::AnswerForgotten { session: 7, sequence: 1 },
@@ -48,6 +49,7 @@ fn reasons() -> Vec<Reason> {
             | Reason::LeaderLost
             | Reason::Busy { .. }
             | Reason::DiskFull
+            | Reason::Full { .. }
             | Reason::TooLarge { .. }
             | Reason::SessionExpired { .. }
             | Reason::AnswerForgotten { .. }

@@ -45,7 +45,9 @@ fn status_of(error: &ClientError) -> StatusCode {
         (Conclusion::Unknown, _) => StatusCode::GATEWAY_TIMEOUT,
         (Conclusion::NothingSent, _) => StatusCode::SERVICE_UNAVAILABLE,
         (Conclusion::NotApplied, Some(Reason::TooLarge { .. })) => StatusCode::PAYLOAD_TOO_LARGE,
-        (Conclusion::NotApplied, Some(Reason::DiskFull)) => StatusCode::INSUFFICIENT_STORAGE,
+        (Conclusion::NotApplied, Some(Reason::DiskFull | Reason::Full { .. })) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
         (Conclusion::NotApplied, Some(reason)) if reason.retryable() => {
             StatusCode::SERVICE_UNAVAILABLE
         }

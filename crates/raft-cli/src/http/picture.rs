@@ -244,7 +244,12 @@ fn figures(status: &NodeStatus) -> Value {
 
 /// Index, term, kind, text, size. The text may end within a letter, which is left out.
 fn entry(entry: &TailEntry) -> Value {
-    let text = String::from_utf8_lossy(&entry.text);
+    let text = match entry.text.split_first() {
+        Some((&raft_store::MESSAGE_FORMAT, text)) => text,
+        Some((&raft_store::TXN_FORMAT, _)) => b"a transaction",
+        _ => &entry.text,
+    };
+    let text = String::from_utf8_lossy(text);
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
     json!([entry.index.0, entry.term.0, entry.kind, text, entry.size])
 }
@@ -267,7 +272,7 @@ mod tests {
             term: Term(1),
             kind: "command".into(),
             // Half of a letter at the end.
-            text: "I like caf\u{e9}".as_bytes()[..11].to_vec().into(),
+            text: raft_store::message(&"I like caf\u{e9}".as_bytes()[..11]),
             size: 36,
         };
         let status = NodeStatus {

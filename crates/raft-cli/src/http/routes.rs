@@ -132,7 +132,7 @@ async fn append(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok(message) => message,
         Err(refused) => return *refused,
     };
-    match app.writer.write(message).await {
+    match app.writer.write(raft_store::message(&message)).await {
         Ok(written) => answers::object(StatusCode::OK, written_object(&written)),
         Err(error) => answers::failed(&error, "appended", &app.own),
     }

@@ -16,6 +16,7 @@ mod disk;
 mod early;
 mod full_disk;
 mod input;
+mod map;
 mod member;
 mod membership;
 mod power;

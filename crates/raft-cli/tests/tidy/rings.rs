@@ -101,7 +101,10 @@ const RINGS: &[Ring] = &[
         only_in: None,
         door: Some((
             "raft_node",
-            &["Applied", "Apply", "Command", "Index", "LogId", "Render", "Show", "Term"],
+            &[
+                "Applied", "Apply", "Command", "Index", "LogId", "Part", "Render", "Show",
+                "Snapshot", "Term",
+            ],
         )),
     },
     Ring {

@@ -11,17 +11,26 @@
     reason = "a red run prints the command that replays it, a green one how much happened"
 )]
 
+mod beside;
 #[path = "../../src/rng.rs"]
 mod rng;
 mod rules;
 mod sim;
 
-use raft_core::{Change, Input, RequestId};
+use raft_core::{Change, Input, Member, NodeId, RequestId};
 use sim::{Event, Sim, T, member};
 
 impl Sim {
     fn mischief(&mut self) {
         let (a, b) = (self.any(), self.any());
+        for _ in 0..self.rng.below(3) {
+            let reader = self.any();
+            self.read(reader);
+        }
+        if self.rng.below(4) == 0 {
+            let id = self.any();
+            self.compact(id);
+        }
         match self.rng.below(if self.calm { 10 } else { 24 }) {
             0..10 => {
                 let sizes = vec![50; 1 + self.rng.below(5) as usize];
@@ -56,7 +65,16 @@ impl Sim {
                 let request = RequestId(u128::from(self.rng.next()));
                 let address = 100 + self.machines.len() as u64 + self.rng.below(2);
                 let removes = kind < 21 || self.machines.len() > 9;
-                let change = if removes { Change::Remove(b) } else { Change::Add(member(address)) };
+                let change = match (self.rng.below(6), self.known(b)) {
+                    (0, _) => Change::Demote(b),
+                    (1, _) if !removes => Change::Replace { old: b, new: member(address) },
+                    (2, Some(known)) => {
+                        let moved = Member { address: format!(":{address}"), ..known };
+                        Change::Update { id: b, member: moved }
+                    }
+                    _ if removes => Change::Remove(b),
+                    _ => Change::Add(member(address)),
+                };
                 for id in self.ids() {
                     let change = change.clone();
                     self.step(id, Input::ChangeMembership { request, change });
@@ -65,6 +83,12 @@ impl Sim {
         }
         let delay = 5 + self.rng.below(80);
         self.at(delay, Event::Mischief);
+    }
+
+    /// A member as it is known to one that leads.
+    fn known(&self, id: NodeId) -> Option<Member> {
+        let mut up = self.machines.values().filter_map(|machine| machine.raft.as_deref());
+        up.find(|raft| raft.is_leader())?.membership().members.get(&id).cloned()
     }
 
     /// All faults end: then every change ends, what is proposed is committed, and all members of
@@ -103,18 +127,27 @@ impl Sim {
                 return Err(format!("{id} does not catch up"));
             }
         }
+        let ended = |&(id, boots, committed): &(_, u64, u64)| {
+            let machine = &self.machines[&id];
+            machine.raft.is_none()
+                || machine.boots != boots
+                || committed + 100 > self.committed.len() as u64
+        };
+        if let Some((request, _)) = self.reads.iter().find(|(_, read)| !ended(read)) {
+            return Err(format!("read {request} does not end"));
+        }
         if self.committed.len() < before + 20 {
             return Err("hardly anything is committed".into());
         }
         Ok(())
     }
 }
-fn run(seed: u64) -> (usize, u64) {
+fn run(seed: u64) -> [u64; 4] {
     let mut sim = Sim::new(seed);
     let length = 3 * T + sim.rng.below(9 * T);
     sim.run_until(length);
     sim.heal();
-    (sim.committed.len(), sim.changes_ended)
+    [sim.committed.len() as u64, sim.changes_ended, sim.reads_served, sim.installed]
 }
 
 #[test]
@@ -125,17 +158,18 @@ fn chaos_then_calm() {
         Some(seed) => seed..seed + 1,
         None => 0..number("CHAOS_RUNS").unwrap_or(if long { 5000 } else { 60 }),
     };
-    let (mut committed, mut changes, count) = (0, 0, seeds.end - seeds.start);
+    let (mut total, count) = ([0; 4], seeds.end - seeds.start);
     for seed in seeds {
         let outcome = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|panic| {
             eprintln!("replay with: CHAOS_SEED={seed} cargo test -p raft-core --test chaos");
             std::panic::resume_unwind(panic)
         });
-        committed += outcome.0;
-        changes += outcome.1;
+        total.iter_mut().zip(outcome).for_each(|(total, one)| *total += one);
     }
+    let [committed, changes, reads, installed] = total;
     println!("{committed} entries committed, {changes} changes ended");
-    assert!(count == 1 || (committed > 0 && changes > 0), "chaos in which nothing happened");
+    println!("{reads} reads served, {installed} snapshots installed");
+    assert!(count == 1 || !total.contains(&0), "chaos in which nothing happened");
 }
 
 #[test]

@@ -35,7 +35,9 @@ impl Sim {
             }
             Message::RequestVoteResponse(_)
             | Message::AppendEntries(_)
-            | Message::TimeoutNow { .. } => {}
+            | Message::TimeoutNow { .. }
+            | Message::ReadIndex(_)
+            | Message::ReadIndexResponse(_) => {}
         }
         assert!(durable(term, None), "R1: {from} sends {message} too early");
     }

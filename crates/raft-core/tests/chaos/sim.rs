@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use raft_core::{
-    AppendEntries, Config, EntryKind, EntryMeta, HardState, Index, Input, Lane, Member, Membership,
-    Message, NodeId, Output, Persist, Raft, Recovered, RoleKind, Term, Ticket, Time,
+    AppendEntries, Config, EntryKind, EntryMeta, HardState, Index, Input, Lane, LogId, Member,
+    Membership, Message, NodeId, Output, Persist, Raft, Recovered, RoleKind, Term, Ticket, Time,
 };
 
 pub(crate) const T: u64 = 1000;
@@ -18,12 +18,17 @@ pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
     pub(crate) log: Vec<Entry>,
     pub(crate) commit_index: Index,
+    /// Compacted up to here. The entries stay in `log` to be compared with, but nobody reads them.
+    pub(crate) log_start: LogId,
+    pub(crate) snapshots: BTreeSet<u64>,
 }
 
 /// One durable operation with the bytes it carries.
 pub(crate) struct Write {
     pub(crate) persist: Persist,
     pub(crate) entries: Vec<Entry>,
+    /// What the snapshot of a reset stands for.
+    pub(crate) below: Vec<Entry>,
     pub(crate) commit_index: Index,
 }
 
@@ -35,6 +40,9 @@ pub(crate) struct Machine {
     pub(crate) disk: Disk,
     pub(crate) writes: VecDeque<Write>,
     pub(crate) removed: bool,
+    pub(crate) applied: Index,
+    /// The snapshot that just came was sent by one that leads no more.
+    pub(crate) refused: bool,
     /// When it wants its timer.
     pub(crate) deadline: Option<u64>,
 }
@@ -64,6 +72,19 @@ pub(crate) enum Event {
         request: u64,
         first: Index,
         last: Index,
+    },
+    Snapshot {
+        from: NodeId,
+        to: NodeId,
+        boots: (u64, u64),
+        term: Term,
+        at: u64,
+    },
+    SnapshotEnds {
+        from: NodeId,
+        to: NodeId,
+        boots: u64,
+        through: Option<Index>,
     },
     Writable {
         at: NodeId,
@@ -96,6 +117,10 @@ pub(crate) struct Sim {
     pub(crate) calm: bool,
     pub(crate) tokens: u64,
     pub(crate) changes_ended: u64,
+    /// Who asked each read, in which life, and how much was committed then.
+    pub(crate) reads: BTreeMap<u64, (NodeId, u64, u64)>,
+    pub(crate) reads_served: u64,
+    pub(crate) installed: u64,
     /// Prints every line.
     pub(crate) verbose: bool,
     /// Mixes every line into one number.
@@ -126,6 +151,9 @@ impl Sim {
             calm: false,
             tokens: 0,
             changes_ended: 0,
+            reads: BTreeMap::new(),
+            reads_served: 0,
+            installed: 0,
             verbose: std::env::var("CHAOS_SEED").is_ok(),
             digest: None,
         };
@@ -151,11 +179,21 @@ impl Sim {
         let seed = self.rng.next();
         let machine = self.machines.entry(id).or_default();
         let disk = machine.disk.clone();
+        // A snapshot counts if the log goes on after it, or holds its last entry.
+        let fits = |&&at: &&u64| {
+            let end = at as usize;
+            at >= disk.log_start.index.0 && disk.log.get(..end) == self.committed.get(..end)
+        };
+        let snapshot = disk.snapshots.iter().rev().find(fits).map_or(0, |at| *at);
+        machine.applied = Index(snapshot);
+        let base = (Index(0), Arc::clone(&self.founders));
         let mut recovered = Recovered {
             hard_state: disk.hard_state,
+            log_start: disk.log_start,
+            snapshot_index: Index(snapshot),
             last_index: Index(disk.log.len() as u64),
             commit_index: disk.commit_index,
-            memberships: vec![(Index(0), Arc::clone(&self.founders))],
+            memberships: vec![base],
             tail_ambiguous: seed.is_multiple_of(7),
             ..Recovered::default()
         };
@@ -165,6 +203,9 @@ impl Sim {
                 recovered.term_runs.push((index, entry.term));
             }
             if let EntryKind::Membership(membership) = &entry.kind {
+                if index.0 <= snapshot {
+                    recovered.memberships.clear();
+                }
                 recovered.memberships.push((index, Arc::clone(membership)));
             }
         }
@@ -284,7 +325,9 @@ impl Sim {
                 let entries =
                     if first <= last { machine.log[first - 1..last].to_vec() } else { vec![] };
                 let commit_index = machine.raft.as_ref().unwrap().commit_index().min(persist.last);
-                machine.writes.push_back(Write { persist, entries, commit_index });
+                let below = persist.reset.map_or(0, |at| at.index.0 as usize);
+                let below = machine.log[..below].to_vec();
+                machine.writes.push_back(Write { persist, entries, below, commit_index });
                 let (boots, stalls) = (machine.boots, !self.calm && self.rng.below(200) == 0);
                 let delay = 1 + self.rng.below(if stalls { 3 * T } else { 8 });
                 self.at(delay, Event::Synced { at: id, boots, ticket: persist.ticket });
@@ -332,7 +375,7 @@ impl Sim {
             Output::Removed { .. } => machine.removed = true,
             Output::ChangeEnded { result: Ok(_), .. } => self.changes_ended += 1,
             Output::Alarm { peer, what } => panic!("{id} says that {peer} {what}"),
-            _ => {}
+            other => self.beside_the_log(id, other),
         }
     }
 
@@ -343,6 +386,10 @@ impl Sim {
         if let Message::AppendEntries(append) = &message {
             let log = &self.machines[&from].log;
             let first = append.prev_log_id.index.0 as usize;
+            let start = self.machines[&from].raft.as_ref().map(|raft| raft.log_start());
+            assert!(start.is_some_and(|start| start.index.0 as usize <= first), "sends compacted");
+            let term = first.checked_sub(1).map_or(Term(0), |i| log[i].0.term);
+            assert_eq!(append.prev_log_id.term, term);
             for (i, entry) in append.entries.iter().enumerate() {
                 assert!(log[first + i].0 == *entry, "{from} sends what is not its log");
                 payloads.push(log[first + i].1);
@@ -384,6 +431,7 @@ impl Sim {
                 let fails = !self.calm && self.rng.below(10) == 0;
                 let machine = &self.machines[&at];
                 if machine.boots == boots {
+                    let fails = fails || first <= machine.disk.log_start.index;
                     let count = if fails { 0 } else { 4.min(last.0 - first.0 + 1) as usize };
                     let read = machine.log.iter().skip(first.0 as usize - 1).take(count);
                     let entries = read.map(|entry| entry.0.clone()).collect();
@@ -391,8 +439,24 @@ impl Sim {
                 }
             }
             Event::Applied { at, boots, through } => {
-                if self.machines[&at].boots == boots {
+                let machine = self.machines.get_mut(&at).unwrap();
+                if machine.boots == boots {
+                    machine.applied = machine.applied.max(through);
                     self.step(at, Input::Applied(through));
+                }
+            }
+            Event::Snapshot { from, to, boots, term, at } => {
+                self.deliver_snapshot(from, to, boots, term, at);
+            }
+            Event::SnapshotEnds { from, to, boots, through } => {
+                if self.machines[&from].boots == boots {
+                    self.step(
+                        from,
+                        match through {
+                            Some(through) => Input::SnapshotSent { peer: to, through },
+                            None => Input::SnapshotFailed { peer: to },
+                        },
+                    );
                 }
             }
             Event::Writable { at, boots, peer } => {
@@ -449,8 +513,12 @@ impl Machine {
 
 impl Disk {
     pub(crate) fn apply(&mut self, write: Write) {
-        let Persist { hard_state, truncate_from, first, last, .. } = write.persist;
+        let Persist { hard_state, reset, truncate_from, first, last, .. } = write.persist;
         self.hard_state = hard_state.unwrap_or(self.hard_state);
+        if let Some(at) = reset {
+            self.log = write.below;
+            self.log_start = at;
+        }
         if let Some(from) = truncate_from {
             self.log.truncate(from.0 as usize - 1);
         }

@@ -61,6 +61,7 @@ fn value(key: &str, node: &Node, raft: &Raft, now: Time) -> Result<String, Strin
         "term" => status.term.to_string(),
         "leader" => format::optional(status.leader),
         "vote" => format::optional(raft.hard_state().voted_for),
+        "start" => raft.log_start().to_string(),
         "last" => status.last_log_id.to_string(),
         "durable" => status.durable_index.to_string(),
         "commit" => status.commit_index.to_string(),

@@ -33,6 +33,8 @@ pub(crate) struct Cluster {
     /// Members whose disks finish nothing, unless a script says `persist`.
     pub(crate) hung: BTreeSet<NodeId>,
     payloads: u64,
+    /// The number of the last read.
+    reads: u64,
 }
 
 /// What came with an input beside what the core sees.
@@ -127,6 +129,14 @@ impl Cluster {
     pub(crate) fn propose(&mut self, id: NodeId, sizes: Vec<u32>) -> Done {
         let baggage = Baggage { proposed: sizes.clone(), ..Baggage::default() };
         self.step_with(id, Input::Propose { sizes }, &baggage)
+    }
+
+    /// Clients of a member read.
+    pub(crate) fn read(&mut self, id: NodeId, count: u64) -> Done {
+        let requests: Vec<u64> = (self.reads + 1..=self.reads + count).collect();
+        self.reads += count;
+        self.safety.on_read(&requests);
+        self.step(id, Input::Read { requests })
     }
 
     /// A message arrives, unless nobody is there.
@@ -243,7 +253,12 @@ impl Cluster {
                     self.safety.on_leader(node, term)?;
                 }
             }
-            Output::ProposeRefused(_)
+            Output::SnapshotInstalled { at, kept } => self.installed(id, at.index.0, kept)?,
+            Output::ReadReady { request, index } => self.safety.may_read(request, index.0)?,
+            Output::SendSnapshot { .. }
+            | Output::SnapshotRefused { .. }
+            | Output::ReadRefused { .. }
+            | Output::ProposeRefused(_)
             | Output::MembershipChanged { .. }
             | Output::ChangeEnded { .. }
             | Output::ChangeUnknown { .. }
@@ -263,6 +278,11 @@ impl Cluster {
             return Err("tickets must rise".to_owned());
         }
         let replaces = persist.first <= persist.last && persist.first.0 <= node.handed_over;
+        let void = persist.reset.is_some() && persist.truncate_from.is_none();
+        if void {
+            node.submit(persist, commit);
+            return Ok(());
+        }
         if persist.truncate_from.is_some_and(|from| from.0 > node.handed_over)
             || replaces && persist.truncate_from.is_none_or(|from| from > persist.first)
         {
@@ -398,6 +418,10 @@ fn payloads_of(node: &Node, append: &AppendEntries, from_disk: bool) -> Result<V
     let known = node.entry(prev.index.0).map_or(LogId::default().term, |entry| entry.meta.term);
     if append.prev_log_id.term != known {
         return Err(format!("{id} sends a previous entry that its log does not hold"));
+    }
+    let start = node.raft.as_ref().map_or(Index(0), |raft| raft.log_start().index);
+    if prev.index < start {
+        return Err(format!("{id} sends {first}, its log begins after {start}"));
     }
     let tail = node.raft.as_ref().map_or(Index(0), |raft| raft.tail_start());
     if !from_disk && !append.entries.is_empty() && first < tail.0 {

@@ -137,6 +137,38 @@ pub(crate) enum Command {
         #[arg(key)]
         size: Option<u32>,
     },
+    /// Clients of a member read; the numbers go on by themselves.
+    Read {
+        id: Id,
+        #[arg(key)]
+        count: Option<u64>,
+    },
+    /// Writes a snapshot at an index and compacts it, but for the last `keep` entries.
+    Compact {
+        id: Id,
+        at: u64,
+        #[arg(key)]
+        keep: Option<u64>,
+    },
+    /// The first one's newest snapshot, or the one at `at`, is complete at the second: of the first
+    /// one's term, or of `term`.
+    Install {
+        from: Id,
+        to: Id,
+        #[arg(key)]
+        at: Option<u64>,
+        #[arg(key)]
+        term: Option<u64>,
+    },
+    /// The first one learns what became of its snapshot: `snapshot n1 n3 sent through=5`, `failed`
+    /// or `taken`.
+    Snapshot {
+        id: Id,
+        peer: Id,
+        word: String,
+        #[arg(key)]
+        through: Option<u64>,
+    },
     /// The state machine has applied everything up to here.
     Applied(Id, u64),
     /// Says once more that everything up to a ticket is durable.
@@ -165,6 +197,34 @@ pub(crate) enum Command {
         #[arg(key)]
         request: u128,
     },
+    /// Asks to take a member's vote.
+    Demote {
+        id: Id,
+        peer: Id,
+        #[arg(key)]
+        request: u128,
+    },
+    /// Asks to replace a member by the one at an address.
+    Replace {
+        id: Id,
+        peer: Id,
+        address: String,
+        #[arg(key)]
+        request: u128,
+        #[arg(key)]
+        incarnation: Option<u128>,
+    },
+    /// Says that a member is at another address, with the incarnation that it was founded or added
+    /// with.
+    Update {
+        id: Id,
+        peer: Id,
+        address: String,
+        #[arg(key)]
+        request: u128,
+        #[arg(key)]
+        incarnation: Option<u128>,
+    },
     /// Asks to hand leadership over.
     Transfer(Id, Option<Id>),
     /// Makes up a message: `inject n2 n1 append term=2 prev=1@1 entries="2 2" commit=1`.
@@ -185,6 +245,10 @@ pub(crate) enum Command {
         commit: Option<u64>,
         #[arg(key)]
         index: Option<u64>,
+        #[arg(key)]
+        round: Option<u64>,
+        #[arg(key)]
+        request: Option<u64>,
     },
     /// One line about each member.
     Status(#[arg(pos, many, optional)] Vec<Id>),
@@ -223,11 +287,9 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Tick(millis) => cluster.pass(millis, false)?,
         Command::Timeout(id) => cluster.timeout(id.0)?,
         Command::Persist { id, upto, n } => {
-            let skips = |cluster: &Cluster, at: NodeId| id.is_none() && cluster.hung.contains(&at);
-            for id in named(cluster, &id.into_iter().collect::<Vec<_>>()) {
-                if skips(cluster, id) {
-                    continue;
-                }
+            let mut ids = named(cluster, &id.into_iter().collect::<Vec<_>>());
+            ids.retain(|at| id.is_some() || !cluster.hung.contains(at));
+            for id in ids {
                 cluster.persist(id, upto, n.unwrap_or(usize::MAX))?;
             }
         }
@@ -237,13 +299,11 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         }
         Command::Hang(ids) => cluster.hung.extend(ids.iter().map(|id| id.0)),
         Command::Unhang(ids) => cluster.hung.retain(|id| !ids.contains(&Id(*id))),
-        Command::ReadLog { id, word, n } => {
-            let skew = u64::from(word.as_deref() == Some("wrong"));
-            cluster.answer_read(id.0, n.unwrap_or(usize::MAX), skew)?;
-        }
-        Command::Propose { id, count, size } => {
-            cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])?;
-        }
+        Command::ReadLog { .. }
+        | Command::Propose { .. }
+        | Command::Read { .. }
+        | Command::Compact { .. }
+        | Command::Install { .. } => bring(cluster, command)?,
         Command::Inject { .. } => inject::inject(cluster, command)?,
         Command::Assert(ids, facts) => {
             for id in ids {
@@ -264,13 +324,34 @@ pub(crate) fn run(cluster: &mut Cluster, command: &Command) -> Result<bool, Stri
         Command::Refused(..)
         | Command::Writable(..)
         | Command::Sent { .. }
+        | Command::Snapshot { .. }
         | Command::Applied(..)
         | Command::Persisted(..)
         | Command::Add { .. }
         | Command::Remove { .. }
+        | Command::Demote { .. }
+        | Command::Replace { .. }
+        | Command::Update { .. }
         | Command::Transfer(..) => input(cluster, command)?,
     }
     Ok(false)
+}
+
+/// What comes with more than the core sees: payloads, numbers, files.
+fn bring(cluster: &mut Cluster, command: &Command) -> Done {
+    match command.clone() {
+        Command::ReadLog { id, word, n } => {
+            let skew = u64::from(word.as_deref() == Some("wrong"));
+            cluster.answer_read(id.0, n.unwrap_or(usize::MAX), skew)
+        }
+        Command::Propose { id, count, size } => {
+            cluster.propose(id.0, vec![size.unwrap_or(100); count.unwrap_or(1)])
+        }
+        Command::Read { id, count } => cluster.read(id.0, count.unwrap_or(1)),
+        Command::Compact { id, at, keep } => cluster.compact(id.0, at, keep.unwrap_or(0)),
+        Command::Install { from, to, at, term } => cluster.install(from.0, to.0, at, term),
+        _ => Ok(()),
+    }
 }
 
 fn found(cluster: &mut Cluster, command: &Command) -> Done {
@@ -435,23 +516,51 @@ fn input(cluster: &mut Cluster, command: &Command) -> Done {
         Command::Sent { id, peer: Id(peer), through, bytes } => {
             (id, Input::Sent { peer, through: Index(through), bytes: bytes.unwrap_or(0) })
         }
+        Command::Snapshot { id, peer: Id(peer), word, through } => {
+            let through = Index(through.unwrap_or(0));
+            (
+                id,
+                match word.as_str() {
+                    "sent" => Input::SnapshotSent { peer, through },
+                    "failed" => Input::SnapshotFailed { peer },
+                    _ => Input::SnapshotTaken { peer },
+                },
+            )
+        }
         Command::Persisted(id, ticket) => (id, Input::Persisted(Ticket(ticket))),
         Command::Applied(id, index) => (id, Input::Applied(Index(index))),
         Command::Add { id, address, request, incarnation } => {
-            let port = address.parse().unwrap_or(0);
-            let member =
-                Member { address: format!(":{address}"), incarnation: incarnation.unwrap_or(port) };
-            let change = Change::Add(member);
+            let change = Change::Add(member(&address, incarnation));
             (id, Input::ChangeMembership { request: RequestId(request), change })
         }
         Command::Remove { id, peer, request } => {
             let change = Change::Remove(peer.0);
             (id, Input::ChangeMembership { request: RequestId(request), change })
         }
+        Command::Demote { id, peer, request } => {
+            let change = Change::Demote(peer.0);
+            (id, Input::ChangeMembership { request: RequestId(request), change })
+        }
+        Command::Replace { id, peer, address, request, incarnation } => {
+            let change = Change::Replace { old: peer.0, new: member(&address, incarnation) };
+            (id, Input::ChangeMembership { request: RequestId(request), change })
+        }
+        Command::Update { id, peer, address, request, incarnation } => {
+            let founded = u128::from(peer.0.0);
+            let member = member(&address, incarnation.or(Some(founded)));
+            let change = Change::Update { id: peer.0, member };
+            (id, Input::ChangeMembership { request: RequestId(request), change })
+        }
         Command::Transfer(id, to) => (id, Input::TransferLeadership { to: to.map(|to| to.0) }),
         _ => return Ok(()),
     };
     cluster.step(id.0, input)
+}
+
+/// Whoever is at a port; its incarnation is the port, if nothing else is said.
+fn member(address: &str, incarnation: Option<u128>) -> Member {
+    let incarnation = incarnation.or_else(|| address.parse().ok()).unwrap_or(0);
+    Member { address: format!(":{address}"), incarnation }
 }
 
 fn show(cluster: &mut Cluster, command: &Command) -> Done {

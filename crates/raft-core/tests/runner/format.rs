@@ -85,7 +85,8 @@ fn entries(prev: LogId, entries: &[EntryMeta]) -> String {
 fn append(append: &AppendEntries) -> String {
     let (term, prev, commit) = (append.term, append.prev_log_id, append.commit_index);
     let entries = entries(prev, &append.entries);
-    format!("AppendEntries term={term} prev={prev} [{entries}] commit={commit}")
+    let round = if append.round > 0 { format!(" round={}", append.round) } else { String::new() };
+    format!("AppendEntries term={term} prev={prev} [{entries}] commit={commit}{round}")
 }
 
 /// A message, its entries as spans.

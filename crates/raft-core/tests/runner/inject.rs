@@ -1,8 +1,8 @@
 //! Messages that a script makes up.
 
 use raft_core::{
-    AppendEntries, AppendEntriesResponse, AppendResult, Index, Message, RequestVote, Term,
-    VoteRefusal, VoteResponse,
+    AppendEntries, AppendEntriesResponse, AppendResult, Index, Message, ReadIndex,
+    ReadIndexResponse, RequestVote, Term, VoteRefusal, VoteResponse,
 };
 
 use super::cluster::Cluster;
@@ -12,8 +12,20 @@ use super::parse::invented_payload;
 
 /// Delivers a message that nobody sent. From here on its sender's log and quorum prove nothing.
 pub(crate) fn inject(cluster: &mut Cluster, command: &Command) -> Result<(), String> {
-    let Command::Inject { from, to, kind, word, term, last, prev, entries, commit, index } =
-        command.clone()
+    let Command::Inject {
+        from,
+        to,
+        kind,
+        word,
+        term,
+        last,
+        prev,
+        entries,
+        commit,
+        index,
+        round,
+        request: number,
+    } = command.clone()
     else {
         return Ok(());
     };
@@ -28,7 +40,8 @@ pub(crate) fn inject(cluster: &mut Cluster, command: &Command) -> Result<(), Str
     let response = |result| {
         let last_index = last.index;
         let commit_index = Index(commit.unwrap_or(0));
-        AppendEntriesResponse { term, result, last_index, commit_index }
+        let round = round.unwrap_or(0);
+        AppendEntriesResponse { term, result, last_index, commit_index, round }
     };
     let message = match kind.as_str() {
         "pre-vote" => Message::PreVote(request),
@@ -47,8 +60,21 @@ pub(crate) fn inject(cluster: &mut Cluster, command: &Command) -> Result<(), Str
         }
         "append" => {
             let commit_index = Index(commit.unwrap_or(0));
-            Message::AppendEntries(AppendEntries { term, prev_log_id: prev, entries, commit_index })
+            let round = round.unwrap_or(0);
+            Message::AppendEntries(AppendEntries {
+                term,
+                prev_log_id: prev,
+                entries,
+                commit_index,
+                round,
+            })
         }
+        "read-index" => Message::ReadIndex(ReadIndex { term, request: number.unwrap_or(1) }),
+        "read-response" => Message::ReadIndexResponse(ReadIndexResponse {
+            term,
+            request: number.unwrap_or(1),
+            result: Ok(Index(index.unwrap_or(0))),
+        }),
         _ => return Err(format!("{kind} is no message")),
     };
     cluster.safety.invented = true;

@@ -10,6 +10,7 @@ mod network;
 mod node;
 mod parse;
 mod safety;
+mod snapshots;
 
 use std::error::Error;
 use std::path::Path;

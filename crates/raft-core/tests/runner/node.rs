@@ -1,6 +1,6 @@
 //! One member of a scripted cluster: the core, the log as it stands in memory, and the disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use raft_core::{
@@ -23,6 +23,10 @@ pub(crate) struct Disk {
     pub(crate) log: Vec<Entry>,
     /// Rides in every write (rule R10): a lower bound of what is committed.
     pub(crate) commit_hint: u64,
+    /// Compacted up to here. The entries stay in `log` to be compared with, but nobody reads them.
+    pub(crate) log_start: LogId,
+    /// The snapshots that are complete, by their last index.
+    pub(crate) snapshots: BTreeSet<u64>,
 }
 
 /// A write on its way to the disk. Its entries were captured when it was issued: what happens to
@@ -31,6 +35,8 @@ pub(crate) struct Disk {
 pub(crate) struct Write {
     pub(crate) persist: Persist,
     pub(crate) entries: Vec<Entry>,
+    /// What the snapshot of a reset stands for.
+    pub(crate) below: Vec<Entry>,
     pub(crate) commit_hint: u64,
 }
 
@@ -91,13 +97,19 @@ impl Node {
     pub(crate) fn start(&mut self, seed: u64, now: Time) {
         self.starts += 1;
         self.log = self.disk.log.clone();
-        self.applied = 0;
+        self.applied = self.snapshot_index();
         self.leads = false;
         self.last_ticket = Ticket(0);
         self.handed_over = self.log.len() as u64;
         let seed = seed.wrapping_mul(1000) + self.starts * 100 + self.id().0;
         let recovered = self.recovered();
         self.raft = Some(Raft::restore(self.config.clone(), recovered, seed, now));
+    }
+
+    /// The newest snapshot that the log goes on after, or whose last entry it holds.
+    fn snapshot_index(&self) -> u64 {
+        let (start, last) = (self.disk.log_start.index.0, self.disk.log.len() as u64);
+        self.disk.snapshots.range(start..=last).next_back().copied().unwrap_or(0)
     }
 
     fn recovered(&self) -> Recovered {
@@ -108,11 +120,16 @@ impl Node {
                 term_runs.push((Index(index), entry.meta.term));
             }
             if let EntryKind::Membership(membership) = &entry.meta.kind {
+                if index <= self.snapshot_index() {
+                    memberships.clear();
+                }
                 memberships.push((Index(index), Arc::clone(membership)));
             }
         }
         Recovered {
             hard_state: self.disk.hard_state,
+            log_start: self.disk.log_start,
+            snapshot_index: Index(self.snapshot_index()),
             last_index: Index(self.disk.log.len() as u64),
             term_runs,
             commit_index: Index(self.disk.commit_hint.min(self.disk.log.len() as u64)),
@@ -138,6 +155,10 @@ impl Node {
         if let Some(hard_state) = write.persist.hard_state {
             self.disk.hard_state = hard_state;
         }
+        if let Some(at) = write.persist.reset {
+            self.disk.log = write.below;
+            self.disk.log_start = at;
+        }
         if let Some(from) = write.persist.truncate_from {
             self.disk.log.truncate(from.previous().0 as usize);
         }
@@ -159,13 +180,18 @@ impl Node {
         } else {
             Vec::new()
         };
+        let below = persist.reset.map_or(0, |at| at.index.0);
+        if below > 0 {
+            self.handed_over = below;
+        }
+        let below = self.log[..below as usize].to_vec();
         if let Some(from) = persist.truncate_from {
             self.handed_over = from.previous().0;
         }
         self.handed_over = self.handed_over.max(last);
         self.last_ticket = persist.ticket;
         let commit_hint = commit.0.min(self.log.len() as u64);
-        self.writes.push_back(Write { persist, entries, commit_hint });
+        self.writes.push_back(Write { persist, entries, below, commit_hint });
     }
 
     /// The entry at an index, as the driver holds it in memory.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use raft_core::{AppendResult, Membership, Message, NodeId, Raft, Term};
+use raft_core::{AppendResult, Index, Membership, Message, NoTerm, NodeId, Raft, Term};
 
 use super::node::{Entry, Node, last_log_id};
 
@@ -12,9 +12,11 @@ use super::node::{Entry, Node, last_log_id};
 #[derive(Default)]
 pub(crate) struct Safety {
     leaders: BTreeMap<Term, NodeId>,
-    committed: Vec<Entry>,
+    pub(crate) committed: Vec<Entry>,
     /// The term of whoever was first seen to know an entry committed, for each of them.
     committed_in: Vec<Term>,
+    /// How much was committed when each read was asked.
+    reads: BTreeMap<u64, u64>,
     /// A script invented messages: their sender's log and quorum are not real.
     pub(crate) invented: bool,
 }
@@ -121,6 +123,8 @@ impl Safety {
             Message::RequestVoteResponse(_)
             | Message::AppendEntries(_)
             | Message::TimeoutNow { .. }
+            | Message::ReadIndex(_)
+            | Message::ReadIndexResponse(_)
             | Message::PreVote(_)
             | Message::PreVoteResponse(_) => Ok(()),
         }
@@ -147,6 +151,20 @@ impl Safety {
             .filter(|leader| leader.raft.as_ref().is_some_and(|raft| is_leader_of(raft, term)))
             .is_none_or(|leader| leader.log.get(..through) == Some(durable));
         check(same, || format!("R3: {} acknowledges {through} beyond what matches", node.id()))
+    }
+
+    pub(crate) fn on_read(&mut self, requests: &[u64]) {
+        let committed = self.committed.len() as u64;
+        self.reads.extend(requests.iter().map(|request| (*request, committed)));
+    }
+
+    /// Linearizability: a read misses nothing that was committed when it was asked.
+    pub(crate) fn may_read(&mut self, request: u64, index: u64) -> Checked {
+        let committed = self.reads.remove(&request);
+        let committed = committed.ok_or_else(|| format!("read {request} is answered twice"))?;
+        check(index >= committed || self.invented, || {
+            format!("stale read: {request} is served at {index}, {committed} was committed")
+        })
     }
 
     /// R6: a follower applies only what is committed and on its own disk; a leader applies what
@@ -179,8 +197,10 @@ fn agrees(node: &Node, raft: &Raft) -> Checked {
         format!("{id} ends at {} but told {}", raft.last_log_id(), node.last_log_id())
     })?;
     for (entry, index) in node.log.iter().zip(1..) {
-        let term = raft.term_at(raft_core::Index(index));
-        check(term == Some(entry.meta.term), || format!("{id} has another term at {index}"))?;
+        let compacted = index < raft.log_start().index.0;
+        let known = if compacted { Err(NoTerm::Compacted) } else { Ok(entry.meta.term) };
+        let term = raft.term_at(Index(index));
+        check(term == known, || format!("{id} has another term at {index}"))?;
     }
     check(raft.membership() == node.membership(), || {
         format!("{id} is not in the configuration that its log ends with")

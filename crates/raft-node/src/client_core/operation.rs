@@ -58,7 +58,7 @@ impl Operation {
 
     /// Changes nothing, so that nothing about it can be unknown.
     pub(super) const fn is_read(&self) -> bool {
-        matches!(self.op, Op::Members | Op::Status | Op::Recent { .. })
+        matches!(self.op, Op::Read { .. } | Op::Members | Op::Status | Op::Recent { .. })
     }
 
     /// Takes as long as it takes, while a server holds it.
@@ -85,6 +85,9 @@ impl Operation {
                 Session::Open(session) => Request::EndSession { session },
                 _ => return None,
             },
+            Op::Read { query, consistency, news } => {
+                Request::Read { query: query.clone(), consistency: *consistency, news: *news }
+            }
             Op::Members => Request::Members,
             Op::AddMember(address) => {
                 Request::AddMember { request: self.change, address: address.clone() }
@@ -160,6 +163,7 @@ impl Operation {
             (&self.op, answer),
             (Op::Write(_), Answer::Written { .. })
                 | (Op::EndSession, Answer::SessionEnded)
+                | (Op::Read { .. }, Answer::Read(_))
                 | (Op::Members, Answer::Members(_))
                 | (Op::AddMember(_) | Op::RemoveMember(_), Answer::Changed(_))
                 | (Op::Transfer(_), Answer::Transferred { .. })

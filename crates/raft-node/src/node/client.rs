@@ -3,10 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,15 +18,16 @@ use tokio::time::{Instant, sleep_until};
 use super::connection::{Connection, Talk};
 use super::dial::{DialError, greet};
 use super::incoming::Incoming;
+use super::pending::Pending;
 use crate::address::Address;
 use crate::binding::ConnectionId;
 use crate::client_core::{
-    ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Settings, Success,
+    ClientCore, ClientError, ClientNotice, Op, OpId, Output, Settings, Success,
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
-use crate::protocol::{Answer, Changed, MembersView, NodeStatus};
+use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
 use crate::vitals::Recent;
-use crate::wire::{Frame, MESSAGE_BYTES_MAX};
+use crate::wire::{COMMAND_BYTES_MAX, Frame};
 
 /// Milliseconds without end, that added to a clock are still a time.
 const TIMEOUT_MAX: u64 = 1 << 50;
@@ -91,51 +90,6 @@ pub struct Served {
     pub forwarded_to: Option<String>,
 }
 
-/// An operation under way: a future, or something to wait for.
-pub struct Pending<T> {
-    result: oneshot::Receiver<Result<Success, ClientError>>,
-    take: fn(Success) -> Option<T>,
-}
-
-impl<T> fmt::Debug for Pending<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
-    }
-}
-
-impl<T> Pending<T> {
-    /// Waits for the end, on this thread.
-    ///
-    /// # Errors
-    /// What may be concluded, and why.
-    pub fn wait(self) -> Result<T, ClientError> {
-        let take = self.take;
-        finish(self.result.blocking_recv(), take)
-    }
-}
-
-impl<T> Future for Pending<T> {
-    type Output = Result<T, ClientError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let take = self.take;
-        Pin::new(&mut self.result).poll(context).map(|result| finish(result, take))
-    }
-}
-
-fn finish<T>(
-    result: Result<Result<Success, ClientError>, oneshot::error::RecvError>,
-    take: fn(Success) -> Option<T>,
-) -> Result<T, ClientError> {
-    let ended = |what: &str| ClientError {
-        outcome: Conclusion::Unknown,
-        reason: None,
-        what: what.to_owned(),
-    };
-    let success = result.map_err(|_| ended("the client was closed meanwhile"))??;
-    take(success).ok_or_else(|| ended("the server answered something else than was asked"))
-}
-
 impl Client {
     /// A client that asks these servers, one after the other until one answers. Any member will
     /// do: it passes on what only the leader can decide.
@@ -179,7 +133,7 @@ impl Client {
             endpoints: endpoints.into_iter().map(|address| address.to_string()).collect(),
             timeout: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(TIMEOUT_MAX),
             one_shot,
-            command_bytes_max: MESSAGE_BYTES_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
             seed: rand::rng().random(),
         };
         let (submit, submissions) = mpsc::unbounded_channel();
@@ -191,7 +145,7 @@ impl Client {
         let (done, result) = oneshot::channel();
         // If the driver has ended, the dropped sender says so to whoever waits.
         let _sent = self.submit.send(Submission { op, done });
-        Pending { result, take }
+        Pending::new(result, take)
     }
 
     /// Appends a command; ends when it is committed and applied.
@@ -203,6 +157,24 @@ impl Client {
                 _ => None,
             }
         })
+    }
+
+    /// Asks the state machine; any member answers. What the answer is fresh enough for, see
+    /// [`Consistency`].
+    pub fn read(
+        &self,
+        query: impl Into<Bytes>,
+        consistency: Consistency,
+    ) -> Pending<(ReadAnswer, Served)> {
+        let query = query.into();
+        self.submit(Op::Read { query, consistency, news: None }, answered)
+    }
+
+    /// Asks the state machine once it has news, or once the time for that is over; of what the
+    /// asked member knows. The first version to wait from is in any [`ReadAnswer`].
+    pub fn read_news(&self, query: impl Into<Bytes>, news: News) -> Pending<(ReadAnswer, Served)> {
+        let (query, consistency) = (query.into(), Consistency::Local);
+        self.submit(Op::Read { query, consistency, news: Some(news) }, answered)
     }
 
     /// Who is in the cluster: the leader's view, or, without one, the asked member's own.
@@ -255,6 +227,14 @@ impl Client {
     /// called when all writes are done.
     pub fn end_session(&self) -> Pending<()> {
         self.submit(Op::EndSession, |_| Some(()))
+    }
+}
+
+fn answered(success: Success) -> Option<(ReadAnswer, Served)> {
+    let served = success.served();
+    match success.answer {
+        Answer::Read(answer) => Some((answer, served)),
+        _ => None,
     }
 }
 

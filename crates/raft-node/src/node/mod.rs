@@ -12,6 +12,7 @@ mod listen;
 mod notice;
 mod observe;
 mod output;
+mod pending;
 mod reactor;
 mod site;
 mod sockets;
@@ -26,8 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::notice::Notice;
 pub use builder::{Builder, node};
-pub use client::{Client, ClientOptions, Pending, Served, Written};
+pub use client::{Client, ClientOptions, Served, Written};
 pub use output::{Line, Lines};
+pub use pending::Pending;
 
 use crate::protocol::{Answer, NodeStatus, Request};
 use incoming::{Incoming, Local};

@@ -66,6 +66,7 @@ impl fmt::Display for Reason {
                 "no room for the log on the disk of the leader or of a majority; free some \
                  space there",
             ),
+            Self::Full { what } => write!(f, "the state machine does not take this: {what}"),
             Self::TooLarge { limit, size } => write!(
                 f,
                 "the message has {size} bytes and the limit is {limit}; split it, or raise the \
@@ -167,6 +168,7 @@ mod tests {
             Reason::LeaderLost,
             Reason::Busy { what: "1024 requests".into() },
             Reason::DiskFull,
+            Reason::Full { what: "the map is full: 9 bytes, at most 8".into() },
             Reason::TooLarge { limit: 1, size: 2 },
             Reason::SessionExpired { session: 7 },
             Reason::AnswerForgotten { session: 7, sequence: 1 },

@@ -81,6 +81,19 @@ impl Machine {
         self.applied
     }
 
+    /// What the state machine answers to a question, now.
+    pub(super) fn query(&self, query: &[u8]) -> Bytes {
+        self.apply.query(query)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.apply.version()
+    }
+
+    pub(super) fn admits(&self, command: &[u8]) -> Result<(), String> {
+        self.apply.admits(command)
+    }
+
     pub(super) fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
         self.sessions.answer(session, sequence)
     }
@@ -151,7 +164,10 @@ impl Machine {
         let text = match outcome {
             ChangeOutcome::Added { address, .. } => format!("Added new peer {address}"),
             ChangeOutcome::Removed { address, .. } => format!("Removed peer {address}"),
-            ChangeOutcome::Undone { .. } => return Vec::new(),
+            ChangeOutcome::Replaced { address, .. } => format!("Added new peer {address}"),
+            ChangeOutcome::Undone { .. }
+            | ChangeOutcome::Demoted { .. }
+            | ChangeOutcome::Updated { .. } => return Vec::new(),
         };
         vec![Show::Text(Bytes::from(text))]
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use raft_core::{Change, Index, Input, LogId, NodeId, RequestId, Term, Time};
 use raft_log::{Kind, LogBuffer, encoded_len};
 
+use super::queries::Question;
 use super::{Context, Effect, Origin, Replica};
 use crate::protocol::{Answer, Outcome, Reason, Refusal, Reply, Request};
 
@@ -103,12 +104,16 @@ impl Replica {
             fx.push(refuse(origin, Outcome::NotApplied, Reason::ShuttingDown));
             return;
         }
+        if let Request::Read { query, consistency, news } = request {
+            self.read(now, origin, Question { query, consistency, news }, fx);
+            return;
+        }
         if !self.raft.is_leader() {
             self.forward(origin, request, fx);
             return;
         }
         match request {
-            Request::Status | Request::Recent { .. } => {}
+            Request::Status | Request::Recent { .. } | Request::Read { .. } => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
@@ -183,6 +188,11 @@ impl Replica {
         let limit = self.limits.command_bytes_max;
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
+        }
+        if queued.kind == Kind::COMMAND
+            && let Err(what) = self.machine.admits(&queued.command)
+        {
+            return Some(Reason::Full { what });
         }
         let uncommitted = self.clients.pending_bytes;
         let wanted = self.room_for(queued);

@@ -124,6 +124,13 @@ impl Replica {
             Ok(ChangeOutcome::Undone { id, address }) => {
                 Answer::Changed(Changed::Undone { id, address })
             }
+            // No client can ask for these yet.
+            Ok(ChangeOutcome::Replaced { id, address, .. }) => {
+                Answer::Changed(Changed::Added { id, address })
+            }
+            Ok(ChangeOutcome::Demoted { id, address } | ChangeOutcome::Updated { id, address }) => {
+                Answer::Changed(Changed::AlreadyMember { id, address })
+            }
             Err(ChangeRefused::AlreadyMember { id }) => {
                 Answer::Changed(Changed::AlreadyMember { id, address })
             }
@@ -145,10 +152,10 @@ impl Replica {
             ChangeRefused::NoNewQuorum { silent } => {
                 Reason::NoNewQuorum { silent: silent.into_iter().map(named).collect() }
             }
-            ChangeRefused::AlreadyMember { id } | ChangeRefused::AddressTaken { id } => {
-                Reason::AddressTaken { address: named(id) }
-            }
-            ChangeRefused::NotMember => Reason::NotMember { address },
+            ChangeRefused::AlreadyMember { id }
+            | ChangeRefused::AddressTaken { id }
+            | ChangeRefused::OtherIncarnation { id } => Reason::AddressTaken { address: named(id) },
+            ChangeRefused::NotMember | ChangeRefused::NotVoter => Reason::NotMember { address },
             ChangeRefused::LastMember => Reason::LastMember,
         }
     }
@@ -205,6 +212,8 @@ impl Replica {
             job: membership.job.as_ref().map(|job| match job.kind {
                 raft_core::JobKind::Promote(id) => format!("adding {id}"),
                 raft_core::JobKind::Remove(id) => format!("removing {id}"),
+                raft_core::JobKind::Demote(id) => format!("demoting {id}"),
+                raft_core::JobKind::Replace { old, new } => format!("replacing {old} by {new}"),
             }),
             members: membership.members.iter().map(row).collect(),
             index: status.commit_index,

@@ -11,6 +11,7 @@ mod clients;
 mod door;
 mod members;
 mod persist;
+mod queries;
 mod room;
 mod start;
 mod view;
@@ -29,10 +30,11 @@ pub use door::{Chunk, Effect, Event, Origin};
 pub use start::{Unusable, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
-use crate::wire::encode_membership;
+use crate::wire::{COMMAND_BYTES_MAX, encode_membership};
 use apply::Progress;
 use clients::Clients;
 use persist::Merged;
+use queries::Queries;
 use room::Unwritten;
 
 /// What bounds a replica's memory.
@@ -46,6 +48,12 @@ pub struct Limits {
     pub unapplied_entries_max: u64,
     /// Entry bytes applied in one call, about.
     pub apply_bytes_max: u64,
+    /// The largest question in bytes.
+    pub query_bytes_max: u64,
+    /// Bytes of questions that wait for their answers.
+    pub waiting_query_bytes_max: u64,
+    /// Bytes answered to questions in one call, about.
+    pub answer_bytes_max: u64,
     /// Bytes of log that are kept free for what must always be written: votes, no-ops,
     /// configurations.
     pub reserved_log_bytes: u64,
@@ -54,10 +62,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            command_bytes_max: 16 * 1024 * 1024,
+            command_bytes_max: COMMAND_BYTES_MAX as u64,
             uncommitted_bytes_max: 64 * 1024 * 1024,
             unapplied_entries_max: 256 * 1024,
             apply_bytes_max: 1024 * 1024,
+            query_bytes_max: 64 * 1024,
+            waiting_query_bytes_max: 16 * 1024 * 1024,
+            answer_bytes_max: 16 * 1024 * 1024,
             reserved_log_bytes: 1024 * 1024,
         }
     }
@@ -71,6 +82,7 @@ pub struct Replica {
     machine: Machine,
     progress: Progress,
     clients: Clients,
+    queries: Queries,
     merged: Merged,
     /// The highest index that the log was given.
     handed: Index,
@@ -121,6 +133,7 @@ impl Replica {
             machine,
             progress,
             clients: Clients::new(id),
+            queries: Queries::default(),
             merged: Merged::default(),
             handed: last,
             limits,
@@ -133,8 +146,9 @@ impl Replica {
         }
     }
 
-    /// Takes events in order, then proposes all that clients sent in one batch, applies what is
-    /// committed within a budget, and asks for at most one write.
+    /// Takes events in order, then proposes all that clients sent in one batch, and has all that
+    /// they asked confirmed in one round; applies what is committed and answers what can be
+    /// answered, each within a budget, and asks for at most one write.
     pub fn step(
         &mut self,
         now: Time,
@@ -145,8 +159,10 @@ impl Replica {
             self.take(now, event, fx);
         }
         self.propose(now, fx);
+        self.confirm_reads(now, fx);
         self.yield_to_room(now, fx);
         self.apply(now, fx);
+        self.answer_reads(now, fx);
         self.persist(fx);
         self.buffer.evict_below(self.raft.tail_start());
     }
@@ -154,14 +170,15 @@ impl Replica {
     /// When [`Event::Timer`] is wanted.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.raft.next_deadline()
+        self.raft.next_deadline().into_iter().chain(self.queries.next_deadline()).min()
     }
 
-    /// Whether committed entries wait to be applied that the last call had no budget for: call
-    /// again soon.
+    /// Whether committed entries or reads wait that the last call had no budget for: call again
+    /// soon.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
         self.is_behind() && self.reads.for_machine.is_none()
+            || self.queries.has_backlog(self.machine.applied())
     }
 
     /// Whether committed entries are not applied yet.
@@ -173,7 +190,7 @@ impl Replica {
     /// Whether clients wait for entries of theirs to be applied, or for the leader's answer.
     #[must_use]
     pub fn owes_answers(&self) -> bool {
-        self.clients.owes_answers()
+        self.clients.owes_answers() || self.queries.owes_answers()
     }
 
     /// The core, to look at.
@@ -221,6 +238,9 @@ impl Replica {
 
     fn take(&mut self, now: Time, event: Event, fx: &mut Vec<Effect>) {
         match event {
+            Event::Timer if self.raft.next_deadline().is_none_or(|deadline| now < deadline) => {
+                // It is for a read that has waited long enough, not for the core.
+            }
             Event::Timer => self.core(now, Input::Timer, &Context::default(), fx),
             Event::Message { from, message, chunk, free_log_bytes } => {
                 self.free.insert(from, free_log_bytes);
@@ -257,11 +277,15 @@ impl Replica {
                 let address = self.address_of(from).map(str::to_owned);
                 self.clients.forward_reply(request, reply, address, fx);
             }
-            Event::Gone { connection } => self.clients.gone(connection),
+            Event::Gone { connection } => {
+                self.clients.gone(connection);
+                self.queries.gone(connection);
+            }
             Event::Met { request, result } => self.met(now, request, result, fx),
             Event::Space { free_log_bytes } => self.own_free = free_log_bytes,
             Event::HandOver => {
                 self.clients.stop();
+                self.queries.stop(fx);
                 if self.raft.is_leader() {
                     let input = Input::TransferLeadership { to: None };
                     self.core(now, input, &Context::default(), fx);
@@ -294,6 +318,15 @@ impl Replica {
                 let reason = self.propose_refused(why);
                 self.clients.refuse_batch(&reason, fx);
             }
+            Output::ReadReady { request, index } => self.queries.confirmed(request, index),
+            Output::ReadRefused { request, why } => {
+                let reason = self.read_refused(why);
+                self.queries.refused(request, reason, fx);
+            }
+            // Nothing is compacted yet.
+            Output::SendSnapshot { .. }
+            | Output::SnapshotInstalled { .. }
+            | Output::SnapshotRefused { .. } => {}
             Output::Appended { at, entry } => self.encode(at, &entry),
             Output::Received { first, last } => self.receive(first, last, &context.received),
             Output::Apply { through } => self.progress.bound = self.progress.bound.max(through),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use raft_core::{Index, Member, Membership, NodeId, Recovered, Term};
+use raft_core::{Index, LogId, Member, Membership, NodeId, Recovered, Term};
 use raft_log::{DataDir, MemberIdentity, RecoveredLog, Shown, ShownMark};
 
 use crate::notice::Notice;
@@ -51,6 +51,9 @@ pub fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, U
     }
     Ok(Recovered {
         hard_state: log.hard_state,
+        // The log is whole: nothing is compacted yet.
+        log_start: LogId::default(),
+        snapshot_index: Index(0),
         last_index: log.last_index,
         term_runs: log.term_runs.clone(),
         commit_index: log.commit_hint.min(log.last_index),

@@ -1,7 +1,7 @@
 //! What clients and servers say to each other: `Request` and `Reply`, and the same two between a
 //! follower and the leader, `Forward` and `ForwardReply`.
 //!
-//! A command, and a state machine's response, is the frame's trailer; its CRC32C is in the body.
+//! A command, a question, and a state machine's response is the frame's trailer; its CRC32C is in the body.
 
 use bytes::Bytes;
 use raft_core::RequestId;
@@ -12,13 +12,13 @@ use super::frame::{Encoded, Kind};
 use super::reason::RefusalBody;
 use super::view::{MembersBody, StatusBody};
 use super::vitals::RecentBody;
-use crate::protocol::{Answer, Changed, Reply, Request};
+use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Request};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     ask: Option<Ask>,
 }
 
@@ -42,6 +42,27 @@ enum Ask {
     Status(Empty),
     #[prost(message, tag = "10")]
     Recent(AskRecentBody),
+    #[prost(message, tag = "11")]
+    Read(ReadBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ReadBody {
+    /// 1 linearizable, 2 local.
+    #[prost(uint32, tag = "1")]
+    consistency: u32,
+    #[prost(fixed32, tag = "2")]
+    query_crc: u32,
+    #[prost(message, optional, tag = "3")]
+    news: Option<NewsBody>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct NewsBody {
+    #[prost(uint64, tag = "1")]
+    after: u64,
+    #[prost(uint32, tag = "2")]
+    within: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -90,7 +111,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     answer: Option<AnswerBody>,
 }
 
@@ -114,6 +135,20 @@ enum AnswerBody {
     Refused(RefusalBody),
     #[prost(message, tag = "11")]
     Recent(RecentBody),
+    #[prost(message, tag = "12")]
+    Read(ReadAnswerBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ReadAnswerBody {
+    #[prost(uint64, tag = "1")]
+    applied: u64,
+    #[prost(uint64, tag = "2")]
+    version: u64,
+    #[prost(bool, tag = "3")]
+    stale: bool,
+    #[prost(fixed32, tag = "4")]
+    response_crc: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -150,6 +185,10 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
             })
         }
         Request::EndSession { session } => Ask::EndSession(*session),
+        Request::Read { query, consistency, news } => {
+            trailer.push(query.clone());
+            Ask::Read(ReadBody::of(query, *consistency, *news))
+        }
         Request::Members => Ask::Members(Empty {}),
         Request::AddMember { request, address } => Ask::AddMember(change(*request, address)),
         Request::RemoveMember { request, address } => Ask::RemoveMember(change(*request, address)),
@@ -169,7 +208,7 @@ pub(super) fn decode_request(
 ) -> Result<(u64, Request), WireError> {
     let body: RequestBody = fields.decode(body)?;
     let ask = fields.known(body.ask, "a request")?;
-    if !matches!(ask, Ask::Write(_)) {
+    if !matches!(ask, Ask::Write(_) | Ask::Read(_)) {
         fields.no_trailer(&trailer)?;
     }
     let request = match ask {
@@ -186,6 +225,7 @@ pub(super) fn decode_request(
             }
         }
         Ask::EndSession(session) => Request::EndSession { session },
+        Ask::Read(read) => read.validate(fields, trailer)?,
         Ask::Members(Empty {}) => Request::Members,
         Ask::AddMember(body) => {
             let (request, address) = body.validate(fields)?;
@@ -213,6 +253,10 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
             AnswerBody::Written(WrittenBody { at: Some((*at).into()), response_crc })
         }
         Answer::SessionEnded => AnswerBody::SessionEnded(Empty {}),
+        Answer::Read(answer) => {
+            trailer.push(answer.response.clone());
+            AnswerBody::Read(answer.into())
+        }
         Answer::Members(view) => AnswerBody::Members(view.into()),
         Answer::Changed(changed) => AnswerBody::Changed(changed.into()),
         Answer::Transferred { to } => AnswerBody::Transferred(to.clone()),
@@ -231,7 +275,7 @@ pub(super) fn decode_reply(
 ) -> Result<(u64, Reply), WireError> {
     let body: ReplyBody = fields.decode(body)?;
     let answer = fields.known(body.answer, "an answer")?;
-    if !matches!(answer, AnswerBody::Written(_)) {
+    if !matches!(answer, AnswerBody::Written(_) | AnswerBody::Read(_)) {
         fields.no_trailer(&trailer)?;
     }
     let answer = match answer {
@@ -243,6 +287,7 @@ pub(super) fn decode_reply(
             Answer::Written { at: fields.log_id(written.at)?, response: trailer }
         }
         AnswerBody::SessionEnded(Empty {}) => Answer::SessionEnded,
+        AnswerBody::Read(answer) => Answer::Read(answer.validate(fields, trailer)?),
         AnswerBody::Members(view) => Answer::Members(view.validate(fields)?),
         AnswerBody::Changed(changed) => Answer::Changed(changed.validate(fields)?),
         AnswerBody::Transferred(to) => Answer::Transferred { to },
@@ -260,6 +305,56 @@ fn change(request: RequestId, address: &str) -> ChangeBody {
 impl ChangeBody {
     fn validate(self, fields: Fields) -> Result<(RequestId, String), WireError> {
         Ok((RequestId(fields.wide(&self.request)?), self.address))
+    }
+}
+
+impl ReadBody {
+    fn of(query: &Bytes, consistency: Consistency, news: Option<News>) -> Self {
+        Self {
+            consistency: match consistency {
+                Consistency::Linearizable => 1,
+                Consistency::Local => 2,
+            },
+            query_crc: crc32c::crc32c(query),
+            news: news.map(|News { after, within }| NewsBody { after, within }),
+        }
+    }
+
+    fn validate(self, fields: Fields, query: Bytes) -> Result<Request, WireError> {
+        if self.query_crc != crc32c::crc32c(&query) {
+            return Err(fields.invalid("a question that was damaged on the way"));
+        }
+        let consistency = match self.consistency {
+            1 => Consistency::Linearizable,
+            2 => Consistency::Local,
+            other => {
+                let value = u64::from(other);
+                return Err(WireError::Unsupported { what: "a read of consistency", value });
+            }
+        };
+        let news = self.news.map(|NewsBody { after, within }| News { after, within });
+        Ok(Request::Read { query, consistency, news })
+    }
+}
+
+impl From<&ReadAnswer> for ReadAnswerBody {
+    fn from(answer: &ReadAnswer) -> Self {
+        Self {
+            applied: answer.applied.0,
+            version: answer.version,
+            stale: answer.stale,
+            response_crc: crc32c::crc32c(&answer.response),
+        }
+    }
+}
+
+impl ReadAnswerBody {
+    fn validate(self, fields: Fields, response: Bytes) -> Result<ReadAnswer, WireError> {
+        if self.response_crc != crc32c::crc32c(&response) {
+            return Err(fields.invalid("a response that was damaged on the way"));
+        }
+        let Self { version, stale, .. } = self;
+        Ok(ReadAnswer { response, applied: fields.index(self.applied)?, version, stale })
     }
 }
 

@@ -8,10 +8,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 pub const HEADER_BYTES: usize = 24;
 /// The largest message (a client's command, an entry's payload) unless configured otherwise.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The largest command: a message, and what a state machine puts before it to tell its commands
+/// apart.
+pub const COMMAND_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 64;
 /// A body is never larger: what prost makes of it in memory may be many times its size.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// What follows a header at most: a largest message and its body.
 pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + BODY_BYTES_MAX;
+/// The largest response of a state machine: what it is sent with finds room in its frame, too.
+pub const RESPONSE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4 * 1024;
 /// What follows a header at most until the hello is through: a stranger cannot make us allocate
 /// more.
 pub const HELLO_BYTES_MAX: usize = 64 * 1024;

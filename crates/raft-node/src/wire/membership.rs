@@ -55,7 +55,7 @@ struct OldVotersBody {
 struct JobBody {
     #[prost(bytes = "bytes", tag = "1")]
     request: Bytes,
-    #[prost(oneof = "JobKindBody", tags = "2, 3")]
+    #[prost(oneof = "JobKindBody", tags = "2, 3, 4, 5")]
     kind: Option<JobKindBody>,
 }
 
@@ -65,19 +65,36 @@ enum JobKindBody {
     Promote(u64),
     #[prost(uint64, tag = "3")]
     Remove(u64),
+    #[prost(uint64, tag = "4")]
+    Demote(u64),
+    #[prost(message, tag = "5")]
+    Replace(ReplaceBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ReplaceBody {
+    #[prost(uint64, tag = "1")]
+    old: u64,
+    #[prost(uint64, tag = "2")]
+    new: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct OutcomeBody {
     #[prost(bytes = "bytes", tag = "1")]
     request: Bytes,
-    /// 1 added, 2 removed, 3 undone.
+    /// 1 added, 2 removed, 3 undone, 4 demoted, 5 updated, 6 replaced.
     #[prost(uint32, tag = "2")]
     kind: u32,
     #[prost(uint64, tag = "3")]
     id: u64,
     #[prost(string, tag = "4")]
     address: String,
+    /// Who was replaced, and where it was.
+    #[prost(uint64, tag = "5")]
+    old: u64,
+    #[prost(string, tag = "6")]
+    old_address: String,
 }
 
 /// The payload of a configuration's entry.
@@ -101,6 +118,10 @@ pub fn encode_membership(membership: &Membership) -> Bytes {
             kind: Some(match job.kind {
                 JobKind::Promote(id) => JobKindBody::Promote(id.0),
                 JobKind::Remove(id) => JobKindBody::Remove(id.0),
+                JobKind::Demote(id) => JobKindBody::Demote(id.0),
+                JobKind::Replace { old, new } => {
+                    JobKindBody::Replace(ReplaceBody { old: old.0, new: new.0 })
+                }
             }),
         }),
         outcomes: membership.outcomes.iter().map(outcome_body).collect(),
@@ -135,8 +156,16 @@ fn outcome_body((request, outcome): &(RequestId, ChangeOutcome)) -> OutcomeBody 
         ChangeOutcome::Added { id, address } => (1, id, address),
         ChangeOutcome::Removed { id, address } => (2, id, address),
         ChangeOutcome::Undone { id, address } => (3, id, address),
+        ChangeOutcome::Demoted { id, address } => (4, id, address),
+        ChangeOutcome::Updated { id, address } => (5, id, address),
+        ChangeOutcome::Replaced { id, address, .. } => (6, id, address),
     };
-    OutcomeBody { request: wide(request.0), kind, id: id.0, address: address.clone() }
+    let (old, old_address) = match outcome {
+        ChangeOutcome::Replaced { old, old_address, .. } => (old.0, old_address.clone()),
+        _ => (0, String::new()),
+    };
+    let (request, address) = (wide(request.0), address.clone());
+    OutcomeBody { request, kind, id: id.0, address, old, old_address }
 }
 
 impl MembershipBody {
@@ -192,6 +221,10 @@ impl JobBody {
         let kind = match fields.known(self.kind, "a kind of membership change")? {
             JobKindBody::Promote(id) => JobKind::Promote(fields.node_id(id)?),
             JobKindBody::Remove(id) => JobKind::Remove(fields.node_id(id)?),
+            JobKindBody::Demote(id) => JobKind::Demote(fields.node_id(id)?),
+            JobKindBody::Replace(ReplaceBody { old, new }) => {
+                JobKind::Replace { old: fields.node_id(old)?, new: fields.node_id(new)? }
+            }
         };
         Ok(Job { request: RequestId(fields.wide(&self.request)?), kind })
     }
@@ -205,6 +238,12 @@ impl OutcomeBody {
             1 => ChangeOutcome::Added { id, address },
             2 => ChangeOutcome::Removed { id, address },
             3 => ChangeOutcome::Undone { id, address },
+            4 => ChangeOutcome::Demoted { id, address },
+            5 => ChangeOutcome::Updated { id, address },
+            6 => {
+                let (old, old_address) = (fields.node_id(self.old)?, self.old_address);
+                ChangeOutcome::Replaced { id, address, old, old_address }
+            }
             kind => {
                 let what = "an outcome of a membership change of kind";
                 return Err(WireError::Unsupported { what, value: u64::from(kind) });

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use raft_core::{
-    AppendEntries, AppendEntriesResponse, AppendResult, Message, RequestVote, VoteRefusal,
-    VoteResponse,
+    AppendEntries, AppendEntriesResponse, AppendResult, Message, ReadIndex, ReadIndexResponse,
+    ReadRefused, RequestVote, VoteRefusal, VoteResponse,
 };
 
 use super::body::{Empty, Fields, LogIdBody};
@@ -17,7 +17,7 @@ const ENTRY_BYTES_MIN: u64 = 32;
 struct MessageBody {
     #[prost(uint64, tag = "1")]
     free_log_bytes: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     content: Option<Content>,
 }
 
@@ -37,6 +37,10 @@ enum Content {
     AppendEntriesResponse(AppendResponseBody),
     #[prost(message, tag = "8")]
     TimeoutNow(TimeoutNowBody),
+    #[prost(message, tag = "9")]
+    ReadIndex(ReadIndexBody),
+    #[prost(message, tag = "10")]
+    ReadIndexResponse(ReadIndexResponseBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -85,6 +89,8 @@ struct AppendBody {
     count: u32,
     #[prost(uint64, tag = "5")]
     bytes: u64,
+    #[prost(uint64, tag = "6")]
+    round: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -97,6 +103,8 @@ struct AppendResponseBody {
     commit_index: u64,
     #[prost(oneof = "ResultBody", tags = "4, 5, 6")]
     result: Option<ResultBody>,
+    #[prost(uint64, tag = "7")]
+    round: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Oneof)]
@@ -121,6 +129,35 @@ struct ConflictBody {
 struct TimeoutNowBody {
     #[prost(uint64, tag = "1")]
     term: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ReadIndexBody {
+    #[prost(uint64, tag = "1")]
+    term: u64,
+    #[prost(uint64, tag = "2")]
+    request: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ReadIndexResponseBody {
+    #[prost(uint64, tag = "1")]
+    term: u64,
+    #[prost(uint64, tag = "2")]
+    request: u64,
+    #[prost(oneof = "ReadBody", tags = "3, 4, 5")]
+    result: Option<ReadBody>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Oneof)]
+enum ReadBody {
+    #[prost(uint64, tag = "3")]
+    Index(u64),
+    /// The leader, or zero where it is not known.
+    #[prost(uint64, tag = "4")]
+    NotLeader(u64),
+    #[prost(uint64, tag = "5")]
+    HandingOver(u64),
 }
 
 /// A message of the core as a frame. `entries` are the encoded entries of an `AppendEntries`,
@@ -151,6 +188,7 @@ fn encode_append(append: &AppendEntries, entries: &[Bytes], free_log_bytes: u64)
         prev_log_id: append.prev_log_id,
         commit_index: append.commit_index,
         count: u32::try_from(append.entries.len()).unwrap_or(u32::MAX),
+        round: append.round,
     };
     seal_append(head, entries, free_log_bytes)
 }
@@ -162,6 +200,7 @@ fn seal_append(head: AppendHead, entries: &[Bytes], free_log_bytes: u64) -> Enco
         commit_index: head.commit_index.0,
         count: head.count,
         bytes: entries.iter().map(|slice| slice.len() as u64).sum(),
+        round: head.round,
     };
     let content = Some(Content::AppendEntries(append));
     Encoded::seal(Kind::Message, &MessageBody { free_log_bytes, content }, entries.to_vec())
@@ -176,6 +215,11 @@ fn content(message: &Message) -> Option<Content> {
         Message::RequestVoteResponse(response) => Content::RequestVoteResponse(response.into()),
         Message::AppendEntriesResponse(response) => Content::AppendEntriesResponse(response.into()),
         Message::TimeoutNow { term } => Content::TimeoutNow(TimeoutNowBody { term: term.0 }),
+        Message::ReadIndex(asked) => {
+            let (term, request) = (asked.term.0, asked.request);
+            Content::ReadIndex(ReadIndexBody { term, request })
+        }
+        Message::ReadIndexResponse(response) => Content::ReadIndexResponse(response.into()),
         Message::AppendEntries(_) => return None,
     })
 }
@@ -207,6 +251,11 @@ pub(super) fn decode(
             Message::AppendEntriesResponse(response.validate(fields)?)
         }
         Content::TimeoutNow(body) => Message::TimeoutNow { term: fields.term(body.term)? },
+        Content::ReadIndex(body) => {
+            let (term, request) = (fields.term(body.term)?, body.request);
+            Message::ReadIndex(ReadIndex { term, request })
+        }
+        Content::ReadIndexResponse(body) => Message::ReadIndexResponse(body.validate(fields)?),
     };
     Ok(PeerMessage { free_log_bytes, content: PeerContent::Whole(message) })
 }
@@ -218,6 +267,7 @@ impl AppendBody {
             prev_log_id: fields.log_id(self.prev_log_id)?,
             commit_index: fields.index(self.commit_index)?,
             count: self.count,
+            round: self.round,
         };
         if self.bytes != trailer.len() as u64 {
             return Err(fields.invalid("fewer or more bytes of entries than it says"));
@@ -304,6 +354,7 @@ impl From<&AppendEntriesResponse> for AppendResponseBody {
             last_index: response.last_index.0,
             commit_index: response.commit_index.0,
             result: Some(result),
+            round: response.round,
         }
     }
 }
@@ -323,6 +374,34 @@ impl AppendResponseBody {
             result,
             last_index: fields.index(self.last_index)?,
             commit_index: fields.index(self.commit_index)?,
+            round: self.round,
         })
+    }
+}
+
+impl From<&ReadIndexResponse> for ReadIndexResponseBody {
+    fn from(response: &ReadIndexResponse) -> Self {
+        let result = match response.result {
+            Ok(index) => ReadBody::Index(index.0),
+            Err(ReadRefused::NotLeader { leader }) => {
+                ReadBody::NotLeader(leader.map_or(0, |id| id.0))
+            }
+            Err(ReadRefused::HandingOver { to }) => ReadBody::HandingOver(to.0),
+        };
+        Self { term: response.term.0, request: response.request, result: Some(result) }
+    }
+}
+
+impl ReadIndexResponseBody {
+    fn validate(self, fields: Fields) -> Result<ReadIndexResponse, WireError> {
+        let result = match fields.known(self.result, "an answer to a read")? {
+            ReadBody::Index(index) => Ok(fields.index(index)?),
+            ReadBody::NotLeader(0) => Err(ReadRefused::NotLeader { leader: None }),
+            ReadBody::NotLeader(id) => {
+                Err(ReadRefused::NotLeader { leader: Some(fields.node_id(id)?) })
+            }
+            ReadBody::HandingOver(id) => Err(ReadRefused::HandingOver { to: fields.node_id(id)? }),
+        };
+        Ok(ReadIndexResponse { term: fields.term(self.term)?, request: self.request, result })
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct RefusalBody {
     #[prost(
         oneof = "ReasonBody",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, \
-                30, 31"
+                30, 31, 32"
     )]
     reason: Option<ReasonBody>,
 }
@@ -68,6 +68,8 @@ pub(super) enum ReasonBody {
     Invalid(String),
     #[prost(message, tag = "31")]
     ShuttingDown(Empty),
+    #[prost(string, tag = "32")]
+    Full(String),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -141,6 +143,7 @@ impl From<&Reason> for ReasonBody {
             Reason::LeaderLost => Self::LeaderLost(Empty {}),
             Reason::Busy { what } => Self::Busy(what.clone()),
             Reason::DiskFull => Self::DiskFull(Empty {}),
+            Reason::Full { what } => Self::Full(what.clone()),
             Reason::TooLarge { limit, size } => {
                 Self::TooLarge(TooLargeBody { limit: *limit, size: *size })
             }
@@ -182,6 +185,7 @@ impl ReasonBody {
             Self::LeaderLost(Empty {}) => Reason::LeaderLost,
             Self::Busy(what) => Reason::Busy { what },
             Self::DiskFull(Empty {}) => Reason::DiskFull,
+            Self::Full(what) => Reason::Full { what },
             Self::TooLarge(TooLargeBody { limit, size }) => Reason::TooLarge { limit, size },
             Self::SessionExpired(session) => Reason::SessionExpired { session },
             Self::AnswerForgotten(AnswerForgottenBody { session, sequence }) => {

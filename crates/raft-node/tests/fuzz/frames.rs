@@ -188,6 +188,9 @@ targets! {
     };
     append_response, Message, |frame| is(frame, |m| matches!(m, Message::AppendEntriesResponse(_)));
     timeout_now, Message, |frame| is(frame, |m| matches!(m, Message::TimeoutNow { .. }));
+    read_index, Message, |frame| {
+        is(frame, |m| matches!(m, Message::ReadIndex(_) | Message::ReadIndexResponse(_)))
+    };
     request, Request, |_| true;
     forward, Forward, |_| true;
     reply, Reply, |frame| !answers(frame, |answer| matches!(answer, Answer::Refused(_)));

@@ -12,7 +12,7 @@ use raft_node::resident::{
     End, Flushed, Lobby, Member, NoConnection, Order, Resident, Room, Settings, Start,
 };
 use raft_node::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, RawFrame};
-use raft_node::{Applied, Apply, Command};
+use raft_node::{Bytes, LogId, StateMachine, Typed};
 
 /// The election timeout.
 pub const T: u64 = 1000;
@@ -22,9 +22,12 @@ pub const ROOM: Room = Room { spare_bytes: 64 << 20, slot_wanted: false };
 
 struct Echo;
 
-impl Apply for Echo {
-    fn apply(&mut self, command: Command<'_>) -> Applied {
-        Applied { response: command.bytes.clone(), lines: Vec::new() }
+impl StateMachine for Echo {
+    type State = ();
+    type Command = Bytes;
+    type Response = Bytes;
+    fn apply((): &mut (), _at: LogId, command: Bytes) -> Bytes {
+        command
     }
 }
 
@@ -50,7 +53,7 @@ pub fn member(settings: &Settings, me: MemberIdentity, now: Time) -> Resident {
         config: Config::new(me.id),
         limits: Limits::default(),
         log: &RecoveredLog { boot, ..RecoveredLog::default() },
-        machine: Machine::new(Box::new(Echo), raft_core::Index(0), founding(&me)),
+        machine: Machine::new(Box::new(Typed::<Echo>::new(())), raft_core::Index(0), founding(&me)),
         room: ROOM,
         seed: me.id.0,
         now,

@@ -16,7 +16,7 @@ use raft_log::{
 use raft_node::founding;
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::{Admit, Decoder, FRAME_BYTES_MAX, Frame, RawFrame};
-use raft_node::{Applied, Apply, Command, Node, Notice, node};
+use raft_node::{LogId, Node, Notice, StateMachine, Typed, node};
 use tempfile::TempDir;
 
 /// Nothing here takes so long unless it never happens.
@@ -29,9 +29,12 @@ pub const OTHER: u128 = 0x0e;
 /// A state machine that repeats.
 pub struct Echo;
 
-impl Apply for Echo {
-    fn apply(&mut self, command: Command<'_>) -> Applied {
-        Applied { response: command.bytes.clone(), lines: Vec::new() }
+impl StateMachine for Echo {
+    type State = ();
+    type Command = Bytes;
+    type Response = Bytes;
+    fn apply((): &mut (), _at: LogId, command: Bytes) -> Bytes {
+        command
     }
 }
 
@@ -136,7 +139,7 @@ impl Place {
             .listen(format!(":{}", self.port).parse().expect("an address"))
             .election_timeout(election_timeout)
             .notices(notices)
-            .start(Echo)
+            .start(Typed::<Echo>::new(()))
             .expect("a node")
     }
 

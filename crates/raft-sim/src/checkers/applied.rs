@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
-use raft_store::{COUNT, PRINT};
+use raft_store::{COUNT, PRINT, TXN_FORMAT};
 
 use super::{Checked, Named};
 use crate::witness::Seen;
@@ -16,6 +16,8 @@ use crate::witness::Seen;
 pub(super) struct AppliedOnce {
     /// All commands that any machine applied, in order.
     commands: Vec<Seen>,
+    /// How many of them are messages.
+    texts: usize,
     places: BTreeMap<Bytes, LogId>,
     /// How many each machine has applied.
     machines: BTreeMap<usize, usize>,
@@ -26,13 +28,19 @@ pub(super) fn is_unique(command: &Bytes) -> bool {
     command != COUNT && command != PRINT
 }
 
+/// What is no message is a transaction as it is sent, and begins so.
+fn is_message(command: &Bytes) -> bool {
+    command.first() != Some(&TXN_FORMAT)
+}
+
 impl AppliedOnce {
     pub(super) fn count(&self) -> usize {
         self.commands.len()
     }
 
-    pub(super) fn commands(&self) -> impl Iterator<Item = &Bytes> {
-        self.commands.iter().map(|seen| &seen.command)
+    /// Those of the text log.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Bytes> {
+        self.commands.iter().map(|seen| &seen.command).filter(|command| is_message(command))
     }
 
     pub(super) fn new_machine(&mut self, host: usize) {
@@ -68,8 +76,9 @@ impl AppliedOnce {
             let what = format!("{:?} was applied at {first} and again {}", seen.command, seen.at);
             return Err(("exactly once", what));
         }
-        if seen.command == COUNT && seen.response != count.to_string() {
-            return safety(format!("{seen:?} is command number {count}"));
+        self.texts += usize::from(is_message(&seen.command));
+        if seen.command == COUNT && seen.response != self.texts.to_string() {
+            return safety(format!("{seen:?} is message number {}", self.texts));
         }
         self.commands.push(seen);
         Ok(())

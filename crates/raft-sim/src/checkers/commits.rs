@@ -44,7 +44,7 @@ impl Commits {
         let before = self.committed_in.partition_point(|earlier| *earlier < term);
         for (i, stamp) in self.committed.iter().take(before).enumerate() {
             let index = Index(i as u64 + 1);
-            if raft.term_at(index) != Some(stamp.term) {
+            if raft.term_at(index) != Ok(stamp.term) {
                 return Err(format!("host {host} leads term {term} without entry {index}"));
             }
         }
@@ -63,7 +63,7 @@ impl Commits {
         self.told.insert(host, (commit, Arc::clone(&now)));
         let Some(model) = disks.model(host) else { return Ok(()) };
         let news = commit.0 > self.committed.len() as u64;
-        if news && raft.is_leader() && raft.term_at(commit) != Some(raft.hard_state().term) {
+        if news && raft.is_leader() && raft.term_at(commit) != Ok(raft.hard_state().term) {
             // "Only log entries from the leader's current term are committed by counting
             // replicas" (paper, section 5.4.2).
             let what = format!("host {host} commits {commit}, the newest, from an older term");

@@ -82,7 +82,7 @@ fn judge(
     raft: &Raft,
 ) -> Checked {
     let commit = raft.commit_index();
-    if raft.term_at(commit) < Some(at.term) {
+    if raft.term_at(commit).ok() < Some(at.term) {
         return Err(format!("{at} changes the members, and nothing of its term is committed"));
     }
     let Some((index, old)) = before else { return Ok(()) };

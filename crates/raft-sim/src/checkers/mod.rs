@@ -16,6 +16,7 @@ mod pre_votes;
 mod promises;
 mod shown;
 mod told;
+mod values;
 mod votes;
 
 use std::fmt;
@@ -53,6 +54,7 @@ pub struct Checkers {
     history: history::History,
     is_full: bool,
     told: told::Told,
+    values: values::Values,
     observer: Observer,
     /// When the server takes the step that is being looked at.
     now: Time,
@@ -85,13 +87,25 @@ pub struct Stamp {
 }
 
 /// A write that a client began.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// The newest place that anybody had been told of then.
     after: Index,
-    /// Its number in the history of what clients were told.
-    operation: usize,
+    operation: Operation,
 }
+
+/// In which history of what clients were told.
+#[derive(Clone, Debug)]
+enum Operation {
+    /// Its number in that of all messages.
+    Message(usize),
+    /// In that of a key.
+    Value(values::Operation),
+}
+
+/// A linearizable read that a client began.
+#[derive(Clone, Debug)]
+pub struct Reading(values::Operation);
 
 /// What a check comes to.
 type Checked<T = ()> = Result<T, String>;
@@ -392,7 +406,10 @@ impl Checkers {
     /// [`Checkers::answered`] or [`Checkers::unanswered`].
     #[must_use]
     pub fn asked(&mut self, client: usize, now: Time, command: &Bytes) -> Asked {
-        let operation = self.told.asked(client, now, command);
+        let operation = match values::change(command) {
+            Some(wish) => Operation::Value(self.values.asked(client, now, wish)),
+            None => Operation::Message(self.told.asked(client, now, command)),
+        };
         Asked { after: self.history.newest(), operation }
     }
 
@@ -407,7 +424,15 @@ impl Checkers {
         if std::mem::take(&mut self.is_full) {
             self.probe("written after room came back");
         }
-        self.told.answered(asked.operation, now, command, (at, response));
+        match &asked.operation {
+            Operation::Message(number) => {
+                self.told.answered(*number, now, command, (at, response));
+            }
+            Operation::Value(operation) => {
+                let checked = self.values.answered(operation, now, response);
+                self.note("linearizability", checked);
+            }
+        }
         let checked = self.history.answered(asked.after, command, at);
         self.note("linearizability", checked);
         let checked = self.applied.answered(command, at, response);
@@ -417,7 +442,10 @@ impl Checkers {
     /// A write was not acknowledged.
     pub fn unanswered(&mut self, asked: Asked, now: Time, command: &Bytes, conclusion: Conclusion) {
         if conclusion != Conclusion::Unknown {
-            self.told.refused(asked.operation, now);
+            match &asked.operation {
+                Operation::Message(number) => self.told.refused(*number, now),
+                Operation::Value(operation) => self.values.refused(operation, now),
+            }
         }
         self.probe(match conclusion {
             Conclusion::Unknown => "outcome unknown",
@@ -427,6 +455,19 @@ impl Checkers {
         let applied = self.applied.place_of(command);
         let checked = self.history.unanswered(command, conclusion, applied);
         self.note("certainly not applied", checked);
+    }
+
+    /// A client begins a linearizable read of a key.
+    #[must_use]
+    pub fn reads(&mut self, client: usize, now: Time, query: &Bytes) -> Option<Reading> {
+        values::read(query).map(|wish| Reading(self.values.asked(client, now, wish)))
+    }
+
+    /// A read was answered, or refused: it may have been repeated, and had no effect.
+    pub fn has_read(&mut self, reading: &Reading, now: Time, response: Option<&Bytes>) {
+        let Some(response) = response else { return self.values.refused(&reading.0, now) };
+        let checked = self.values.answered(&reading.0, now, response);
+        self.note("linearizability", checked);
     }
 
     /// All power is cut, in thought: what is committed must be on the disks of a quorum.
@@ -463,10 +504,13 @@ impl Checkers {
         }
         let checked = self.applied.holds_all(self.history.all());
         self.note("nothing acknowledged is lost", checked);
-        match self.told.settled(now, self.shown.lines(), self.applied.commands()) {
-            Ok(true) => {}
-            Ok(false) => self.probe("history too hard to judge"),
-            Err(what) => self.fail("linearizability", what),
+        let messages = self.told.settled(now, self.shown.lines(), self.applied.messages());
+        for judged in [messages, self.values.settled()] {
+            match judged {
+                Ok(true) => {}
+                Ok(false) => self.probe("history too hard to judge"),
+                Err(what) => self.fail("linearizability", what),
+            }
         }
     }
 }

@@ -76,7 +76,9 @@ pub(super) fn check(
         }
         Message::RequestVoteResponse(_)
         | Message::AppendEntries(_)
-        | Message::TimeoutNow { .. } => {}
+        | Message::TimeoutNow { .. }
+        | Message::ReadIndex(_)
+        | Message::ReadIndexResponse(_) => {}
     }
     if !durable(term, None) {
         return Err(format!("{me} speaks in term {term} and its disk has {held}"));

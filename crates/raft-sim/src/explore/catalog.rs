@@ -77,6 +77,7 @@ enum Kind {
     Append,
     AppendResponse,
     TimeoutNow,
+    Read,
 }
 
 pub(super) struct Catalog {
@@ -253,6 +254,7 @@ impl Catalog {
             Kind::VoteRefused => passed,
             Kind::PreVoteResponse => passed,
             Kind::TimeoutNow => to.durable_term > label.term,
+            Kind::Read => false,
             Kind::PreVote | Kind::RequestVote | Kind::Append => {
                 to.durable_term > label.term
                     && from.durable_term >= self.terms
@@ -311,6 +313,7 @@ impl Label {
             Message::AppendEntries(_) => Kind::Append,
             Message::AppendEntriesResponse(_) => Kind::AppendResponse,
             Message::TimeoutNow { .. } => Kind::TimeoutNow,
+            Message::ReadIndex(_) | Message::ReadIndexResponse(_) => Kind::Read,
         };
         let place = |id: NodeId| id.0 as usize - 1;
         let (from, to) = (place(envelope.from), place(envelope.to));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft_core::{EntryKind, EntryMeta, HardState, Index, Membership, Recovered, Term};
+use raft_core::{EntryKind, EntryMeta, HardState, Index, LogId, Membership, Recovered, Term};
 
 use super::member::Entry;
 
@@ -60,6 +60,8 @@ impl Disk {
         }
         Recovered {
             hard_state: self.hard_state,
+            log_start: LogId::default(),
+            snapshot_index: Index(0),
             last_index: Index(self.log.len() as u64),
             term_runs,
             commit_index: Index(self.commit_hint as u64),

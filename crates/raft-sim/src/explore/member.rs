@@ -380,6 +380,14 @@ impl Member {
             Output::Alarm { peer, what } => {
                 return Err(format!("false alarm: {} says that {peer} {what}", self.id));
             }
+            // Small worlds ask no questions and forget nothing.
+            Output::ReadReady { .. }
+            | Output::ReadRefused { .. }
+            | Output::SendSnapshot { .. }
+            | Output::SnapshotInstalled { .. }
+            | Output::SnapshotRefused { .. } => {
+                return Err(format!("{}: {output:?} out of nothing", self.id));
+            }
             Output::ProposeRefused(_)
             | Output::ReadLog { .. }
             | Output::MembershipChanged { .. }

@@ -177,6 +177,8 @@ pub(super) fn may_leave(member: &Member, to: NodeId, message: &Message) -> Check
         Message::RequestVoteResponse(_)
         | Message::AppendEntries(_)
         | Message::TimeoutNow { .. }
+        | Message::ReadIndex(_)
+        | Message::ReadIndexResponse(_)
         | Message::PreVote(_)
         | Message::PreVoteResponse(_) => Ok(()),
     }
@@ -203,7 +205,7 @@ pub(super) fn agrees(member: &Member) -> Checked {
     let (id, raft) = (member.id, &member.raft);
     let mut entries = member.log.iter().zip(1..);
     let same = raft.last_log_id() == last_log_id(&member.log)
-        && entries.all(|(entry, at)| raft.term_at(raft_core::Index(at)) == Some(entry.meta.term));
+        && entries.all(|(entry, at)| raft.term_at(raft_core::Index(at)) == Ok(entry.meta.term));
     check(same, || format!("the log of {id} is not what it told its driver"))?;
     let agreed = member.log.iter().zip(&member.disk.log).take_while(|(a, b)| a == b).count();
     check(raft.durable_index().0 as usize <= agreed, || {

@@ -133,6 +133,12 @@ impl Host {
         Some(self.process.as_ref()?.estate.sight.messages())
     }
 
+    /// All keys of its state machine with their values and revisions, if it runs.
+    #[must_use]
+    pub fn values(&self) -> Option<raft_store::Answer> {
+        Some(self.process.as_ref()?.estate.sight.values())
+    }
+
     /// The process with this life, if it still lives it.
     pub fn process_of(&mut self, life: u64) -> Option<&mut Process> {
         self.process.as_mut().filter(|process| process.life == life)

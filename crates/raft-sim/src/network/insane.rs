@@ -13,13 +13,16 @@
 //!   quorum;
 //! - entries, or a cut, above what the receiver knows to be committed, in the name of a leader: they
 //!   replace what was confirmed to the true one;
-//! - a commit index together with an entry that is not committed: it is applied;
+//! - a commit index together with an entry that is not committed, or with leave to read: it is
+//!   applied;
+//! - leave to read before what is committed: old state is shown;
 //! - a term next to the largest that is taken: nobody could ever be elected again.
 
 use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, EntryKind, EntryMeta, Index, LogId,
-    Message, NodeId, RequestVote, Term, VoteRefusal, VoteResponse,
+    Message, NodeId, ReadIndex, ReadIndexResponse, ReadRefused, RequestVote, Term, VoteRefusal,
+    VoteResponse,
 };
 use raft_log::{Kind, LogBuffer, encoded_len};
 use raft_node::random::Random;
@@ -116,6 +119,18 @@ fn twisted(message: Message, known: Known, random: &mut Random) -> Message {
         Message::AppendEntries(append) => claim(append.term, known, random),
         Message::AppendEntriesResponse(response) => answer(response, random),
         Message::TimeoutNow { term } => Message::TimeoutNow { term: some_term(term, random) },
+        Message::ReadIndex(asked) => Message::ReadIndex(ReadIndex {
+            term: some_term(asked.term, random),
+            request: any(random),
+        }),
+        Message::ReadIndexResponse(response) => {
+            let (leader, to) = (Some(NodeId(any(random))), NodeId(any(random)));
+            let denial =
+                pick(random, [ReadRefused::NotLeader { leader }, ReadRefused::HandingOver { to }]);
+            let term = some_term(response.term, random);
+            let request = response.request;
+            Message::ReadIndexResponse(ReadIndexResponse { term, request, result: Err(denial) })
+        }
     }
 }
 
@@ -166,7 +181,15 @@ fn answer(response: AppendEntriesResponse, random: &mut Random) -> Message {
         }
     }
     let (last_index, commit_index) = (Index(any(random)), Index(any(random)));
-    Message::AppendEntriesResponse(AppendEntriesResponse { term, result, last_index, commit_index })
+    // A round that was not asked in is noticed, an older one confirms nothing.
+    let round = pick(random, [0, response.round, FAR]);
+    Message::AppendEntriesResponse(AppendEntriesResponse {
+        term,
+        result,
+        last_index,
+        commit_index,
+        round,
+    })
 }
 
 /// The word of a leader, which it may even be.
@@ -178,6 +201,7 @@ fn claim(term: Term, known: Known, random: &mut Random) -> Message {
         prev_log_id: committed,
         entries: Vec::new(),
         commit_index: Index(any(random)),
+        round: 0,
     };
     match random.below(4) {
         0 if committed.index.0 > 0 => append.prev_log_id.term = other,

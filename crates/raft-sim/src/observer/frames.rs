@@ -4,7 +4,8 @@ use raft_core::{AppendResult, Index, Message, VoteRefusal, VoteResponse};
 use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, Reason, Request};
+use raft_node::{Answer, ClientError, ReadAnswer, Reason, Request};
+use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
 use crate::network::Place;
@@ -89,6 +90,8 @@ impl Observer {
             Answer::Written { .. } => self.reach(Probe::Written),
             Answer::SessionEnded => self.reach(Probe::SessionEnded),
             Answer::Members(_) => self.reach(Probe::MembersAsked),
+            Answer::Read(ReadAnswer { stale: false, .. }) => self.reach(Probe::ReadConfirmed),
+            Answer::Read(ReadAnswer { stale: true, .. }) => self.reach(Probe::ReadLocally),
             Answer::Status(_) | Answer::Recent(_) => self.reach(Probe::StatusAsked),
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
@@ -117,6 +120,7 @@ impl Observer {
             Reason::NotReady => Probe::RefusedNotReady,
             Reason::ShuttingDown => Probe::RefusedStopping,
             Reason::DiskFull
+            | Reason::Full { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,
@@ -202,6 +206,7 @@ fn brief(message: &Message) -> String {
             AppendResult::StaleTerm => format!("stale term, t{}", answer.term),
         },
         Message::TimeoutNow { term } => format!("TimeoutNow t{term}"),
+        Message::ReadIndex(_) | Message::ReadIndexResponse(_) => message.to_string(),
     }
 }
 
@@ -217,7 +222,8 @@ fn asked(request: &Request) -> String {
 
 /// A command, as far as it takes to know it again.
 fn start_of(command: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(command).chars().take(16).collect::<String>())
+    let text = command.strip_prefix(&[MESSAGE_FORMAT]).unwrap_or(command);
+    format!("{:?}", String::from_utf8_lossy(text).chars().take(16).collect::<String>())
 }
 
 fn answer_words(answer: &Answer) -> String {

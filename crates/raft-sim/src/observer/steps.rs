@@ -121,7 +121,7 @@ impl Observer {
         if before.0 > 0 && through.0 - before.0 >= MANY_COMMITTED {
             self.reach(Probe::CommittedMany);
         }
-        let older = raft.term_at(before.next()).is_some_and(|term| term < raft.hard_state().term);
+        let older = raft.term_at(before.next()).is_ok_and(|term| term < raft.hard_state().term);
         if raft.is_leader() && older {
             self.reach(Probe::OlderTermCommitted);
         }
@@ -204,6 +204,7 @@ impl Observer {
                 }
             },
             Message::TimeoutNow { .. } => self.reach(Probe::CampaignNow),
+            Message::ReadIndex(_) | Message::ReadIndexResponse(_) => {}
         }
     }
 }

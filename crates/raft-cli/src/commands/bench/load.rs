@@ -170,6 +170,6 @@ impl Source {
         self.sent.set(number + 1);
         let mut message = format!("{number:016x}").into_bytes();
         message.resize(self.value_size, b'.');
-        message.into()
+        raft_store::message(&message)
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use raft_log::{InspectedBlock, InspectedEntry, InspectedSlot, Inspection, Kind, OpenError};
-use raft_node::{LogId, Payload};
+use raft_node::{Bytes, LogId, Payload};
+use raft_store::Command;
 use serde_json::{Map, Value, json};
 
 use super::{stat, text};
@@ -275,7 +276,7 @@ fn told(entry: &InspectedEntry) -> (&'static str, String, String) {
             ("membership", "-".into(), text::members(&membership).join(", "))
         }
         Ok(Payload::Command { session, sequence, bytes, .. }) => {
-            ("command", format!("{session}/{sequence}"), text::safe(&bytes, TEXT_CHARACTERS_MAX))
+            ("command", format!("{session}/{sequence}"), command(&bytes))
         }
         Ok(Payload::Register { one_shot }) => {
             let for_what = if one_shot { ", for one command" } else { "" };
@@ -286,6 +287,15 @@ fn told(entry: &InspectedEntry) -> (&'static str, String, String) {
             let kind = if entry.kind == Kind::MEMBERSHIP { "membership" } else { "unknown" };
             (kind, "-".into(), format!("not understood: {what}"))
         }
+    }
+}
+
+/// A command of the store, as text.
+fn command(bytes: &Bytes) -> String {
+    match Command::decode(bytes) {
+        Ok(Command::Message(text)) => text::safe(&text, TEXT_CHARACTERS_MAX),
+        Ok(txn) => text::safe(txn.to_string().as_bytes(), TEXT_CHARACTERS_MAX),
+        Err(_) => text::safe(bytes, TEXT_CHARACTERS_MAX),
     }
 }
 
@@ -326,7 +336,13 @@ fn entry_object(entry: &InspectedEntry) -> Map<String, Value> {
             put("session", session.into());
             put("sequence", sequence.into());
             put("lowest_unacknowledged", lowest_unacknowledged.into());
-            output::bytes("text", &bytes, &mut object);
+            match Command::decode(&bytes) {
+                Ok(Command::Message(text)) => output::bytes("text", &text, &mut object),
+                Ok(txn @ Command::Txn(_)) => {
+                    drop(object.insert("transaction".into(), txn.to_string().into()));
+                }
+                Err(_) => output::base64("payload", payload, &mut object),
+            }
         }
         Ok(Payload::Register { one_shot }) => {
             put("session", entry.entry.index.0.into());

@@ -37,7 +37,7 @@ pub(super) fn members(membership: &Membership) -> Vec<String> {
 /// Text that a terminal cannot take for anything else: control characters, what cannot be seen
 /// and bytes that are not UTF-8 are written as escapes, a backslash as two. Written out it has at
 /// most `max` characters, and an ellipsis if that is not all.
-pub(super) fn safe(bytes: &[u8], max: usize) -> String {
+pub(in crate::commands) fn safe(bytes: &[u8], max: usize) -> String {
     let (mut text, mut left) = (String::new(), max);
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid().chars().map(|character| match character {

@@ -63,6 +63,9 @@ fn describe(verb: &Command, depth: usize, out: &mut String) {
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     *out += &format!("\n```text\n{}\n```\n", lines.join("\n"));
     *out += &arguments(verb, true);
+    if let Some(more) = verb.get_after_help() {
+        *out += &format!("\n```text\n{more}\n```\n");
+    }
     for inner in verbs(verb) {
         describe(inner, depth + 1, out);
     }

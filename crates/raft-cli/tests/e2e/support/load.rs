@@ -124,7 +124,7 @@ fn write(
     let mut report = Report::default();
     for message in messages.take_while(|_| !stop.load(Ordering::Relaxed)) {
         let begun = Instant::now();
-        match client.write(message.clone()).wait() {
+        match client.write(raft_store::message(message.as_bytes())).wait() {
             Ok(written) => {
                 report.acknowledged.insert(written.at.index.0, message);
                 report.longest = report.longest.max(begun.elapsed());

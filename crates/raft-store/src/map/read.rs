@@ -1,0 +1,145 @@
+//! Reading the map: now, at an older revision, and what changed since.
+
+use crate::answer::{ANSWER_BYTES_MAX, Answer, Found};
+use crate::refusal::Refusal;
+use crate::txn::{Keys, Only, Range};
+
+use super::{Map, Record};
+
+/// Bytes that an answer may still take.
+pub(crate) struct Budget {
+    bytes: u64,
+    fresh: bool,
+}
+
+impl Budget {
+    pub(crate) const fn new(bytes: u64) -> Self {
+        Self { bytes, fresh: true }
+    }
+
+    /// Takes so many bytes; the first ones are always there, so that every question gets on.
+    fn take(&mut self, bytes: u64) -> bool {
+        let fits = bytes <= self.bytes || self.fresh;
+        if fits {
+            self.fresh = false;
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        fits
+    }
+}
+
+/// Collects what is found, within the limits of a question.
+struct Collector<'a> {
+    range: &'a Range,
+    budget: &'a mut Budget,
+    found: Found,
+}
+
+impl Collector<'_> {
+    /// Takes a record, or says that there is no room for any more.
+    fn take(&mut self, record: &Record) -> bool {
+        if self.found.more || self.range.only == Only::Count {
+            return false;
+        }
+        let full = self.range.limit != 0 && self.found.records.len() as u64 >= self.range.limit;
+        let record =
+            if self.range.only == Only::Keys { record.without_value() } else { record.clone() };
+        if full || !self.budget.take(record.size() + 4) {
+            self.found.more = true;
+            return false;
+        }
+        self.found.records.push(record);
+        true
+    }
+}
+
+impl Map {
+    /// Reads at the revision that the question names.
+    pub(crate) fn range(&self, range: &Range) -> Answer {
+        let mut budget = Budget::new(ANSWER_BYTES_MAX);
+        let found = match range.revision {
+            revision if revision > self.revision => {
+                return Answer::Refused(Refusal::Future { revision: self.revision });
+            }
+            0 => self.range_now(range, &mut budget),
+            revision if revision == self.revision => self.range_now(range, &mut budget),
+            revision if revision < self.oldest => {
+                return Answer::Refused(Refusal::Compacted { oldest: self.oldest });
+            }
+            revision => self.range_then(range, revision, &mut budget),
+        };
+        Answer::Range { revision: self.revision, found }
+    }
+
+    pub(super) fn range_now(&self, range: &Range, budget: &mut Budget) -> Found {
+        let keys = &range.keys;
+        let count = match keys {
+            Keys::One(key) => usize::from(self.current.get((key, 0)).is_some()),
+            Keys::From(from) => self.current.len() - self.current.rank((from, 0)),
+            Keys::Between(from, end) => {
+                let rank = |key| self.current.rank((key, 0));
+                rank(end).saturating_sub(rank(from))
+            }
+        };
+        let found = Found { count: count as u64, ..Found::default() };
+        let mut collector = Collector { range, budget, found };
+        for record in self.of(keys) {
+            if !collector.take(record) {
+                break;
+            }
+        }
+        collector.found
+    }
+
+    /// The same at an older revision, which is within the history.
+    fn range_then(&self, range: &Range, revision: u64, budget: &mut Budget) -> Found {
+        let keys = &range.keys;
+        let mut collector = Collector { range, budget, found: Found::default() };
+        let mut now = self.of(keys).peekable();
+        let from_past = |at| {
+            let records = self.past.from(at);
+            records.take_while(|record| !keys.is_before(record.key())).peekable()
+        };
+        let mut past = from_past((keys.first(), u64::MAX));
+        loop {
+            let key = match (now.peek(), past.peek()) {
+                (Some(now), Some(past)) => now.key().min(past.key()),
+                (Some(record), None) | (None, Some(record)) => record.key(),
+                (None, None) => return collector.found,
+            };
+            let current = now.next_if(|record| record.key() == key);
+            let mut then = current.filter(|record| record.mod_revision() <= revision);
+            if past.peek().is_some_and(|record| record.key() == key) {
+                then = then.or_else(|| self.past.get((key, revision)));
+                // A key that changes all the time has many records: not one by one.
+                past = from_past((key, 0));
+            }
+            if let Some(record) = then.filter(|record| !record.is_deleted()) {
+                collector.found.count += 1;
+                collector.take(record);
+            }
+        }
+    }
+
+    /// What happened to some keys after a revision: whole revisions, as many as an answer holds.
+    pub(crate) fn events(&self, keys: &Keys, after: u64) -> Answer {
+        if after < self.oldest {
+            return Answer::Refused(Refusal::Compacted { oldest: self.oldest });
+        }
+        let mut budget = Budget::new(ANSWER_BYTES_MAX);
+        let (mut events, mut whole): (Vec<Record>, _) = (Vec::new(), 0);
+        for event in self.history.after(after).filter(|event| keys.contains(event.key())) {
+            if events.last().is_some_and(|last| last.mod_revision() < event.mod_revision()) {
+                whole = events.len();
+            }
+            // The events of one revision fit into an answer, whatever is before them.
+            if !budget.take(event.size() + 4) && whole > 0 {
+                events.truncate(whole);
+                let through = events.last().map_or(after, Record::mod_revision);
+                return Answer::Events { revision: self.revision, through, events };
+            }
+            events.push(event.clone());
+        }
+        Answer::Events { revision: self.revision, through: self.revision.max(after), events }
+    }
+}

@@ -1,0 +1,203 @@
+//! Snapshots: what is written is what was there, whenever it is written, and comes back.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::io::ErrorKind;
+
+use bytes::Bytes;
+use raft_node::{Apply, Part};
+use raft_store::{Answer, Command, HistoryLimits, Keys, Limits, Query, Range, Store, Txn, message};
+use support::chance::Chance;
+use support::{apply, saved, written};
+
+const LIMITS: HistoryLimits = HistoryLimits { revisions_max: 20, bytes_max: 4000 };
+
+fn store() -> Store {
+    Store::new(Limits::default(), LIMITS)
+}
+
+fn command(chance: &mut Chance, revision: u64) -> Bytes {
+    match chance.below(12) {
+        0 => message(b"count"),
+        1 => message(&vec![b'm'; chance.below(3000) as usize]),
+        2 if chance.below(8) == 0 => message(&vec![b'm'; 70_000]),
+        _ => Command::from(chance.txn(revision)).encode(),
+    }
+}
+
+/// Everything that a question could find out.
+fn everything(store: &Store) -> Vec<Bytes> {
+    let ask = |query: Query| store.query(&query.encode());
+    let at = |revision| ask(Query::Range(Range { revision, ..Range::of(Keys::prefix("")) }));
+    let after = |after| ask(Query::Events { keys: Keys::prefix(""), after });
+    let mut all: Vec<Bytes> = (0..=store.revision()).flat_map(|n| [at(n), after(n)]).collect();
+    all.push(ask(Query::Count));
+    all.extend(store.messages().iter().map(Bytes::copy_from_slice));
+    all
+}
+
+#[test]
+fn same_commands_same_bytes_and_what_is_restored_goes_on_alike() {
+    for seed in 0..20 {
+        let mut chance = Chance::new(seed, 30);
+        let (mut one, mut other) = (store(), store());
+        let mut middle = None;
+        for step in 0..300 {
+            if step == 150 {
+                middle = Some((one.snapshot(), saved(&one), everything(&one)));
+            }
+            let command = command(&mut chance, one.revision());
+            let answer = apply(&mut one, &command);
+            assert_eq!(answer, apply(&mut other, &command), "seed {seed}");
+            if let Some((_, bytes, state)) = &middle
+                && step == 150
+            {
+                other = store();
+                other.restore(&mut &bytes[..]).expect("a snapshot");
+                assert_eq!(&everything(&other), state, "seed {seed}");
+                assert_eq!(apply(&mut other, &command), answer, "seed {seed}");
+            }
+        }
+        let (snapshot, bytes, _) = middle.expect("it was taken");
+        assert!(written(&*snapshot) == bytes, "seed {seed}: written later, it is another one");
+        assert!(saved(&one) == saved(&other), "seed {seed}: two members differ");
+        assert_eq!(everything(&one), everything(&other), "seed {seed}");
+        assert_eq!(one.version(), other.version());
+    }
+}
+
+#[test]
+fn sealed_text_is_a_part_of_its_own_and_stays_as_it_is() {
+    let part = |store: &Store, part| {
+        let mut bytes = Vec::new();
+        store.snapshot().write(part, &mut bytes).expect("a Vec takes everything");
+        bytes
+    };
+    let mut store = store();
+    let text = message(&vec![b'x'; 1 << 20]);
+    (0..9).for_each(|_| drop(apply(&mut store, &text)));
+    assert_eq!(store.snapshot().parts(), [Part::Sealed(0), Part::Changing]);
+    let first = part(&store, 0);
+    assert_eq!((first.len() >> 10, part(&store, 1).len() >> 10), (8192, 1024));
+    (0..9).for_each(|_| drop(apply(&mut store, &text)));
+    assert_eq!(store.snapshot().parts(), [Part::Sealed(0), Part::Sealed(1), Part::Changing]);
+    assert!(part(&store, 0) == first, "a sealed part changed");
+    assert_eq!(part(&store, 3), b"");
+    let mut other = Store::default();
+    other.restore(&mut &saved(&store)[..]).expect("a snapshot");
+    assert!(saved(&other) == saved(&store), "another one came back");
+    assert!(part(&other, 0) == first, "a sealed part is another one after a restore");
+    // A part at a wrong place, and one that is missing.
+    for parts in [[1, 0, 2].as_slice(), &[0, 2], &[0, 1], &[0, 1, 2, 2], &[2]] {
+        let bytes: Vec<u8> = parts.iter().flat_map(|place| part(&store, *place)).collect();
+        other.restore(&mut &bytes[..]).expect_err("not all parts");
+        assert_eq!(other.messages().count(), 18);
+    }
+}
+
+/// A small store, whose bytes in both formats are pinned below.
+fn small() -> Store {
+    let mut store = store();
+    apply(&mut store, &message(b"beer"));
+    for txn in [Txn::put("k", "v"), Txn::put("k", "w"), Txn::delete(Keys::prefix("k"))] {
+        apply(&mut store, &Command::from(txn).encode());
+    }
+    apply(&mut store, &Command::from(Txn::put("z", "")).encode());
+    store
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_formats_are_as_they_were() {
+    let number = |number: u64| hex(&number.to_le_bytes());
+    let record = |key: &str, value: &str, numbers: [u64; 3]| {
+        let [created, modified, version] = numbers.map(number);
+        let length = hex(&(36 + key.len() as u32 + value.len() as u32).to_le_bytes());
+        let head = format!("{length}{created}{modified}{version}{}", number(0));
+        format!("{head}01000000{}{}", hex(key.as_bytes()), hex(value.as_bytes()))
+    };
+    let text = format!("0201{}{}0400000062656572", number(0), number(1));
+    let current = format!("{}{}", number(1), record("z", "", [5, 5, 1]));
+    let past = [("", [0, 4, 0]), ("w", [2, 3, 2]), ("v", [2, 2, 1])];
+    let past: String = past.map(|(value, numbers)| record("k", value, numbers)).concat();
+    let map = format!("{}{}{current}{}{past}", number(5), number(1), number(3));
+    assert_eq!(hex(&saved(&small())), format!("{text}{map}"));
+
+    let put = Command::from(Txn::put("k", "v")).encode();
+    assert_eq!(hex(&put), "02000000000100000000010000006b010000007600000000");
+    assert_eq!(hex(&message(b"m")), "016d");
+    let query = Query::Events { keys: Keys::prefix("k"), after: 2 };
+    assert_eq!(hex(&query.encode()), format!("010101010000006b010000006c{}", number(2)));
+    let answer = small().ask(&Query::Range(Range::of(Keys::prefix(""))));
+    let found = format!("{}0001000000{}", number(1), record("z", "", [5, 5, 1]));
+    assert_eq!(hex(&answer.encode()), format!("0101{}{found}", number(5)));
+}
+
+#[test]
+fn what_is_not_a_snapshot_is_refused_and_changes_nothing() {
+    let bytes = saved(&small());
+    let mut store = store();
+    apply(&mut store, &message(b"kept"));
+    let before = saved(&store);
+    for length in 0..bytes.len() {
+        let error = store.restore(&mut &bytes[..length]).expect_err("not all of it");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{length} bytes: {error}");
+        assert!(saved(&store) == before, "{length} bytes changed it");
+    }
+    let mut newer = bytes.clone();
+    newer[1] = 9;
+    let error = store.restore(&mut &newer[..]).expect_err("too new");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.to_string(), "the store's snapshot has format 9; this version reads 1");
+    let longer = [&bytes[..], &[0]].concat();
+    let error = store.restore(&mut &longer[..]).expect_err("too long").to_string();
+    assert_eq!(error, "the store's snapshot is damaged: something follows its end");
+    assert!(saved(&store) == before);
+}
+
+#[test]
+fn what_does_not_fit_is_not_admitted() {
+    let limits = Limits { text_bytes_max: 10, map_bytes_max: 100 };
+    let mut store = Store::new(limits, LIMITS);
+    let admits = |store: &Store, command: Bytes| store.admits(&command);
+    assert_eq!(admits(&store, message(b"0123456789")), Ok(()));
+    let full = |what, bytes, max| Err(format!("the {what} is full: {bytes} bytes, at most {max}"));
+    assert_eq!(admits(&store, message(b"0123456789a")), full("text log", 0, 10));
+    apply(&mut store, &message(b"01234567"));
+    assert_eq!(admits(&store, message(b"abc")), full("text log", 8, 10));
+    let put = |bytes| Command::from(Txn::put("k", vec![b'v'; bytes])).encode();
+    assert_eq!(admits(&store, put(63)), Ok(()));
+    assert_eq!(admits(&store, put(64)), full("map", 0, 100));
+    apply(&mut store, &put(63));
+    assert_eq!(admits(&store, put(0)), full("map", 100, 100));
+    assert_eq!(admits(&store, Command::from(Txn::delete(Keys::prefix(""))).encode()), Ok(()));
+    let unknown = Err("format 9 is not known to this version".to_owned());
+    assert_eq!(admits(&store, Bytes::from_static(&[9])), unknown);
+}
+
+#[test]
+fn a_question_that_is_none_is_answered_so() {
+    let answer = |query: &[u8]| Answer::decode(&store().query(query)).map(|answer| answer.encode());
+    for query in [&b""[..], b"\x01", b"\x01\x07", b"\x02\x00", b"\x01\x02\x00"] {
+        let answer = answer(query).expect("an answer");
+        assert_eq!(answer.get(1), Some(&4), "{query:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_message_takes_little_more_than_its_text() {
+    for (bytes, count) in [(0, 200_000), (20, 200_000), (3000, 3000), (70_000, 200)] {
+        let text = vec![b'm'; bytes];
+        let mut store = store();
+        let used = allocation_counter::measure(|| {
+            (0..count).for_each(|_| drop(apply(&mut store, &message(&text))));
+        });
+        // The lists of chunks grow by doubling.
+        let most = count * (bytes as i64 + 32) + 16 * 1024;
+        assert!(used.bytes_current <= most, "{count} of {bytes}: {}", used.bytes_current);
+    }
+}
