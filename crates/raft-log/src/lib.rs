@@ -33,6 +33,7 @@ mod rng;
 mod scan;
 mod shown;
 mod slot;
+mod snapshot;
 mod spares;
 mod start;
 mod state;
@@ -45,7 +46,7 @@ pub use entry::{
     ENTRY_HEADER_BYTES, ENTRY_PAYLOAD_BYTES_MAX, Entry, EntryError, Kind, decode_entries,
     encode_entry, encoded_len,
 };
-pub use error::{MakeError, OpenError, ReadError, WriteError};
+pub use error::{MakeError, OpenError, ReadError, SnapshotError, WriteError};
 pub use inspect::{
     InspectError, InspectedBlock, InspectedEntry, InspectedSlot, Inspection, Progress,
     SlotContents, inspect,
@@ -56,5 +57,9 @@ pub use reader::{LogRange, LogReader};
 pub use replay::Cut;
 pub use shown::{Shown, ShownMark};
 pub use slot::{Boot, PEERS_MAX, PeerBoot};
+pub use snapshot::{
+    SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
+    StateReader,
+};
 pub use spares::{Options, SpareMaker};
 pub use writer::{Counters, LogWriter, Synced, Write};
