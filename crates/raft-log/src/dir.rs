@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{OpenError, is_full};
@@ -38,7 +38,7 @@ pub struct Holder {
 pub struct DataDir {
     disk: Arc<dyn Disk>,
     node: NodeFile,
-    snapshots: Option<Snapshots>,
+    snapshots: OnceLock<Snapshots>,
     /// Open means locked.
     _lock: Arc<dyn DiskFile>,
 }
@@ -79,7 +79,7 @@ impl DataDir {
             write_node(&*disk, &node).map_err(|error| opening.error(NODE_NAME, "write", error))?;
             node
         };
-        Ok(Self { disk, node, snapshots: None, _lock: lock })
+        Ok(Self { disk, node, snapshots: OnceLock::new(), _lock: lock })
     }
 
     /// Who this directory belongs to.
@@ -106,10 +106,10 @@ impl DataDir {
     }
 
     /// The snapshots of a member, now or once; none before that.
-    pub fn snapshots(&mut self) -> Option<Snapshots> {
+    pub fn snapshots(&self) -> Option<Snapshots> {
         let cluster = self.node.state.cluster()?;
         let make = || Snapshots::new(Arc::clone(&self.disk), cluster);
-        Some(self.snapshots.get_or_insert_with(make).clone())
+        Some(self.snapshots.get_or_init(make).clone())
     }
 
     /// Opens the log of a member: recovers it, and begins a new slot. When this returns the

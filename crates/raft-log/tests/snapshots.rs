@@ -30,14 +30,14 @@ fn changing(length: usize, seed: u64) -> (SnapshotPart, Vec<u8>) {
 
 fn new() -> (MemDisk, DataDir, Snapshots) {
     let disk = MemDisk::default();
-    let (mut dir, log) = open(&disk, 1).unwrap();
+    let (dir, log) = open(&disk, 1).unwrap();
     drop(log);
     let snapshots = dir.snapshots().unwrap();
     (disk, dir, snapshots)
 }
 
 fn again(disk: &MemDisk) -> (DataDir, Snapshots) {
-    let mut dir = DataDir::open(std::sync::Arc::new(disk.clone()), support::holder()).unwrap();
+    let dir = DataDir::open(std::sync::Arc::new(disk.clone()), support::holder()).unwrap();
     let snapshots = dir.snapshots().unwrap();
     (dir, snapshots)
 }

@@ -17,7 +17,7 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-fn snapshot(dir: &mut DataDir, id: LogId) -> SnapshotInfo {
+fn snapshot(dir: &DataDir, id: LogId) -> SnapshotInfo {
     let snapshots = dir.snapshots().unwrap();
     let written = snapshots.write(id, b"own").unwrap().finish().unwrap();
     assert_eq!(written.id, id);
@@ -25,7 +25,7 @@ fn snapshot(dir: &mut DataDir, id: LogId) -> SnapshotInfo {
 }
 
 /// A snapshot of what is committed; the log below it goes.
-fn compact(dir: &mut DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
+fn compact(dir: &DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
     let index = model.start.index.0 + random.below(model.commit - model.start.index.0 + 1);
     if index > model.start.index.0 {
         let id = LogId { index: Index(index), term: model.term_at(index) };
@@ -40,7 +40,7 @@ fn compact(dir: &mut DataDir, log: &mut Log, model: &mut Model, random: &mut Ran
 
 /// Another member's snapshot takes the place of all that is here, in one group commit with what
 /// comes after it.
-fn install(dir: &mut DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
+fn install(dir: &DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
     let before = model.random_write(random, 900);
     let id = LogId::new(model.last() + random.below(9), model.hard_state.term.0);
     model.hard_state.term = Term(model.hard_state.term.0 + 1);
@@ -63,7 +63,7 @@ fn the_log_is_its_twin() {
         let mut model = Model::default();
         let mut epoch = 0;
         for round in 0..6 {
-            let (mut dir, mut log) = open(&disk, random.next()).unwrap();
+            let (dir, mut log) = open(&disk, random.next()).unwrap();
             epoch += 1;
             assert_eq!(log.recovered.boot.epoch, epoch, "round {round}");
             model.follow(&log.recovered);
@@ -81,8 +81,8 @@ fn the_log_is_its_twin() {
                     log.writer.attest().unwrap();
                 }
                 match random.below(30) {
-                    0 => install(&mut dir, &mut log, &mut model, &mut random),
-                    1..4 => compact(&mut dir, &mut log, &mut model, &mut random),
+                    0 => install(&dir, &mut log, &mut model, &mut random),
+                    1..4 => compact(&dir, &mut log, &mut model, &mut random),
                     _ => {}
                 }
                 if random.chance(5) {

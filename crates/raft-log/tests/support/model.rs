@@ -120,7 +120,8 @@ impl Model {
         let mut states = vec![entries.clone()];
         for write in writes {
             if let Some(from) = write.truncate_from {
-                entries.truncate(usize::try_from(from.0 - 1).unwrap());
+                let kept = from.0 - 1 - self.start.index.0;
+                entries.truncate(usize::try_from(kept).unwrap());
                 states.push(entries.clone());
             }
             for bytes in &write.entries {
