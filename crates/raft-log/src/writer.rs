@@ -22,7 +22,7 @@ pub struct Write {
     /// The new term and vote, if they changed.
     pub hard_state: Option<HardState>,
     /// Everything that was written before is void, and the log begins anew after this entry,
-    /// which a durable snapshot stands for (R9): either all of this is so after a crash, or none.
+    /// which a durable snapshot stands for: either all of this is so after a crash, or none.
     pub reset: Option<LogId>,
     /// Everything from here on that was written before is void.
     pub truncate_from: Option<Index>,

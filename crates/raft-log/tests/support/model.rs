@@ -6,14 +6,16 @@ use raft_log::{Kind, Log, PeerBoot, RecoveredLog, Write, encode_entry};
 
 use super::Random;
 
+pub type Entries = Vec<(Term, Kind, Vec<u8>)>;
+
 /// The log as a vector.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     /// The entry that the log begins after; `entries` are those behind it.
     pub start: LogId,
-    pub entries: Vec<(Term, Kind, Vec<u8>)>,
+    pub entries: Entries,
     /// What was given up since the start: where the log began, and the entries from there on.
-    pub compacted: Vec<(LogId, Vec<(Term, Kind, Vec<u8>)>)>,
+    pub compacted: Vec<(LogId, Entries)>,
     pub hard_state: HardState,
     pub commit: u64,
     pub peers: Vec<PeerBoot>,
