@@ -1,6 +1,7 @@
 //! The durable log: what a member of a raft cluster may not forget, on a [`Disk`].
 //!
-//! A data directory holds `NODE` (whose it is), `LOCK`, `SHOWN` and the log, `wal/NN.seg`.
+//! A data directory holds `NODE` (whose it is), `LOCK`, `SHOWN`, the log, `wal/NN.seg`, and
+//! snapshots, `snap/`, for which the log below them goes.
 //! The log is one stream of blocks in slots that are filled with zeros once and used over and
 //! over; entries, term and vote, truncations and the peers' lives all travel in it, so that one
 //! sync makes a whole group commit durable. `docs/disk-format.md` has the bytes.
@@ -8,6 +9,7 @@
 //! - [`DataDir`] opens a directory, [`DataDir::open_log`] recovers the log in it.
 //! - [`LogWriter`] makes writes durable, many in one sync. Its first failure is its last.
 //! - [`LogReader`] reads entries back meanwhile; [`SpareMaker`] makes slots ahead of need.
+//! - [`Snapshots`] writes snapshots, reads, sends and receives them: parts that never change once.
 //! - [`LogBuffer`] holds the tail of the log in memory, encoded, each entry once.
 //! - [`inspect`] looks at a directory without changing it, also while a server works in it.
 //!
