@@ -13,37 +13,15 @@ import struct
 import sys
 from pathlib import Path
 
+sys.dont_write_bytecode = True
+
+from read_snapshot import Refused, crc32c, newest_snapshot, number  # noqa: E402
+
 PAGE = 4096
 BLOCKS_AT = 2 * PAGE
 HEADER = 128
-ENTRIES, HARD_STATE, TRUNCATE, PEERS, ATTEST, SEAL = 1, 2, 4, 8, 16, 32
-KINDS = ENTRIES | HARD_STATE | TRUNCATE | PEERS | ATTEST | SEAL
+ENTRIES, HARD_STATE, TRUNCATE, PEERS, ATTEST, SEAL, KINDS = 1, 2, 4, 8, 16, 32, 63
 ENTRY_KINDS = {0: "no-op", 1: "membership", 2: "command", 3: "session"}
-
-
-class Refused(Exception):
-    """What a start would refuse, and where."""
-
-
-def crc_table():
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        yield byte
-
-
-TABLE = tuple(crc_table())
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
-def number(data, offset, size):
-    return int.from_bytes(data[offset:offset + size], "little")
 
 
 def read_node(path):
@@ -84,13 +62,14 @@ def header_copy(path, page, offset):
     checksum = crc32c(page[:12] + page[16:] + struct.pack("<Q", offset))
     if page[:8] != b"RAFTSLOT" or number(page, 12, 4) != checksum:
         return "damaged"
-    if number(page, 8, 2) != 1 or number(page, 16, 8) != 0:
+    if number(page, 8, 2) != 1 or number(page, 16, 8) > 1:
         raise Refused(f"{path}: the header is too new")
     names = {"cluster": (32, 16), "incarnation": (48, 16), "order": (64, 8), "salt": (72, 8),
              "size": (80, 8), "name": (88, 4), "used": (92, 4), "base": (96, 8),
              "chain": (104, 4), "durable": (112, 8), "before": (120, 8), "epoch": (128, 8),
              "term": (144, 8), "vote": (152, 8), "voted": (160, 1), "last": (184, 8),
-             "last_term": (192, 8), "hint": (200, 8)}
+             "last_term": (192, 8), "hint": (200, 8), "start": (168, 8),
+             "start_term": (176, 8), "first": (224, 8)}
     header = {name: number(page, *where) for name, where in names.items()}
     header["peers"] = read_peers(page[256:256 + 40 * page[216]])
     return header
@@ -220,13 +199,15 @@ def chain_of(slots, node):
     newest = max(by_order.values(), key=lambda slot: slot["order"], default=None)
     if int(node["epoch"]) > (newest["epoch"] if newest else 0):
         raise Refused("wal: the newest slot is lost")
-    chain = []
+    chain, first = [], newest["first"] if newest else 0
     while newest:
         chain.insert(0, newest)
-        before = newest["before"]
+        before = 0 if newest["order"] == first else newest["before"]
         newest = by_order.get(before)
-        if before and not newest:
+        if before and (not newest or before < first):
             raise Refused(f"wal: slot {before} is lost")
+    if first and (chain[0]["order"], chain[0]["last"]) != (first, chain[-1]["start"]):
+        raise Refused("wal: the log does not begin where its newest slot says")
     return chain
 
 
@@ -248,7 +229,7 @@ def read_log(directory, node):
     slots = [read_slot(path, node) for path in slot_paths(directory)]
     chain = chain_of([slot for slot in slots if slot], node)
     blocks, torn, behind = replay(chain)
-    entries = []
+    entries, start = [], chain[-1]["start"] if chain else 0
     peers = chain[-1]["peers"] if chain else []
     for block in blocks:
         if block["kinds"] & TRUNCATE:
@@ -259,12 +240,18 @@ def read_log(directory, node):
             entries += read_entries(block)
     term, voted, _, vote = hard_state(chain, blocks + behind)
     hints = [slot["hint"] for slot in chain] + [block["hint"] for block in blocks]
-    last = entries[-1][0] if entries else 0
-    if [entry[0] for entry in entries] != list(range(1, last + 1)):
+    last = entries[-1][0] if entries else start
+    if [entry[0] for entry in entries] != list(range(start + 1, last + 1)):
         raise Refused("wal: entries do not follow each other")
+    terms = {entry[0]: entry[1] for entry in entries}
+    terms |= {start: chain[-1]["start_term"]} if start else {}
+    snapshot = newest_snapshot(directory / "snap", node, terms)
+    if start and not snapshot:
+        raise Refused(f"snap: the log begins after entry {start}, and no snapshot goes so far")
+    print(f"begins after {start}", f"snapshot {snapshot or 'none'}", sep="\n")
     print(f"starts {chain[-1]['epoch'] if chain else 0}")
     print(f"term {term}", f"vote {vote if voted else 'none'}", f"last {last}", sep="\n")
-    print(f"committed at least {min(max(hints, default=0), last)}")
+    print(f"committed at least {min(max(*hints, start, snapshot, 0), last)}")
     print(f"torn end {'yes' if torn else 'no'}")
     for peer, epoch in peers:
         print(f"peer {peer} start {epoch}")

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::Index;
+use raft_core::{Index, LogId};
 
 use crate::slot::{PAGE_BYTES, SlotFile};
+use crate::spares::Spare;
 
 /// A block of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,18 @@ pub(crate) struct SlotUse {
     pub(crate) file: SlotFile,
     pub(crate) slot_seq: u64,
     pub(crate) salt: u64,
+    /// The last entry as of when it was taken into use.
+    pub(crate) before: LogId,
+    /// Where the copy of its header is that a crash tore, if one did.
+    pub(crate) torn: Option<u64>,
+}
+
+/// Slots that are not needed any more, and with what the log begins then.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    pub(crate) free: Vec<Spare>,
+    pub(crate) first_slot_seq: u64,
+    pub(crate) start: LogId,
 }
 
 /// All blocks of entries, by index, and the slots that hold them.
@@ -75,6 +88,40 @@ impl Catalog {
         self.blocks.get(at).filter(|block| block.first <= index).copied()
     }
 
+    /// Takes out the slots that hold nothing but entries up to `through`, but for the newest of
+    /// them that make up `keep_bytes`.
+    pub(crate) fn compact(&mut self, through: Index, keep_bytes: u64) -> Option<Compaction> {
+        let mut slots: Vec<&SlotUse> = self.slots.values().collect();
+        slots.sort_by_key(|slot| slot.slot_seq);
+        let last = slots.iter().rposition(|slot| self.may_begin_with(slot, through))?;
+        let (mut count, mut kept_bytes) = (last, 0);
+        while kept_bytes < keep_bytes || !self.may_begin_with(slots.get(count)?, through) {
+            kept_bytes += slots.get(count.checked_sub(1)?)?.file.bytes;
+            count -= 1;
+        }
+        let (free, rest) = slots.split_at(count);
+        let first = rest.first().filter(|_| !free.is_empty())?;
+        let (first_slot_seq, start) = (first.slot_seq, first.before);
+        let numbers: Vec<u32> = free.iter().map(|slot| slot.file.number).collect();
+        let free = numbers.iter().filter_map(|number| self.slots.remove(number));
+        let free = free.map(SlotUse::into_spare).collect();
+        self.blocks.retain(|block| !numbers.contains(&block.number));
+        Some(Compaction { free, first_slot_seq, start })
+    }
+
+    /// Takes out everything.
+    pub(crate) fn clear(&mut self) -> Vec<Spare> {
+        self.blocks.clear();
+        std::mem::take(&mut self.slots).into_values().map(SlotUse::into_spare).collect()
+    }
+
+    /// Whether all up to `through` that counts and is older than this slot is in slots before it:
+    /// no truncation in it, or behind it, goes back over its beginning.
+    fn may_begin_with(&self, slot: &SlotUse, through: Index) -> bool {
+        let holder = self.find(slot.before.index).and_then(|at| self.slots.get(&at.number));
+        slot.before.index <= through && holder.is_some_and(|held| held.slot_seq < slot.slot_seq)
+    }
+
     /// Blocks of slot file `from` that were rewritten, each to its new offset in file `to`.
     pub(crate) fn relocate(&mut self, from: u32, to: u32, moved: &BTreeMap<u64, u64>) {
         let moved_blocks = self.blocks.iter_mut().rev().take_while(|block| block.number == from);
@@ -83,6 +130,12 @@ impl Catalog {
                 *block = BlockAt::new(block.first, block.count, to, *offset, block.bytes() as u64);
             }
         }
+    }
+}
+
+impl SlotUse {
+    fn into_spare(self) -> Spare {
+        Spare { file: self.file, recycled: true, torn: self.torn }
     }
 }
 

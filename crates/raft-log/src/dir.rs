@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{OpenError, is_full};
@@ -11,12 +11,12 @@ use crate::open::{Log, LogOwner, any_slot_used, open_log};
 use crate::rng::Rng;
 use crate::shown::{SHOWN_NAME, SHOWN_TEMPORARY_NAME, Shown, ShownMark, remove_if_there};
 use crate::slot::{WAL_DIR, slot_number};
+use crate::snapshot::{SNAPSHOT_DIR, Snapshots};
 use crate::spares::Options;
 
 const NODE_NAME: &str = "NODE";
 const NODE_TEMPORARY_NAME: &str = "NODE.tmp";
 const LOCK_NAME: &str = "LOCK";
-const SNAPSHOT_DIR: &str = "snap";
 /// LOCK is always this long, so that a shorter text leaves nothing of a longer one.
 const LOCK_BYTES: usize = 512;
 /// No NODE file is longer.
@@ -38,6 +38,7 @@ pub struct Holder {
 pub struct DataDir {
     disk: Arc<dyn Disk>,
     node: NodeFile,
+    snapshots: OnceLock<Snapshots>,
     /// Open means locked.
     _lock: Arc<dyn DiskFile>,
 }
@@ -78,7 +79,7 @@ impl DataDir {
             write_node(&*disk, &node).map_err(|error| opening.error(NODE_NAME, "write", error))?;
             node
         };
-        Ok(Self { disk, node, _lock: lock })
+        Ok(Self { disk, node, snapshots: OnceLock::new(), _lock: lock })
     }
 
     /// Who this directory belongs to.
@@ -104,11 +105,19 @@ impl DataDir {
         ShownMark::open(&*self.disk, self.node.state.cluster().unwrap_or(0))
     }
 
+    /// The snapshots of a member, now or once; none before that.
+    pub fn snapshots(&self) -> Option<Snapshots> {
+        let cluster = self.node.state.cluster()?;
+        let make = || Snapshots::new(Arc::clone(&self.disk), cluster);
+        Some(self.snapshots.get_or_init(make).clone())
+    }
+
     /// Opens the log of a member: recovers it, and begins a new slot. When this returns the
     /// start is counted and durable.
     pub fn open_log(&mut self, options: Options) -> Result<Log, OpenError> {
+        let snapshots = self.snapshots();
         let opening = Opening { disk: &*self.disk };
-        let NodeState::Member(identity) = &self.node.state else {
+        let (NodeState::Member(identity), Some(snapshots)) = (&self.node.state, snapshots) else {
             return Err(OpenError::NotMember { dir: self.disk.path(".") });
         };
         let owner = LogOwner {
@@ -116,7 +125,7 @@ impl DataDir {
             incarnation: identity.incarnation,
             epoch: self.node.epoch,
         };
-        let mut log = open_log(Arc::clone(&self.disk), owner, options)?;
+        let mut log = open_log(Arc::clone(&self.disk), owner, options, &snapshots)?;
         // Counted only now: NODE never knows of a start that the slots do not.
         let epoch = log.recovered.boot.epoch;
         let node = NodeFile { state: self.node.state.clone(), epoch };

@@ -151,6 +151,53 @@ pub enum ReadError {
     },
 }
 
+/// Why a snapshot was not written, read or received. None of these is a failure of the log.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// What is there is not what was written.
+    #[error("{}: damaged at byte {offset}: {what}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A newer version wrote this.
+    #[error("{}: written in format {version}, newer than this program knows", file.display())]
+    TooNew {
+        /// The file.
+        file: PathBuf,
+        /// The format's version or feature.
+        version: String,
+    },
+    /// The snapshot is of another cluster.
+    #[error("{}: {what}", file.display())]
+    OtherCluster {
+        /// The file.
+        file: PathBuf,
+        /// Whose it is and whose it should be.
+        what: String,
+    },
+    /// The disk is full; the temporary file was removed. Try again later.
+    #[error("{}: no space for a snapshot", path.display())]
+    NoSpace {
+        /// The file that was to be made.
+        path: PathBuf,
+    },
+    /// The operating system refused for another reason.
+    #[error("{}: cannot {doing}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
 /// Why a spare slot was not made.
 #[derive(Debug, Error)]
 pub enum MakeError {

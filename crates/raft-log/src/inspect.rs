@@ -26,11 +26,14 @@ use crate::disk::{Disk, DiskFile};
 use crate::entry::{Entry, decode_entries, decode_head};
 use crate::error::OpenError;
 use crate::node_file::{MemberIdentity, NodeState};
-use crate::open::{Found, LogOwner, RecoveredLog, find_slots, judge_slot, replay_slot};
+use crate::open::{
+    Found, LogOwner, RecoveredLog, begin_of_log, find_slots, judge_slot, replay_slot,
+};
 use crate::replay::{Cut, Replay};
 use crate::scan::{Block, SlotScan};
 use crate::shown::{SHOWN_NAME, Shown, ShownMark};
 use crate::slot::{Boot, DATA_OFFSET, PAGE_BYTES, SlotFile, SlotHeader, slot_name};
+use crate::snapshot::Snapshots;
 
 /// After so many looks without agreement the last one counts.
 const LOOKS_MAX: usize = 8;
@@ -212,7 +215,16 @@ fn look(
         block.durable = block.number <= proven;
     }
     let boot = found.newest().map(|(_, header)| header.boot).unwrap_or_default();
-    let log = replay.recovered(boot);
+    let snapshots = Snapshots::new(Arc::clone(disk), cluster);
+    let (snapshot, notes) = match begin_of_log(&snapshots, &**disk, &mut replay) {
+        Ok(found) => found,
+        Err(damage) => {
+            damages.push(damage);
+            (None, Vec::new())
+        }
+    };
+    let mut log = RecoveredLog { snapshot, ..replay.recovered(boot) };
+    log.notes.extend(notes);
     let (at_once, later) = found.spares(true);
     let spares = at_once.into_iter().chain(later);
     let spares = spares.map(|s| (disk.path(&slot_name(s.file.number)), s.file.bytes)).collect();

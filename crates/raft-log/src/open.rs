@@ -5,22 +5,24 @@
 //! write-back the page cache may show bytes that the disk does not hold, and a sync would
 //! then succeed without writing them (R12).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{HardState, Index, Term};
+use raft_core::{HardState, Index, LogId, Term};
 
+use crate::catalog::SlotUse;
 use crate::disk::{Disk, DiskFile};
-use crate::error::OpenError;
+use crate::error::{OpenError, SnapshotError};
 use crate::reader::LogReader;
 use crate::replay::{Replay, Tail, Watch};
 use crate::slot::{
     Boot, Copy, DATA_OFFSET, PAGE_BYTES, PeerBoot, SLOT_BYTES_MAX, SLOT_BYTES_MIN, SlotFile,
     SlotHeader, WAL_DIR, slot_name, slot_number,
 };
+use crate::snapshot::{SNAPSHOT_DIR, Snapshots, choose};
 use crate::spares::{Options, Pool, Spare, SpareMaker};
 use crate::start::Start;
 use crate::writer::LogWriter;
@@ -43,9 +45,14 @@ pub struct Log {
 pub struct RecoveredLog {
     /// The last term and vote.
     pub hard_state: HardState,
+    /// The entry that the log begins after; `0@0` if nothing was compacted.
+    pub start: LogId,
+    /// The newest snapshot that the log goes on from, at or above `start`. Its contents are
+    /// verified when they are read.
+    pub snapshot: Option<LogId>,
     /// The last entry.
     pub last_index: Index,
-    /// Where each term begins, ascending.
+    /// Where each term begins, ascending; if the log was compacted, first that of `start`.
     pub term_runs: Vec<(Index, Term)>,
     /// Everything up to here is committed; more may be.
     pub commit_hint: Index,
@@ -84,19 +91,25 @@ pub(crate) struct FoundSlot {
 pub(crate) struct Found {
     pub(crate) slots: Vec<FoundSlot>,
     pub(crate) chain: Vec<usize>,
+    /// The log without its newest slot, should that not be durable: there may be more of it,
+    /// which the newest slot compacted.
+    before_newest: BTreeSet<usize>,
 }
 
 pub(crate) fn open_log(
     disk: Arc<dyn Disk>,
     owner: LogOwner,
     options: Options,
+    snapshots: &Snapshots,
 ) -> Result<Log, OpenError> {
     options.validate();
     let io_error = |doing, source| OpenError::Io { doing, path: disk.path(WAL_DIR), source };
     disk.create_dir(WAL_DIR).map_err(|error| io_error("make", error))?;
-    // What stopped before may have left names that are not durable: of this directory, and of
-    // slots in it.
-    for dir in [".", WAL_DIR] {
+    // What stopped before may have left names that are not durable: of this directory, of slots in
+    // it, and of snapshots.
+    let names = disk.list(SNAPSHOT_DIR).map_err(|error| io_error("list", error))?;
+    let snapshots_dir = (!names.is_empty()).then_some(SNAPSHOT_DIR);
+    for dir in [".", WAL_DIR].into_iter().chain(snapshots_dir) {
         disk.sync_dir(dir).map_err(|error| io_error("sync", error))?;
     }
 
@@ -105,7 +118,37 @@ pub(crate) fn open_log(
     let tail = replay_chain(&*disk, &found, &mut replay)?;
     let epoch = found.slots.iter().filter_map(|slot| slot.header.as_ref()).map(|h| h.boot.epoch);
     let epoch = epoch.max().unwrap_or(0).max(owner.epoch) + 1;
-    Start { disk, owner, options, found, replay, tail, epoch }.begin()
+    let (snapshot, notes) = begin_of_log(snapshots, &*disk, &mut replay)?;
+    let mut log = Start { disk, owner, options, found, replay, tail, epoch }.begin()?;
+    log.recovered.snapshot = snapshot;
+    log.recovered.notes.extend(notes);
+    Ok(log)
+}
+
+/// The snapshot that the log goes on from, and what is wrong with newer ones. A log that does not
+/// begin with the first entry needs one.
+pub(crate) fn begin_of_log(
+    snapshots: &Snapshots,
+    disk: &dyn Disk,
+    replay: &mut Replay,
+) -> Result<(Option<LogId>, Vec<String>), OpenError> {
+    let start = replay.state.start();
+    let chosen = choose(snapshots, start, |index| replay.state.term_at(index));
+    let (snapshot, notes) = chosen.map_err(|error| match error {
+        SnapshotError::Io { doing, path, source } => OpenError::Io { doing, path, source },
+        other => damaged(disk, SNAPSHOT_DIR, other.to_string(), None),
+    })?;
+    if snapshot.is_none() && start.index > Index(0) {
+        let why = if notes.is_empty() { "there is none".into() } else { notes.join("; ") };
+        let what =
+            format!("the log begins after entry {start}, and no snapshot goes so far: {why}");
+        let (file, first) = (disk.path(SNAPSHOT_DIR), Some(Index(1)));
+        let last = Some(start.index);
+        return Err(OpenError::Damaged { file, offset: 0, what, first, last });
+    }
+    // What is in a snapshot was committed.
+    replay.state.observe_commit(snapshot.unwrap_or_default().index);
+    Ok((snapshot, notes))
 }
 
 /// Whether any slot was ever taken into use, in a directory that has no NODE file.
@@ -141,6 +184,17 @@ impl Found {
         Some((&slot.file, slot.header.as_ref()?))
     }
 
+    /// The slots of the chain as readers need them.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = (u32, SlotUse)> {
+        let slots = self.chain.iter().filter_map(|at| self.slots.get(*at));
+        slots.filter_map(|slot| {
+            let header = slot.header.as_ref()?;
+            let (slot_seq, salt, before) = (header.slot_seq, header.salt, header.last);
+            let (file, torn) = (slot.file.clone(), slot.torn);
+            Some((file.number, SlotUse { file, slot_seq, salt, before, torn }))
+        })
+    }
+
     /// The slots of the chain with their headers, oldest first.
     pub(crate) fn in_use(&self) -> impl Iterator<Item = (&SlotFile, &SlotHeader)> {
         let slots = self.chain.iter().filter_map(|at| self.slots.get(*at));
@@ -155,9 +209,10 @@ impl Found {
         let certain = self.newest().map_or(0, |(_, header)| header.previous_slot_seq);
         let free = self.slots.iter().enumerate().filter(|(at, _)| !chain.contains(at));
         let (mut at_once, mut later) = (Vec::new(), Vec::new());
-        for (_, slot) in free {
+        for (at, slot) in free {
             let spare = slot.spare();
-            let held = slot.header.as_ref().is_some_and(|header| header.slot_seq > certain);
+            let held = slot.header.as_ref().is_some_and(|header| header.slot_seq > certain)
+                || self.before_newest.contains(&at);
             if held && !newest_durable { later.push(spare) } else { at_once.push(spare) }
         }
         (at_once, later)
@@ -197,6 +252,18 @@ pub(crate) fn replay_slot(
     watch: Watch<'_>,
 ) -> Result<Option<Tail>, OpenError> {
     let Some((file, header)) = found.in_use().nth(place) else { return Ok(None) };
+    if let Some((_, newest)) = found.newest().filter(|(_, newest)| newest.first_slot_seq > 0)
+        && place == 0
+    {
+        if header.last != newest.start {
+            let what = format!(
+                "begins after entry {}, and the newest slot says {}",
+                header.last, newest.start
+            );
+            return Err(damaged(disk, &slot_name(file.number), what, None));
+        }
+        replay.begin_at(header);
+    }
     if let Some((_, next)) = found.in_use().nth(place + 1) {
         replay.certified_slot(disk, file, header, next, watch)?;
         return Ok(None);
@@ -235,26 +302,44 @@ pub(crate) fn find_slots(disk: &dyn Disk, owner: &LogOwner) -> Result<Found, Ope
         );
         return Err(damaged(disk, WAL_DIR, what, None));
     }
-    let mut chain = Vec::new();
-    let mut next = by_seq.last_key_value().map_or(0, |(seq, _)| *seq);
-    while next != 0 {
-        let header = by_seq.get(&next).and_then(|at| Some((*at, slots.get(*at)?.header.as_ref()?)));
-        let Some((at, header)) = header else {
-            let what = format!("the slot with order number {next} is missing");
-            let first = chain.last().and_then(|at: &usize| slots.get(*at)?.header.as_ref());
-            let (first, last) = (Index(1), first.map(|header| header.last.index));
-            let (file, offset) = (disk.path(WAL_DIR), 0);
-            return Err(OpenError::Damaged { file, offset, what, first: Some(first), last });
-        };
-        chain.push(at);
-        if header.previous_slot_seq >= next {
+    let newest = by_seq.last_key_value().map_or(0, |(seq, _)| *seq);
+    let (chain, missing) = chain_to(&slots, &by_seq, newest);
+    let header = |at: &usize| slots.get(*at)?.header.as_ref();
+    let oldest = chain.first().and_then(header);
+    if let Some(seq) = missing {
+        if let Some(oldest) = oldest.filter(|oldest| oldest.previous_slot_seq >= oldest.slot_seq) {
             let what = "the slot names itself or a later one as the one before";
-            return Err(damaged(disk, &slot_name(header.number), what, None));
+            return Err(damaged(disk, &slot_name(oldest.number), what, None));
         }
-        next = header.previous_slot_seq;
+        let what = format!("the slot with order number {seq} is missing");
+        let first = chain.last().and_then(header).map_or(Index(0), |newest| newest.start.index);
+        let (first, last) = (Some(first.next()), oldest.map(|oldest| oldest.last.index));
+        return Err(OpenError::Damaged { file: disk.path(WAL_DIR), offset: 0, what, first, last });
     }
-    chain.reverse();
-    Ok(Found { slots, chain })
+    let certain = chain.last().and_then(header).map_or(0, |newest| newest.previous_slot_seq);
+    let before_newest = chain_to(&slots, &by_seq, certain).0.into_iter().collect();
+    Ok(Found { slots, chain, before_newest })
+}
+
+/// The slots of the log whose newest slot has the order number `newest`, oldest first; and which
+/// one is missing, if one is.
+fn chain_to(
+    slots: &[FoundSlot],
+    by_seq: &BTreeMap<u64, usize>,
+    newest: u64,
+) -> (Vec<usize>, Option<u64>) {
+    let find = |seq| by_seq.get(&seq).and_then(|at| Some((*at, slots.get(*at)?.header.as_ref()?)));
+    let first = find(newest).map_or(0, |(_, header)| header.first_slot_seq);
+    let (mut chain, mut next, mut last) = (VecDeque::new(), newest, u64::MAX);
+    while next != 0 || last != first && first != 0 {
+        let Some((at, header)) = find(next).filter(|_| (first..last).contains(&next)) else {
+            return (chain.into(), Some(next.max(first)));
+        };
+        chain.push_front(at);
+        last = next;
+        next = if next == first { 0 } else { header.previous_slot_seq };
+    }
+    (chain.into(), None)
 }
 
 /// Number and name of each slot file. Others in that directory are left alone.

@@ -2,7 +2,7 @@
 //! needs are in hand when the writing begins: a full disk is noticed while repeating is safe.
 
 use bytes::Bytes;
-use raft_core::{HardState, Index, Term};
+use raft_core::{HardState, Index, LogId, Term};
 
 use crate::block::{BODY_BYTES_MAX, Flags, block_bytes};
 use crate::entry::{ENTRY_HEADER_BYTES, encoded_len};
@@ -34,6 +34,8 @@ pub(crate) struct Draft {
 #[derive(Debug, Default)]
 pub(crate) struct SlotPlan {
     pub(crate) spare: Option<Spare>,
+    /// The log is empty when this slot begins, and goes on after this entry.
+    pub(crate) reset: Option<LogId>,
     pub(crate) drafts: Vec<Draft>,
 }
 
@@ -155,6 +157,9 @@ impl<'a> Planner<'a> {
     }
 
     fn add(&mut self, write: &Write) -> Result<(), MakeError> {
+        if let Some(at) = write.reset {
+            self.reset(at)?;
+        }
         let begins = (write.count > 0).then_some(write.first);
         let cut = [write.truncate_from, begins].into_iter().flatten().min();
         if let Some(cut) = cut.filter(|cut| *cut <= self.last) {
@@ -177,6 +182,19 @@ impl<'a> Planner<'a> {
             }
         }
         assert_eq!(count, write.count, "a write must hold as many entries as it says");
+        Ok(())
+    }
+
+    /// Goes on to another slot, with which the log begins anew.
+    fn reset(&mut self, at: LogId) -> Result<(), MakeError> {
+        assert!(at.index > Index(0), "a log that is reset goes on after an entry");
+        assert!(at.index >= self.commit_hint, "what is committed up to there is in the snapshot");
+        self.close()?;
+        self.next_slot(block_bytes(0) as u64)?;
+        if let Some(slot) = self.slots.last_mut() {
+            slot.reset = Some(at);
+        }
+        (self.last, self.commit_hint) = (at.index, at.index);
         Ok(())
     }
 
@@ -225,15 +243,16 @@ impl<'a> Planner<'a> {
     /// Makes sure that a block of such a size fits into the slot that is being filled; goes on
     /// to another one if it does not.
     fn need(&mut self, block: u64) -> Result<(), MakeError> {
-        if block <= self.room {
-            return Ok(());
-        }
+        if block <= self.room { Ok(()) } else { self.next_slot(block) }
+    }
+
+    fn next_slot(&mut self, block: u64) -> Result<(), MakeError> {
         let least = slot_bytes_for_block(block).max(self.options.slot_bytes_start);
         let grown = self.options.grown(self.slot_bytes);
         let spare = self.shared.take_spare(least, grown.max(least))?;
         self.slot_bytes = spare.file.bytes;
         self.room = capacity(spare.file.bytes);
-        self.slots.push(SlotPlan { spare: Some(spare), drafts: Vec::new() });
+        self.slots.push(SlotPlan { spare: Some(spare), ..SlotPlan::default() });
         Ok(())
     }
 }

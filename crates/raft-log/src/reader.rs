@@ -42,7 +42,12 @@ impl LogReader {
                 catalog.find(next).and_then(|at| Some((at, catalog.slots.get(&at.number)?.clone())))
             };
             let Some((at, slot)) = found else { break };
-            let body = self.read_block(&at, &slot)?;
+            let body = match self.read_block(&at, &slot) {
+                Err(error) if self.is_current(&slot) => return Err(error),
+                // Compacted meanwhile, and taken into use anew.
+                Err(_) => break,
+                Ok(body) => body,
+            };
             let done = self.take(&at, &body, (next, last), &mut bytes_left, &mut range)?;
             next = Index(first.0 + range.entries.len() as u64);
             if done {
@@ -53,6 +58,11 @@ impl LogReader {
             return Err(ReadError::Missing { index: first });
         }
         Ok(range)
+    }
+
+    fn is_current(&self, slot: &SlotUse) -> bool {
+        let catalog = self.shared.catalog();
+        catalog.slots.get(&slot.file.number).is_some_and(|now| now.slot_seq == slot.slot_seq)
     }
 
     /// Adds the wanted entries of a block; true once the byte limit is reached.

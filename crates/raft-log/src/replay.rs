@@ -154,6 +154,8 @@ impl Replay {
         let Self { state, memberships, tail_ambiguous, notes, .. } = self;
         RecoveredLog {
             hard_state: state.hard_state,
+            start: state.start(),
+            snapshot: None,
             last_index: state.last().index,
             term_runs: state.runs().to_vec(),
             commit_hint: state.commit_hint,
@@ -163,6 +165,13 @@ impl Replay {
             tail_ambiguous: *tail_ambiguous,
             notes: notes.clone(),
         }
+    }
+
+    /// Begins with a slot before which all is compacted.
+    pub(crate) fn begin_at(&mut self, header: &SlotHeader) {
+        self.last_seq = header.base_block_seq.wrapping_sub(1);
+        self.chain = header.base_chain;
+        self.state.reset(header.last);
     }
 
     /// Goes on with a slot although the ones before it could not all be read.

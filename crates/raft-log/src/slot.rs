@@ -35,8 +35,10 @@ const MAGIC: [u8; 8] = *b"RAFTSLOT";
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
 const CRC_AT: usize = 12;
-/// Features that a reader must know. None so far.
-const REQUIRED_FEATURES: u64 = 0;
+/// Features that a reader must know: bits.
+const REQUIRED_FEATURES: u64 = COMPACTED;
+/// The log does not go back to slot 1: the header names the slot that it begins with.
+const COMPACTED: u64 = 1;
 
 /// A life of a peer, as it said hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,9 @@ pub(crate) struct SlotHeader {
     pub(crate) previous_slot_seq: u64,
     pub(crate) boot: Boot,
     pub(crate) hard_state: HardState,
-    /// The entry before the first one of the log.
+    /// The slot that the log begins with, all before it being free; zero: nothing was compacted.
+    pub(crate) first_slot_seq: u64,
+    /// The entry before the first one of the log: the last one as of when that slot began.
     pub(crate) start: LogId,
     /// The last entry as of block `base_block_seq - 1`.
     pub(crate) last: LogId,
@@ -129,7 +133,7 @@ impl SlotHeader {
         le::put(&mut page, 0, &MAGIC);
         le::put(&mut page, 8, &MAJOR.to_le_bytes());
         le::put(&mut page, 10, &MINOR.to_le_bytes());
-        le::put_u64(&mut page, 16, REQUIRED_FEATURES);
+        le::put_u64(&mut page, 16, if self.first_slot_seq == 0 { 0 } else { COMPACTED });
         le::put_u128(&mut page, 32, self.cluster);
         le::put_u128(&mut page, 48, self.incarnation);
         le::put_u64(&mut page, 64, self.slot_seq);
@@ -151,6 +155,7 @@ impl SlotHeader {
         le::put_u64(&mut page, 184, self.last.index.0);
         le::put_u64(&mut page, 192, self.last.term.0);
         le::put_u64(&mut page, 200, self.commit_hint.0);
+        le::put_u64(&mut page, 224, self.first_slot_seq);
         assert!(self.peers.len() <= PEERS_MAX, "more peers than a slot header holds");
         page[216] = u8::try_from(self.peers.len()).unwrap_or(u8::MAX);
         let table = encode_peers(&self.peers);
@@ -166,7 +171,13 @@ impl SlotHeader {
         let terms = [self.hard_state.term, self.start.term, self.last.term].map(|term| term.0);
         let indexes = [self.start.index, self.last.index].map(|index| index.0);
         let all = counts.iter().chain(&terms).chain(&indexes);
-        self.slot_seq > 0 && self.base_block_seq > 0 && all.max() < Some(&NUMBER_MAX)
+        let compacted = self.first_slot_seq > 0;
+        self.slot_seq > 0
+            && self.base_block_seq > 0
+            && all.max() < Some(&NUMBER_MAX)
+            && self.first_slot_seq <= self.slot_seq
+            && compacted == (self.start.index > Index(0))
+            && (self.start.index < self.last.index || self.start == self.last)
     }
 
     /// Judges the page that was read at `offset`.
@@ -203,6 +214,7 @@ impl SlotHeader {
             previous_slot_seq: at(120),
             boot: Boot { epoch: at(128), nonce: at(136) },
             hard_state: HardState { term: Term(at(144)), voted_for },
+            first_slot_seq: at(224),
             start: LogId::new(at(168), at(176)),
             last: LogId::new(at(184), at(192)),
             commit_hint: Index(at(200)),
@@ -261,7 +273,8 @@ mod tests {
             previous_slot_seq: 2,
             boot: Boot { epoch: 10, nonce: 11 },
             hard_state: HardState { term: Term(12), voted_for: Some(NodeId(0)) },
-            start: LogId::default(),
+            first_slot_seq: 2,
+            start: LogId::new(5, 3),
             last: LogId::new(13, 12),
             commit_hint: Index(12),
             peers: (1..=PEERS_MAX as u64).map(peer).collect(),

@@ -73,6 +73,7 @@ impl Start {
         self.enter_catalog(&shared, &slot, &header, (&handover, &moved));
         shared.pool().spares.extend(later);
         let (slot_seq, salt) = (header.slot_seq, header.salt);
+        let first_slot_seq = header.first_slot_seq;
         let recovered = self.replay.recovered(boot);
         let LogOwner { cluster, incarnation, .. } = self.owner;
         let mut writer = LogWriter {
@@ -83,6 +84,7 @@ impl Start {
             next_seq: header.synced_seq + 1,
             chain,
             state: self.replay.state,
+            first_slot_seq,
             rng,
             counters: Counters::default(),
             attested: false,
@@ -154,6 +156,8 @@ impl Start {
     fn header(&self, spare: &Spare, handover: &Handover, boot: Boot, salt: u64) -> SlotHeader {
         let state = &self.replay.state;
         let newest = self.found.newest().map_or(0, |(_, header)| header.slot_seq);
+        let first = self.found.newest().map_or(0, |(_, header)| header.first_slot_seq);
+        let begins = first > 0 && first == newest && handover.supersedes;
         SlotHeader {
             cluster: self.owner.cluster,
             incarnation: self.owner.incarnation,
@@ -168,7 +172,8 @@ impl Start {
             previous_slot_seq: handover.previous_slot_seq,
             boot,
             hard_state: state.hard_state,
-            start: LogId::default(),
+            first_slot_seq: if begins { newest + 1 } else { first },
+            start: state.start(),
             last: handover.last,
             commit_hint: handover.commit_hint,
             peers: state.peers.clone(),
@@ -231,13 +236,12 @@ impl Start {
         (handover, moved): (&Handover, &BTreeMap<u64, u64>),
     ) {
         let mut catalog = shared.catalog_mut();
-        for (file, header) in self.found.in_use() {
-            let (slot_seq, salt) = (header.slot_seq, header.salt);
-            let slot = SlotUse { file: file.clone(), slot_seq, salt };
-            catalog.slots.insert(file.number, slot);
+        for (number, slot) in self.found.uses() {
+            catalog.slots.insert(number, slot);
         }
-        let (slot_seq, salt) = (header.slot_seq, header.salt);
-        catalog.slots.insert(slot.number, SlotUse { file: slot.clone(), slot_seq, salt });
+        let (slot_seq, salt, before) = (header.slot_seq, header.salt, header.last);
+        let in_use = SlotUse { file: slot.clone(), slot_seq, salt, before, torn: None };
+        catalog.slots.insert(slot.number, in_use);
         let Some((old, _)) = self.found.newest() else { return };
         catalog.relocate(old.number, slot.number, moved);
         if handover.supersedes {

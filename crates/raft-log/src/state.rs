@@ -10,6 +10,8 @@ use crate::slot::PeerBoot;
 pub(crate) struct LogState {
     /// Where each term begins, ascending.
     runs: Vec<(Index, Term)>,
+    /// The entry that the log begins after.
+    start: LogId,
     /// The last entry's index.
     last: Index,
     pub(crate) hard_state: HardState,
@@ -21,6 +23,37 @@ impl LogState {
     pub(crate) fn last(&self) -> LogId {
         let term = self.runs.last().map_or(Term(0), |(_, term)| *term);
         LogId { term, index: self.last }
+    }
+
+    /// The entry that the log begins after.
+    pub(crate) fn start(&self) -> LogId {
+        self.start
+    }
+
+    /// The term of an entry from `start` on.
+    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+        if index < self.start.index || index > self.last {
+            return None;
+        }
+        let at = self.runs.partition_point(|(first, _)| *first <= index);
+        Some(at.checked_sub(1).and_then(|at| self.runs.get(at)).map_or(Term(0), |run| run.1))
+    }
+
+    /// The log is empty, and goes on after `at`, which is committed.
+    pub(crate) fn reset(&mut self, at: LogId) {
+        self.runs.clear();
+        if at.index > Index(0) {
+            self.runs.push((at.index, at.term));
+        }
+        (self.start, self.last, self.commit_hint) = (at, at.index, at.index);
+    }
+
+    /// The log begins after `start` now, which it holds and which is committed.
+    pub(crate) fn compact(&mut self, start: LogId) {
+        let below = self.runs.iter().take_while(|(first, _)| *first <= start.index).count();
+        self.runs.splice(..below, [(start.index, start.term)]);
+        self.start = start;
+        self.observe_commit(start.index);
     }
 
     pub(crate) fn runs(&self) -> &[(Index, Term)] {

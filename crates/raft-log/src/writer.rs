@@ -4,7 +4,7 @@
 use std::io;
 
 use bytes::Bytes;
-use raft_core::{HardState, Index};
+use raft_core::{HardState, Index, LogId};
 use std::sync::Arc;
 
 use crate::block::{BLOCK_HEADER_BYTES, BlockHeader, Flags, block_bytes};
@@ -21,6 +21,9 @@ use crate::state::LogState;
 pub struct Write {
     /// The new term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// Everything that was written before is void, and the log begins anew after this entry,
+    /// which a durable snapshot stands for: either all of this is so after a crash, or none.
+    pub reset: Option<LogId>,
     /// Everything from here on that was written before is void.
     pub truncate_from: Option<Index>,
     /// The first entry.
@@ -66,6 +69,8 @@ pub struct LogWriter {
     pub(crate) next_seq: u64,
     pub(crate) chain: u32,
     pub(crate) state: LogState,
+    /// The slot that the log begins with; zero if nothing was compacted.
+    pub(crate) first_slot_seq: u64,
     pub(crate) rng: Rng,
     pub(crate) counters: Counters,
     /// Whether the last block only says that all before it are durable.
@@ -95,6 +100,7 @@ pub(crate) struct OpenSlot {
 /// What a commit changes in the catalog, once it is durable.
 enum Placed {
     Slot(SlotUse),
+    Reset,
     Truncated(Index),
     Entries(BlockAt),
 }
@@ -135,10 +141,31 @@ impl LogWriter {
         let fits = self.slot.cursor + RESERVED_BYTES <= self.slot.file.bytes;
         if !self.attested && fits {
             let drafts = vec![self.attest_draft()];
-            let plan = vec![SlotPlan { spare: None, drafts }];
+            let plan = vec![SlotPlan { drafts, ..SlotPlan::default() }];
             self.commit(plan).map_err(|error| self.latch(error))?;
         }
         Ok(self.synced())
+    }
+
+    /// Gives up entries that a durable snapshot stands for: slots that hold nothing above
+    /// `through` become spares, but for the newest that make up `keep_bytes`. Tells after which
+    /// entry the log begins now. Costs no write: the next slot's header says it, and a spare is
+    /// written to only after that header; a log that is opened before may begin earlier.
+    ///
+    /// # Panics
+    /// If `through` is not an entry of the log: a broken invariant of the caller.
+    pub fn compact(&mut self, through: LogId, keep_bytes: u64) -> LogId {
+        if through.index > self.state.start().index {
+            let held = self.state.term_at(through.index) == Some(through.term);
+            assert!(held, "entry {through} is not in the log");
+            let compaction = self.shared.catalog_mut().compact(through.index, keep_bytes);
+            if let Some(compaction) = compaction {
+                self.state.compact(compaction.start);
+                self.first_slot_seq = compaction.first_slot_seq;
+                self.shared.pool().spares.extend(compaction.free);
+            }
+        }
+        self.state.start()
     }
 
     /// What the writer did so far.
@@ -179,8 +206,13 @@ impl LogWriter {
     fn commit(&mut self, plan: Vec<SlotPlan>) -> io::Result<()> {
         let mut placed = Vec::new();
         let mut slots = plan.into_iter().peekable();
-        while let Some(SlotPlan { spare, mut drafts }) = slots.next() {
+        while let Some(SlotPlan { spare, reset, mut drafts }) = slots.next() {
             if let Some(spare) = spare {
+                if let Some(at) = reset {
+                    self.state.reset(at);
+                    self.first_slot_seq = self.slot.slot_seq + 1;
+                    placed.push(Placed::Reset);
+                }
                 let open = self.begin_slot(spare)?;
                 placed.push(Placed::Slot(open));
             }
@@ -219,7 +251,8 @@ impl LogWriter {
             previous_slot_seq: self.slot.slot_seq,
             boot: self.owner.boot,
             hard_state: self.state.hard_state,
-            start: raft_core::LogId::default(),
+            first_slot_seq: self.first_slot_seq,
+            start: self.state.start(),
             last: self.state.last(),
             commit_hint: self.state.commit_hint,
             peers: self.state.peers.clone(),
@@ -229,7 +262,8 @@ impl LogWriter {
         let (slot_seq, salt) = (header.slot_seq, header.salt);
         let file = spare.file;
         self.slot = OpenSlot { file: file.clone(), slot_seq, salt, cursor: DATA_OFFSET };
-        Ok(SlotUse { file, slot_seq, salt })
+        self.attested = false;
+        Ok(SlotUse { file, slot_seq, salt, before: header.last, torn: None })
     }
 
     /// Writes blocks at the cursor in one positioned write, and syncs.
@@ -273,16 +307,19 @@ impl LogWriter {
     }
 
     fn publish(&self, placed: Vec<Placed>) {
+        let mut free = Vec::new();
         {
             let mut catalog = self.shared.catalog_mut();
             for change in placed {
                 match change {
+                    Placed::Reset => free.extend(catalog.clear()),
                     Placed::Slot(slot) => drop(catalog.slots.insert(slot.file.number, slot)),
                     Placed::Truncated(from) => catalog.truncate_from(from),
                     Placed::Entries(at) => catalog.push(at),
                 }
             }
         }
+        self.shared.pool().spares.extend(free);
         self.publish_room();
     }
 }

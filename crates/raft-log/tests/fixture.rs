@@ -6,14 +6,15 @@
 mod support;
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raft_core::{HardState, Index, NodeId, Term};
+use raft_core::{HardState, Index, LogId, NodeId, Term};
 use raft_log::{
-    DataDir, Kind, Log, NodeState, OpenError, Options, PeerBoot, RealDisk, Shown, Write,
-    encode_entry, inspect,
+    DataDir, Kind, Log, NodeState, OpenError, Options, PeerBoot, RealDisk, Shown, SnapshotPart,
+    Write, encode_entry, inspect,
 };
 use support::format::{self, PAGE};
 use support::model::{entries, vote};
@@ -22,12 +23,14 @@ use support::{MemDisk, holder, identity};
 /// How a directory came to be.
 type History = fn(&MemDisk);
 
-const KEPT: [(&str, History); 5] = [
+const KEPT: [(&str, History); 7] = [
     ("v1", two_starts),
     ("v1-new", never_a_member),
     ("v1-removed", removed),
     ("v1-torn", torn),
     ("v1-recycled", recycled),
+    ("v1-compacted", compacted),
+    ("v1-installed", installed),
 ];
 
 fn fixture(name: &str) -> PathBuf {
@@ -103,6 +106,44 @@ fn recycled(disk: &MemDisk) {
     writer.write(&[entries(7, 1, 3, 60)]).unwrap();
 }
 
+/// A snapshot as of this entry: a part that changes, one that all share, and one that is empty.
+fn snapshot(dir: &DataDir, id: LogId) {
+    let mut writer = dir.snapshots().unwrap().write(id, b"sessions and members").unwrap();
+    let state = format!("state as of {id}");
+    writer.part(SnapshotPart::Changing, |to| to.write_all(state.as_bytes())).unwrap();
+    writer.part(SnapshotPart::Sealed(0xa1), |to| to.write_all(&[5; 3000])).unwrap();
+    writer.part(SnapshotPart::Changing, |_| Ok(())).unwrap();
+    writer.finish().unwrap();
+}
+
+/// Two snapshots, and a log that begins between its first entry and the older of them; one that is
+/// in the making.
+fn compacted(disk: &MemDisk) {
+    let mut dir = member_dir(disk);
+    let Log { mut writer, .. } = dir.open_log(options(1)).unwrap();
+    writer.write(&[vote(2, Some(1))]).unwrap();
+    for index in 1..=5 {
+        writer.write(&[entries(index, 1, 2, 6000)]).unwrap();
+    }
+    snapshot(&dir, LogId::new(4, 2));
+    snapshot(&dir, LogId::new(5, 2));
+    assert_eq!(writer.compact(LogId::new(4, 2), 0).index, Index(4));
+    writer.write(&[entries(6, 3, 2, 6000)]).unwrap();
+    disk.put("snap/6-2.tmp", b"RAFTSNAP".to_vec());
+}
+
+/// A log that was reset to the snapshot of a leader, and goes on behind it.
+fn installed(disk: &MemDisk) {
+    let mut dir = member_dir(disk);
+    let Log { mut writer, .. } = dir.open_log(options(1)).unwrap();
+    writer.write(&[vote(2, Some(1)), entries(1, 3, 2, 50)]).unwrap();
+    let id = LogId::new(40, 3);
+    snapshot(&dir, id);
+    let reset = Write { reset: Some(id), ..entries(41, 2, 4, 70) };
+    writer.write(&[vote(4, None), reset]).unwrap();
+    writer.attest().unwrap();
+}
+
 /// Two starts, three slots, every kind of block.
 fn two_starts(disk: &MemDisk) {
     let mut dir = member_dir(disk);
@@ -129,9 +170,9 @@ fn two_starts(disk: &MemDisk) {
 fn opened(name: &str) -> (tempfile::TempDir, Result<DataDir, OpenError>) {
     let temp = tempfile::tempdir().unwrap();
     fs::set_permissions(temp.path(), Permissions::from_mode(0o700)).unwrap();
-    DirBuilder::new().mode(0o700).create(temp.path().join("wal")).unwrap();
-    for from in ["", "wal"] {
+    for from in ["", "wal", "snap"] {
         let Ok(files) = fs::read_dir(fixture(name).join(from)) else { continue };
+        DirBuilder::new().recursive(true).mode(0o700).create(temp.path().join(from)).unwrap();
         for file in files.map(Result::unwrap) {
             if file.file_type().unwrap().is_file() {
                 let name = temp.path().join(from).join(file.file_name());
@@ -213,6 +254,39 @@ fn one_whose_slots_were_used_again_opens() {
     assert!(!recovered.tail_ambiguous);
 }
 
+#[test]
+fn one_that_was_compacted_opens() {
+    let (_temp, dir) = opened("v1-compacted");
+    let mut dir = dir.unwrap();
+    let log = dir.open_log(options(9)).unwrap();
+    let recovered = &log.recovered;
+    assert_eq!((recovered.start, recovered.snapshot), (LogId::new(4, 2), Some(LogId::new(5, 2))));
+    assert_eq!(recovered.last_index, Index(8));
+    assert_eq!(sizes(&log), [6000; 4]);
+    let snapshots = dir.snapshots().unwrap();
+    assert_eq!(snapshots.list().unwrap(), [LogId::new(5, 2), LogId::new(4, 2)]);
+    for id in snapshots.list().unwrap() {
+        let snapshot = snapshots.open(id).unwrap();
+        let mut contents = snapshot.contents().unwrap();
+        let mut state = Vec::new();
+        contents.read_to_end(&mut state).unwrap();
+        assert_eq!(contents.own(), b"sessions and members");
+        assert_eq!(state, [format!("state as of {id}").as_bytes(), &[5; 3000]].concat());
+    }
+}
+
+#[test]
+fn one_that_was_reset_opens() {
+    let (_temp, dir) = opened("v1-installed");
+    let log = dir.unwrap().open_log(options(9)).unwrap();
+    let recovered = &log.recovered;
+    let id = LogId::new(40, 3);
+    assert_eq!((recovered.start, recovered.snapshot), (id, Some(id)));
+    assert_eq!(recovered.term_runs, [(Index(40), Term(3)), (Index(41), Term(4))]);
+    assert_eq!((recovered.hard_state.term, recovered.commit_hint), (Term(4), Index(40)));
+    assert_eq!(sizes(&log), [70; 2]);
+}
+
 /// The same history must give the same bytes: whoever changes the format by accident learns it
 /// here. Whoever means to gives it a number of its own, keeps directories of it beside these, and
 /// lets these tests read the old ones as before.
@@ -224,8 +298,8 @@ fn format_1_is_still_written() {
         history(&disk);
         let dir = fixture(kept);
         if write && !dir.exists() {
-            fs::create_dir_all(dir.join("wal")).unwrap();
             for name in disk.names() {
+                fs::create_dir_all(dir.join(&name).parent().unwrap()).unwrap();
                 fs::write(dir.join(&name), disk.read(&name)).unwrap();
             }
         }

@@ -4,8 +4,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use raft_core::{HardState, Index, NodeId, Term};
-use raft_log::{DataDir, Kind, Log, NodeState, Options, PeerBoot, ShownMark, Write, encode_entry};
+use raft_core::{HardState, Index, LogId, NodeId, Term};
+use raft_log::{
+    DataDir, Kind, Log, NodeState, Options, PeerBoot, RecoveredLog, ShownMark, SnapshotError,
+    SnapshotPart, Snapshots, Write, encode_entry,
+};
 
 use crate::disk::{Image, Kept, Moment, Recorder};
 use crate::recover::Outcome;
@@ -28,6 +31,12 @@ pub enum Step {
     Spare,
     /// Shows all lines that are committed.
     Show,
+    /// Writes a snapshot of what is committed.
+    Snapshot,
+    /// Gives up the log below the newest snapshot, and older snapshots.
+    Compact,
+    /// Another member's snapshot comes, of so many entries more than are committed here.
+    Install(u64),
     Stop,
 }
 
@@ -76,14 +85,16 @@ pub struct Promise {
     pub prefixes: Vec<u64>,
     /// The last start that anybody was told of.
     pub epoch: u64,
+    /// The newest snapshot that anybody relies on.
+    pub snapshot: u64,
     pub shown: u64,
 }
 
 type Entry = (Term, Kind, Vec<u8>);
 
-/// The hash of each prefix of the entries.
-pub fn prefixes(entries: &[Entry]) -> Vec<u64> {
-    let mut hashes = vec![0];
+/// The hash of each prefix of the entries, which follow those that `before` are the hashes of.
+pub fn prefixes(before: &[u64], entries: &[Entry]) -> Vec<u64> {
+    let mut hashes = before.to_vec();
     for (term, kind, payload) in entries {
         let mut hasher = DefaultHasher::new();
         (hashes.last(), term.0, kind.0).hash(&mut hasher);
@@ -93,8 +104,9 @@ pub fn prefixes(entries: &[Entry]) -> Vec<u64> {
     hashes
 }
 
-pub fn tip(entries: &[Entry]) -> Tip {
-    Tip { last: entries.len() as u64, hash: prefixes(entries).pop().unwrap_or(0) }
+pub fn tip(before: &[u64], entries: &[Entry]) -> Tip {
+    let hashes = prefixes(before, entries);
+    Tip { last: hashes.len() as u64 - 1, hash: hashes.last().copied().unwrap_or(0) }
 }
 
 /// Everything in the log.
@@ -115,6 +127,11 @@ struct Life<'a> {
     acked: Model,
     attempted: Model,
     writes: Vec<Write>,
+    /// The hashes up to the entry that the log begins after.
+    before: Vec<u64>,
+    snapshot: LogId,
+    /// The hashes of a snapshot to which the log is being reset.
+    installing: Option<Vec<u64>>,
     starts: u64,
     shown: u64,
     dir: Option<DataDir>,
@@ -184,6 +201,9 @@ impl<'a> Life<'a> {
             acked: Model::default(),
             attempted: Model::default(),
             writes: Vec::new(),
+            before: vec![0],
+            snapshot: LogId::default(),
+            installing: None,
             starts: 0,
             shown: 0,
             dir: None,
@@ -212,8 +232,13 @@ impl<'a> Life<'a> {
         self.now.votes = vec![self.acked.hard_state, self.attempted.hard_state];
         self.now.peers = vec![self.acked.peers.clone(), self.attempted.peers.clone()];
         let ends = self.acked.steps(&self.writes);
-        self.now.ends = ends.iter().map(|entries| tip(entries)).collect();
-        self.now.prefixes = prefixes(&self.attempted.entries);
+        self.now.ends = ends.iter().map(|entries| tip(&self.before, entries)).collect();
+        self.now.prefixes = prefixes(&self.before, &self.attempted.entries);
+        if let Some(hashes) = &self.installing {
+            self.now.ends.push(tip(hashes, &[]));
+            self.now.prefixes.clone_from(hashes);
+        }
+        self.now.snapshot = self.snapshot.index.0;
         self.now.shown = self.shown;
     }
 
@@ -249,6 +274,9 @@ impl<'a> Life<'a> {
                 Ok(())
             }
             Step::Show => self.show(),
+            Step::Snapshot => self.snapshot(),
+            Step::Compact => self.compact(),
+            Step::Install(more) => self.install(*more),
             Step::Stop => {
                 self.stop();
                 Ok(())
@@ -303,12 +331,16 @@ impl<'a> Life<'a> {
         outcome.keeps(&self.now)?;
         let recovered = &log.recovered;
         self.now.epoch = recovered.boot.epoch;
+        self.before = hashes_before(dir, recovered)?;
+        self.snapshot = recovered.snapshot.unwrap_or_default();
+        self.acked.start = recovered.start;
         self.acked.entries = entries_of(&log);
         self.acked.hard_state = recovered.hard_state;
         self.acked.peers.clone_from(&recovered.peers);
         self.acked.commit = recovered.commit_hint.0;
         self.attempted.clone_from(&self.acked);
         self.writes.clear();
+        self.installing = None;
         self.known = true;
         self.log = Some(log);
         self.tell();
@@ -340,7 +372,8 @@ impl<'a> Life<'a> {
             Part::Replace(count, of) => {
                 sizes = of;
                 let keep = model.last().saturating_sub(*count).max(model.commit);
-                model.entries.truncate(usize::try_from(keep).expect("a short log"));
+                let kept = keep - model.start.index.0;
+                model.entries.truncate(usize::try_from(kept).expect("a short log"));
                 write.truncate_from = Some(Index(keep + 1));
             }
             Part::Vote | Part::Term => {
@@ -364,6 +397,64 @@ impl<'a> Life<'a> {
         write
     }
 
+    fn snapshots(&self) -> Result<Snapshots, String> {
+        self.dir.as_ref().and_then(DataDir::snapshots).ok_or("no snapshots".into())
+    }
+
+    fn snapshot(&mut self) -> Result<(), String> {
+        self.start()?;
+        let index = Index(self.acked.commit);
+        if index <= self.snapshot.index {
+            return Ok(());
+        }
+        let id = LogId { index, term: self.acked.term_at(index.0) };
+        let mut hashes = prefixes(&self.before, &self.acked.entries);
+        hashes.truncate(usize::try_from(index.0).expect("a short log") + 1);
+        write_snapshot(&self.snapshots()?, id, &hashes)?;
+        self.snapshot = id;
+        self.tell();
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), String> {
+        self.start()?;
+        let log = self.log.as_mut().ok_or("no log")?;
+        let start = log.writer.compact(self.snapshot, 0);
+        let hashes = prefixes(&self.before, &self.acked.entries);
+        self.before = hashes[..=usize::try_from(start.index.0).expect("a short log")].to_vec();
+        self.acked.compact(start);
+        self.attempted.compact(start);
+        self.snapshots()?.prune(self.snapshot).map_err(|error| error.to_string())
+    }
+
+    fn install(&mut self, more: u64) -> Result<(), String> {
+        self.start()?;
+        // Of a leader in a term that this member, should it not come to that, never writes in.
+        let ahead = 1000 * (self.starts + 1) + self.promises.len() as u64;
+        let term = Term(self.attempted.hard_state.term.0 + ahead);
+        let id = LogId { index: Index(self.acked.commit + more), term };
+        let mut hashes = prefixes(&self.before, &self.acked.entries);
+        hashes.truncate(usize::try_from(self.acked.commit).expect("a short log") + 1);
+        (0..more).for_each(|entry| hashes.push(term.0 << 32 | id.index.0 << 8 | entry));
+        receive(&self.snapshots()?, id, &hashes)?;
+
+        self.attempted.reset(id);
+        let hard_state = HardState { term: Term(term.0 + 1), voted_for: None };
+        self.attempted.hard_state = hard_state;
+        self.installing = Some(hashes.clone());
+        self.tell();
+
+        let log = self.log.as_mut().ok_or("no log")?;
+        let (reset, first, commit_hint) = (Some(id), id.index.next(), id.index);
+        let hard_state = Some(hard_state);
+        let write = Write { reset, first, commit_hint, hard_state, ..Write::default() };
+        log.writer.write(&[write]).map_err(|error| error.to_string())?;
+        self.acked.clone_from(&self.attempted);
+        (self.before, self.snapshot, self.installing) = (hashes, id, None);
+        self.tell();
+        self.snapshots()?.prune(id).map_err(|error| error.to_string())
+    }
+
     fn show(&mut self) -> Result<(), String> {
         self.start()?;
         let dir = self.dir.as_ref().ok_or("closed")?;
@@ -376,6 +467,67 @@ impl<'a> Life<'a> {
         let mark = self.mark.as_mut().ok_or("no mark")?;
         mark.advance(Index(self.shown)).map_err(|error| error.to_string())
     }
+}
+
+/// The hashes of all prefixes are what a member adds to its snapshots here.
+fn write_snapshot(snapshots: &Snapshots, id: LogId, hashes: &[u64]) -> Result<(), String> {
+    let own: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+    let work = || {
+        let mut writer = snapshots.write(id, &own)?;
+        for part in
+            [SnapshotPart::Changing, SnapshotPart::Sealed(1), SnapshotPart::Sealed(id.index.0)]
+        {
+            writer.part(part, |to| to.write_all(format!("{part:?}").as_bytes()))?;
+        }
+        writer.finish()
+    };
+    work().map(drop).map_err(|error| error.to_string())
+}
+
+/// Another member's snapshot comes over the network.
+fn receive(snapshots: &Snapshots, id: LogId, hashes: &[u64]) -> Result<(), String> {
+    let other = DataDir::open_seeded(Recorder::default().shared(), holder(), Some(1));
+    let mut other = other.map_err(|error| error.to_string())?;
+    let member = identity(other.identity().incarnation());
+    other.set_identity(NodeState::Member(member)).map_err(|error| error.to_string())?;
+    let from = other.snapshots().ok_or("no member")?;
+    write_snapshot(&from, id, hashes)?;
+    let work = || {
+        let from = from.open(id)?;
+        let mut receiver = snapshots.receive(from.info())?;
+        while let Some(offset) = receiver.wanted() {
+            receiver.add(offset, &from.read_at(offset, 600)?)?;
+        }
+        receiver.finish()
+    };
+    work().map(drop).map_err(|error| error.to_string())
+}
+
+/// The hashes of all prefixes up to the entry that the log begins after, as the snapshot has them.
+/// All of it is read, and what the log repeats of it is the same.
+pub fn hashes_before(dir: &DataDir, recovered: &RecoveredLog) -> Result<Vec<u64>, String> {
+    let Some(id) = recovered.snapshot else { return Ok(vec![0]) };
+    let hashes = all_hashes(dir, id).map_err(|error| format!("snapshot {id}: {error}"))?;
+    let start = usize::try_from(recovered.start.index.0).expect("a short log");
+    hashes.get(..=start).map(<[u64]>::to_vec).ok_or("the snapshot is below the log".into())
+}
+
+fn all_hashes(dir: &DataDir, id: LogId) -> Result<Vec<u64>, SnapshotError> {
+    let snapshot = dir.snapshots().expect("a member's").open(id)?;
+    snapshot.verify()?;
+    let contents = snapshot.contents()?;
+    let (hashes, _) = contents.own().as_chunks();
+    Ok(hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect())
+}
+
+/// Whether a snapshot and the entries that the log has of it are of one history.
+pub fn agrees(dir: &DataDir, recovered: &RecoveredLog, hashes: &[u64]) -> Result<(), String> {
+    let Some(id) = recovered.snapshot else { return Ok(()) };
+    let whole = all_hashes(dir, id).map_err(|error| error.to_string())?;
+    if hashes.get(..whole.len()) != Some(&whole) {
+        return Err(format!("snapshot {id} is of another history than the log"));
+    }
+    Ok(())
 }
 
 /// One more entry, whose bytes no other entry has.

@@ -4,7 +4,7 @@ use raft_core::{HardState, Index};
 use raft_log::{DataDir, Inspection, Kind, Log, NodeState, PeerBoot, RecoveredLog, Shown, inspect};
 
 use crate::disk::Recorder;
-use crate::life::{Promise, Tip, entries_of, options, prefixes, tip};
+use crate::life::{Promise, Tip, agrees, entries_of, hashes_before, options, prefixes, tip};
 use crate::support::holder;
 use crate::support::model::Model;
 
@@ -26,24 +26,34 @@ pub struct FoundLog {
     pub tip: Tip,
     /// How far it is certainly committed, and what is there.
     pub commit: Tip,
+    /// The snapshot that the log goes on from.
+    pub snapshot: u64,
     /// Starts until now, this one included.
     pub epoch: u64,
 }
 
 impl FoundLog {
-    fn new(recovered: &RecoveredLog, entries: Vec<(raft_core::Term, Kind, Vec<u8>)>) -> Self {
+    fn new(
+        dir: &DataDir,
+        recovered: &RecoveredLog,
+        entries: Vec<(raft_core::Term, Kind, Vec<u8>)>,
+    ) -> Result<Self, String> {
         let hint = recovered.commit_hint.0;
-        let hashes = prefixes(&entries);
+        let before = hashes_before(dir, recovered)?;
+        let hashes = prefixes(&before, &entries);
+        agrees(dir, recovered, &hashes)?;
         let hash = usize::try_from(hint).ok().and_then(|at| hashes.get(at).copied());
         let found = Self {
             hard_state: recovered.hard_state,
             peers: recovered.peers.clone(),
-            tip: tip(&entries),
+            tip: tip(&before, &entries),
+            snapshot: recovered.snapshot.unwrap_or_default().index.0,
             commit: Tip { last: hint, hash: hash.expect("the hint is within the log") },
             epoch: recovered.boot.epoch,
         };
-        Model { commit: hint, entries, ..Model::default() }.check_recovered(recovered);
-        found
+        let start = recovered.start;
+        Model { start, commit: hint, entries, ..Model::default() }.check_recovered(recovered);
+        Ok(found)
     }
 }
 
@@ -65,7 +75,7 @@ pub fn start(disk: &Recorder, slot_bytes: u64, seed: u64) -> Result<Outcome, Str
     if let Some(damage) = inspection.damages.first() {
         return Err(refused(damage));
     }
-    let looked = FoundLog::new(&inspection.log, inspected_entries(&inspection)?);
+    let looked = FoundLog::new(&dir, &inspection.log, inspected_entries(&inspection)?)?;
     if inspection.cut.is_some() != inspection.log.tail_ambiguous {
         return Err("a look tells of a cut that is none".into());
     }
@@ -119,7 +129,7 @@ fn inspected_entries(
             let read = contents.entries(block).map_err(|error| error.to_string())?;
             for found in read.into_iter().filter(|found| !found.void) {
                 let entry = found.entry;
-                if entry.index != Index(entries.len() as u64 + 1) {
+                if entry.index != Index(inspection.log.start.index.0 + entries.len() as u64 + 1) {
                     return Err(format!("entry {} is looked at out of order", entry.index));
                 }
                 entries.push((entry.term, entry.kind, entry.payload.to_vec()));
@@ -133,7 +143,7 @@ impl FoundLog {
     /// The same but for the starts, and for how much is known to be committed: the hint of an
     /// ATTEST block at the very end is not carried over.
     fn same_log(&self, other: &Self) -> bool {
-        let fields = |of: &Self| (of.hard_state, of.peers.clone(), of.tip);
+        let fields = |of: &Self| (of.hard_state, of.peers.clone(), of.tip, of.snapshot);
         fields(self) == fields(other)
     }
 }
@@ -142,7 +152,7 @@ impl Outcome {
     pub fn of_log(dir: &DataDir, log: &Log) -> Result<Self, String> {
         Ok(Self {
             identity: dir.identity().clone(),
-            log: Some(FoundLog::new(&log.recovered, entries_of(log))),
+            log: Some(FoundLog::new(dir, &log.recovered, entries_of(log))?),
             shown: shown(dir)?,
             ambiguous: log.recovered.tail_ambiguous,
         })
@@ -182,6 +192,9 @@ impl Outcome {
         }
         if !promise.peers.contains(&log.peers) {
             return Err(format!("{:?} of {:?}", log.peers, promise.peers));
+        }
+        if log.snapshot < promise.snapshot {
+            return Err(format!("snapshot {} of {}", log.snapshot, promise.snapshot));
         }
         if !promise.ends.contains(&log.tip) {
             return Err(format!("ends at {:?}; could be {:?}", log.tip, promise.ends));

@@ -12,7 +12,7 @@ pub const DRAWN: u64 = 9;
 /// are two entries, `-2+30` replaces the last two by another one, `peers3` is a table of three.
 /// A payload of 3936 bytes fills a block of one page, one of 352 its first sector.
 #[rustfmt::skip]
-const SCRIPTS: [(&str, u64, &str); 13] = [
+const SCRIPTS: [(&str, u64, &str); 17] = [
     ("founding", SMALL,
         "enter|stop|enter|found|stop|start|vote|+10|commit +20|show|stop|start|stop|start"),
     ("removal", SMALL,
@@ -35,6 +35,16 @@ const SCRIPTS: [(&str, u64, &str); 13] = [
     ("groups", 2 * SMALL,
         "found|vote +10 +20 peers2|+500 commit -9+30 term|+400 +3000 +2000 commit|attest\
          |+1 -1+2 vote peers9 +2500"),
+    ("snapshots", SMALL,
+        "found|vote +10,300|commit|snapshot|+20|commit|snapshot|stop|+30 commit|snapshot|stop|start"),
+    ("compaction", SMALL,
+        "found|vote +3000|+3000,3000,3000|commit|snapshot|compact|+3000,3000,3000|stop|+3000,3000\
+         |commit|snapshot|compact|attest|+9000|-1+3000,3000|stop|start"),
+    ("installation", SMALL,
+        "found|vote +10,300|commit +5|install3|+30|commit|snapshot|stop|install2|stop|start|+9000"),
+    ("given_up", SMALL,
+        "found|vote +3000|+3000,3000 commit|snapshot|term +3000,3000|-2+9000|install1|+3000\
+         |+3000,3000|commit|snapshot|compact|+9000|stop|+9000|stop|start"),
 ];
 
 /// All of them, and some random ones.
@@ -56,7 +66,12 @@ fn step(text: &str) -> Step {
         "attest" => Step::Attest,
         "spare" => Step::Spare,
         "show" => Step::Show,
+        "snapshot" => Step::Snapshot,
+        "compact" => Step::Compact,
         "stop" => Step::Stop,
+        text if text.starts_with("install") => {
+            Step::Install(text["install".len()..].parse().expect("so many entries more"))
+        }
         writes => Step::Commit(writes.split(' ').map(part).collect()),
     }
 }
@@ -90,12 +105,15 @@ pub fn drawn(seed: u64) -> Workload {
     let mut random = Random(seed);
     let mut steps = vec![Step::Found, Step::Commit(vec![Part::Vote])];
     for _ in 0..10 {
-        steps.push(match random.below(10) {
+        steps.push(match random.below(15) {
             0 => Step::Attest,
             1 => Step::Spare,
             2 => Step::Show,
             3 | 4 => Step::Stop,
             5 => Step::Commit(vec![Part::Any(3000), Part::Any(300)]),
+            6 => Step::Snapshot,
+            7 => Step::Compact,
+            8 => Step::Install(1 + random.below(3)),
             _ => Step::Commit(vec![Part::Any(6000)]),
         });
     }

@@ -30,7 +30,7 @@ pub const BLOCK_FIELDS: [(&str, usize, usize); 19] = [
 ];
 
 /// The fields of a slot header.
-pub const SLOT_FIELDS: [(&str, usize, usize); 27] = [
+pub const SLOT_FIELDS: [(&str, usize, usize); 28] = [
     ("magic", 0, 8),
     ("major", 8, 2),
     ("minor", 10, 2),
@@ -57,6 +57,7 @@ pub const SLOT_FIELDS: [(&str, usize, usize); 27] = [
     ("last", 184, 16),
     ("commit hint", 200, 8),
     ("group, peers", 208, 16),
+    ("first slot seq", 224, 8),
     ("table", 256, 3840),
 ];
 

@@ -432,9 +432,14 @@ impl CloneDisk for MemDisk {
 
 /// Everything in the log, read back from the disk.
 pub fn read_all(log: &Log, last: Index) -> Vec<raft_log::Entry> {
+    read_after(log, log.recovered.start.index, last)
+}
+
+/// The entries after `start`.
+pub fn read_after(log: &Log, start: Index, last: Index) -> Vec<raft_log::Entry> {
     let mut entries: Vec<raft_log::Entry> = Vec::new();
-    while (entries.len() as u64) < last.0 {
-        let next = Index(entries.len() as u64 + 1);
+    while start.0 + (entries.len() as u64) < last.0 {
+        let next = Index(start.0 + entries.len() as u64 + 1);
         let range = log.reader.read(next, last, 10_000).unwrap();
         let decoded: Vec<_> =
             range.encoded.iter().flat_map(|b| raft_log::decode_entries(b).unwrap()).collect();

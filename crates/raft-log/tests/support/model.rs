@@ -1,15 +1,21 @@
 //! What a log must hold, kept in plain vectors, and random work for both.
 
 use bytes::{Bytes, BytesMut};
-use raft_core::{HardState, Index, NodeId, Term};
+use raft_core::{HardState, Index, LogId, NodeId, Term};
 use raft_log::{Kind, Log, PeerBoot, RecoveredLog, Write, encode_entry};
 
 use super::Random;
 
+pub type Entries = Vec<(Term, Kind, Vec<u8>)>;
+
 /// The log as a vector.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
-    pub entries: Vec<(Term, Kind, Vec<u8>)>,
+    /// The entry that the log begins after; `entries` are those behind it.
+    pub start: LogId,
+    pub entries: Entries,
+    /// What was given up since the start: where the log began, and the entries from there on.
+    pub compacted: Vec<(LogId, Entries)>,
     pub hard_state: HardState,
     pub commit: u64,
     pub peers: Vec<PeerBoot>,
@@ -17,7 +23,43 @@ pub struct Model {
 
 impl Model {
     pub fn last(&self) -> u64 {
-        self.entries.len() as u64
+        self.start.index.0 + self.entries.len() as u64
+    }
+
+    /// The term of an entry.
+    pub fn term_at(&self, index: u64) -> Term {
+        match index.checked_sub(self.start.index.0 + 1) {
+            Some(at) => self.entries[usize::try_from(at).unwrap()].0,
+            None => self.start.term,
+        }
+    }
+
+    /// The log begins after `start` now.
+    pub fn compact(&mut self, start: LogId) {
+        let count = usize::try_from(start.index.0 - self.start.index.0).unwrap();
+        if count > 0 {
+            let gone = self.entries.drain(..count).collect();
+            self.compacted.push((self.start, gone));
+            self.start = start;
+        }
+    }
+
+    /// Compaction costs no write, so a start may find entries that were given up.
+    pub fn follow(&mut self, recovered: &RecoveredLog) {
+        let again = self.compacted.iter().position(|(id, _)| *id == recovered.start);
+        if let Some(at) = again {
+            let back = self.compacted.split_off(at).into_iter().flat_map(|(_, entries)| entries);
+            self.entries.splice(..0, back);
+            self.start = recovered.start;
+        }
+        self.compacted.clear();
+    }
+
+    /// The log is emptied, and begins after `at`.
+    pub fn reset(&mut self, at: LogId) {
+        self.entries.clear();
+        self.compacted.clear();
+        (self.start, self.commit) = (at, at.index.0);
     }
 
     /// One random write that a correct member could make; applied to the model.
@@ -38,7 +80,7 @@ impl Model {
         }
         if random.chance(5) && self.last() > self.commit {
             let keep = self.commit + random.below(self.last() - self.commit);
-            self.entries.truncate(usize::try_from(keep).unwrap());
+            self.entries.truncate(usize::try_from(keep - self.start.index.0).unwrap());
             write.truncate_from = Some(Index(keep + 1));
         }
         write.first = Index(self.last() + 1);
@@ -80,7 +122,8 @@ impl Model {
         let mut states = vec![entries.clone()];
         for write in writes {
             if let Some(from) = write.truncate_from {
-                entries.truncate(usize::try_from(from.0 - 1).unwrap());
+                let kept = from.0 - 1 - self.start.index.0;
+                entries.truncate(usize::try_from(kept).unwrap());
                 states.push(entries.clone());
             }
             for bytes in &write.entries {
@@ -96,7 +139,9 @@ impl Model {
     /// What recovery reports must be this.
     pub fn check_recovered(&self, recovered: &RecoveredLog) {
         assert_eq!(recovered.last_index.0, self.last());
-        let memberships: Vec<(Index, Vec<u8>)> = (1..)
+        assert_eq!(recovered.start, self.start);
+        let first = self.start.index.0 + 1;
+        let memberships: Vec<(Index, Vec<u8>)> = (first..)
             .zip(&self.entries)
             .filter(|(_, (_, kind, _))| *kind == Kind::MEMBERSHIP)
             .map(|(index, (_, _, payload))| (Index(index), payload.clone()))
@@ -104,8 +149,9 @@ impl Model {
         let found: Vec<(Index, Vec<u8>)> =
             recovered.memberships.iter().map(|(i, p)| (*i, p.to_vec())).collect();
         assert_eq!(found, memberships);
-        let mut runs: Vec<(Index, Term)> = Vec::new();
-        for (index, (term, _, _)) in (1..).zip(&self.entries) {
+        let begins = (first > 1).then_some((self.start.index, self.start.term));
+        let mut runs: Vec<(Index, Term)> = begins.into_iter().collect();
+        for (index, (term, _, _)) in (first..).zip(&self.entries) {
             if runs.last().is_none_or(|(_, last)| last != term) {
                 runs.push((Index(index), *term));
             }
@@ -116,10 +162,12 @@ impl Model {
 
     /// What the reader reads must be this.
     pub fn check_read(&self, log: &Log) {
-        let entries = super::read_all(log, Index(self.last()));
+        let entries = super::read_after(log, self.start.index, Index(self.last()));
         let found: Vec<_> = entries.iter().map(|e| (e.term, e.kind, e.payload.to_vec())).collect();
         assert_eq!(found, self.entries);
-        assert!(log.reader.read(Index(self.last() + 1), Index(u64::MAX), 1).is_err());
+        for missing in [self.start.index, Index(self.last() + 1)] {
+            assert!(log.reader.read(missing, Index(u64::MAX), 1).is_err());
+        }
     }
 }
 

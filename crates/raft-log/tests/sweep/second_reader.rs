@@ -56,6 +56,9 @@ fn told(inspection: &Inspection) -> String {
         Shown::Lost(_) => line("shown lost".into()),
     }
     let log = &inspection.log;
+    line(format!("begins after {}", log.start.index));
+    let snapshot = log.snapshot.map_or("none".into(), |id| id.index.to_string());
+    line(format!("snapshot {snapshot}"));
     line(format!("starts {}", inspection.starts));
     line(format!("term {}", log.hard_state.term));
     let vote = log.hard_state.voted_for.map_or("none".into(), |NodeId(id)| id.to_string());

@@ -43,6 +43,7 @@ impl Merged {
         }
         let write = Write {
             hard_state,
+            reset: None,
             truncate_from,
             first: start,
             count: (last.0 + 1).saturating_sub(start.0),
