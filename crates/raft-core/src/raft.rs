@@ -454,7 +454,9 @@ impl Raft {
         }
     }
 
-    pub(crate) const fn term(&self) -> Term {
+    /// The latest term that this member knows of.
+    #[must_use]
+    pub const fn term(&self) -> Term {
         self.hard_state.term
     }
 

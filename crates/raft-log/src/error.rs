@@ -180,6 +180,14 @@ pub enum SnapshotError {
         /// Whose it is and whose it should be.
         what: String,
     },
+    /// What it holds is as it was written, and is of no use to who reads it.
+    #[error("{}: the state in it cannot be used: {source}", file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The disk is full; the temporary file was removed. Try again later.
     #[error("{}: no space for a snapshot", path.display())]
     NoSpace {

@@ -216,14 +216,14 @@ fn look(
     }
     let boot = found.newest().map(|(_, header)| header.boot).unwrap_or_default();
     let snapshots = Snapshots::new(Arc::clone(disk), cluster);
-    let (snapshot, notes) = match begin_of_log(&snapshots, &**disk, &mut replay) {
+    let (sound, notes) = match begin_of_log(&snapshots, &**disk, &mut replay) {
         Ok(found) => found,
         Err(damage) => {
             damages.push(damage);
-            (None, Vec::new())
+            (Vec::new(), Vec::new())
         }
     };
-    let mut log = RecoveredLog { snapshot, ..replay.recovered(boot) };
+    let mut log = RecoveredLog { snapshot: sound.first().copied(), ..replay.recovered(boot) };
     log.notes.extend(notes);
     let (at_once, later) = found.spares(true);
     let spares = at_once.into_iter().chain(later);

@@ -50,6 +50,8 @@ pub struct RecoveredLog {
     /// The newest snapshot that the log goes on from, at or above `start`. Its contents are
     /// verified when they are read.
     pub snapshot: Option<LogId>,
+    /// Older ones that it goes on from as well, newest first.
+    pub older_snapshots: Vec<LogId>,
     /// The last entry.
     pub last_index: Index,
     /// Where each term begins, ascending; if the log was compacted, first that of `start`.
@@ -118,27 +120,29 @@ pub(crate) fn open_log(
     let tail = replay_chain(&*disk, &found, &mut replay)?;
     let epoch = found.slots.iter().filter_map(|slot| slot.header.as_ref()).map(|h| h.boot.epoch);
     let epoch = epoch.max().unwrap_or(0).max(owner.epoch) + 1;
-    let (snapshot, notes) = begin_of_log(snapshots, &*disk, &mut replay)?;
+    let (snapshots, notes) = begin_of_log(snapshots, &*disk, &mut replay)?;
     let mut log = Start { disk, owner, options, found, replay, tail, epoch }.begin()?;
-    log.recovered.snapshot = snapshot;
+    let mut sound = snapshots.into_iter();
+    log.recovered.snapshot = sound.next();
+    log.recovered.older_snapshots = sound.collect();
     log.recovered.notes.extend(notes);
     Ok(log)
 }
 
-/// The snapshot that the log goes on from, and what is wrong with newer ones. A log that does not
+/// The snapshots that the log goes on from, newest first, and what is wrong with others. A log that does not
 /// begin with the first entry needs one.
 pub(crate) fn begin_of_log(
     snapshots: &Snapshots,
     disk: &dyn Disk,
     replay: &mut Replay,
-) -> Result<(Option<LogId>, Vec<String>), OpenError> {
+) -> Result<(Vec<LogId>, Vec<String>), OpenError> {
     let start = replay.state.start();
     let chosen = choose(snapshots, start, |index| replay.state.term_at(index));
-    let (snapshot, notes) = chosen.map_err(|error| match error {
+    let (sound, notes) = chosen.map_err(|error| match error {
         SnapshotError::Io { doing, path, source } => OpenError::Io { doing, path, source },
         other => damaged(disk, SNAPSHOT_DIR, other.to_string(), None),
     })?;
-    if snapshot.is_none() && start.index > Index(0) {
+    if sound.is_empty() && start.index > Index(0) {
         let why = if notes.is_empty() { "there is none".into() } else { notes.join("; ") };
         let what =
             format!("the log begins after entry {start}, and no snapshot goes so far: {why}");
@@ -147,8 +151,8 @@ pub(crate) fn begin_of_log(
         return Err(OpenError::Damaged { file, offset: 0, what, first, last });
     }
     // What is in a snapshot was committed.
-    replay.state.observe_commit(snapshot.unwrap_or_default().index);
-    Ok((snapshot, notes))
+    replay.state.observe_commit(sound.first().copied().unwrap_or_default().index);
+    Ok((sound, notes))
 }
 
 /// Whether any slot was ever taken into use, in a directory that has no NODE file.

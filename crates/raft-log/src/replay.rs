@@ -156,6 +156,7 @@ impl Replay {
             hard_state: state.hard_state,
             start: state.start(),
             snapshot: None,
+            older_snapshots: Vec::new(),
             last_index: state.last().index,
             term_runs: state.runs().to_vec(),
             commit_hint: state.commit_hint,

@@ -168,6 +168,12 @@ impl LogWriter {
         self.state.start()
     }
 
+    /// Bytes of the slots that hold the log.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shared.catalog().slots.values().map(|slot| slot.file.bytes).sum()
+    }
+
     /// What the writer did so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -48,6 +48,8 @@ pub enum Role {
     Founder,
     /// A leader's word to a server that is to be added.
     Admission,
+    /// A leader's snapshot for another member.
+    Snapshot,
 }
 
 /// The dialler's first word.
@@ -122,7 +124,7 @@ pub fn judge(known: &Knowledge<'_>, hello: &Hello) -> Result<Welcome, Box<HelloR
             Role::Client => judge_cluster(known, &hello.from)?,
             Role::Founder => judge_founder(known, hello)?,
             Role::Admission => judge_cluster(known, &hello.from)?,
-            Role::Peer => judge_peer(known, hello)?,
+            Role::Peer | Role::Snapshot => judge_peer(known, hello)?,
         }
         Ok(protocol)
     });
@@ -149,7 +151,7 @@ pub fn check(
         Err(HelloReason::Unsupported { ours, theirs: answered })
     } else if !hello.to.matches(&welcome.from) {
         Err(HelloReason::WrongNode { believed: hello.to.clone() })
-    } else if hello.role == Role::Peer {
+    } else if matches!(hello.role, Role::Peer | Role::Snapshot) {
         judge_member(known, &welcome.from)
     } else {
         Ok(())
@@ -287,6 +289,7 @@ impl fmt::Display for Role {
             Self::Client => "client",
             Self::Founder => "founder",
             Self::Admission => "admission",
+            Self::Snapshot => "snapshot",
         })
     }
 }

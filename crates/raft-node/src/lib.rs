@@ -20,6 +20,7 @@ pub mod refused;
 pub mod replica;
 pub mod resident;
 pub mod sessions;
+pub mod snapshots;
 pub mod state_machine;
 pub mod vitals;
 pub mod wire;

@@ -64,6 +64,8 @@ pub enum Request {
         /// To the member at this address; `None` leaves the choice to the leader.
         to: Option<String>,
     },
+    /// Take a snapshot at the contacted server.
+    Snapshot,
     /// How is the contacted server itself?
     Status,
     /// How is the contacted server, what happened there lately, and how does its log end?
@@ -122,6 +124,13 @@ pub enum Answer {
     Transferred {
         /// Its address.
         to: String,
+    },
+    /// To `Snapshot`: it is durable.
+    Snapshot {
+        /// Its last entry.
+        at: LogId,
+        /// Its bytes on the disk; zero if there was nothing new to write.
+        bytes: u64,
     },
     /// To `Status`.
     Status(NodeStatus),

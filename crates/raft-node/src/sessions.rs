@@ -16,10 +16,14 @@
 //! depends on time, chance or configuration. The bounds are part of the replicated behaviour and
 //! change only with the version of the log's format.
 
+mod image;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
+
+pub(crate) use image::SessionsBody;
 
 /// How many requests of one session may be unacknowledged at once.
 pub const WINDOW_MAX: u64 = 1024;

@@ -47,6 +47,10 @@ pub trait Apply: Send + 'static {
     /// shares what it can.
     fn snapshot(&self) -> Box<dyn Snapshot>;
 
+    /// An empty machine of the same kind. It may be sent to another thread, restore a snapshot
+    /// there, and take this one's place.
+    fn fresh(&self) -> Box<dyn Apply>;
+
     /// Replaces the state by one that a snapshot wrote: all its parts, one after the other, in
     /// order, to the end of `from`.
     ///
@@ -224,6 +228,10 @@ impl<M: StateMachine> Apply for Typed<M> {
 
     fn snapshot(&self) -> Box<dyn Snapshot> {
         Box::new(TypedSnapshot { state: self.state.clone(), commands: self.commands })
+    }
+
+    fn fresh(&self) -> Box<dyn Apply> {
+        Box::new(Self { state: self.state.clone(), commands: 0 })
     }
 
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {

@@ -19,11 +19,13 @@ mod membership;
 mod message;
 mod peer;
 mod reason;
+mod snapshot;
 mod view;
 mod vitals;
 
 use bytes::Bytes;
 use raft_core::{AppendEntries, EntryMeta, Index, LogId, Message, NodeId, Term};
+use raft_log::SnapshotInfo;
 
 pub use self::frame::{
     BODY_BYTES_MAX, COMMAND_BYTES_MAX, Decoder, Encoded, FRAME_BYTES_MAX, FrameError, HEADER_BYTES,
@@ -38,6 +40,7 @@ pub use self::message::encode_message;
 use crate::founding::{Founder, Report};
 use crate::hello::{Hello, HelloRefused, Welcome};
 use crate::protocol::{Reply, Request};
+use crate::replica::SnapshotAnswer;
 
 /// Everything that can be said on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,27 @@ pub enum Frame {
         /// The answer.
         reply: Reply,
     },
+    /// A leader's first word on a connection for a snapshot: the one that it sends.
+    SnapshotOffer {
+        /// The term that it leads.
+        term: Term,
+        /// The snapshot.
+        info: SnapshotInfo,
+    },
+    /// Everything before this offset is there; a first one begins the sending.
+    SnapshotWant {
+        /// In the bytes of all its files together.
+        offset: u64,
+    },
+    /// A piece of it.
+    SnapshotChunk {
+        /// Where it begins.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// What became of it.
+    SnapshotAnswer(SnapshotAnswer),
     /// Are you there?
     Ping {
         /// Comes back.

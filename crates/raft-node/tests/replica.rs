@@ -48,6 +48,10 @@ impl Apply for Counter {
         if command == b"too much" { Err("the counter is full".into()) } else { Ok(()) }
     }
 
+    fn fresh(&self) -> Box<dyn Apply> {
+        Box::new(Self(0, Arc::clone(&self.1)))
+    }
+
     fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
         let mut count = [0; 8];
         io::Read::read_exact(from, &mut count)?;

@@ -101,6 +101,10 @@ impl Apply for Witness {
         self.0.view().store.snapshot()
     }
 
+    fn fresh(&self) -> Box<dyn Apply> {
+        Box::new(Self::default())
+    }
+
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
         self.0.view().store.restore(from)
     }

@@ -175,6 +175,10 @@ impl Apply for Store {
         Box::new(StoreSnapshot { messages: self.messages.clone(), map: self.map.view() })
     }
 
+    fn fresh(&self) -> Box<dyn Apply> {
+        Box::new(Self::new(self.limits, self.map.limits()))
+    }
+
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
         let (messages, map) = snapshot::read(self.map.limits(), from)?;
         (self.messages, self.map) = (messages, map);

@@ -123,14 +123,14 @@ impl Snapshots {
     }
 }
 
-/// The newest snapshot that a log which begins after `start` can go on from, and what is wrong
-/// with newer ones. `term_at` tells the term of an entry of the log.
+/// The snapshots that a log which begins after `start` can go on from, newest first, and what is
+/// wrong with others. `term_at` tells the term of an entry of the log.
 pub(crate) fn choose(
     snapshots: &Snapshots,
     start: LogId,
     term_at: impl Fn(Index) -> Option<raft_core::Term>,
-) -> Result<(Option<LogId>, Vec<String>), SnapshotError> {
-    let mut notes = Vec::new();
+) -> Result<(Vec<LogId>, Vec<String>), SnapshotError> {
+    let (mut sound, mut notes) = (Vec::new(), Vec::new());
     for id in snapshots.list()?.into_iter().filter(|id| id.index >= start.index) {
         if term_at(id.index) != Some(id.term) {
             let path = snapshots.store.disk.path(&file_name(id));
@@ -138,12 +138,12 @@ pub(crate) fn choose(
             continue;
         }
         match snapshots.open(id) {
-            Ok(_) => return Ok((Some(id), notes)),
+            Ok(_) => sound.push(id),
             Err(error @ SnapshotError::Io { .. }) => return Err(error),
             Err(error) => notes.push(format!("{error}; not used")),
         }
     }
-    Ok((None, notes))
+    Ok((sound, notes))
 }
 
 impl Store {

@@ -116,6 +116,22 @@ impl SnapshotReader {
         Ok(reader)
     }
 
+    /// Why the contents could not be used, from what whoever read them was told or says.
+    #[must_use]
+    pub fn unusable(&self, error: io::Error) -> SnapshotError {
+        let file = self.store.disk.path(&self.name);
+        match error.kind() {
+            io::ErrorKind::InvalidData => match error.downcast() {
+                Ok(damage) => damage,
+                Err(source) => SnapshotError::Unusable { file, source },
+            },
+            io::ErrorKind::Unsupported | io::ErrorKind::UnexpectedEof => {
+                SnapshotError::Unusable { file, source: error }
+            }
+            _ => SnapshotError::Io { doing: "read", path: file, source: error },
+        }
+    }
+
     /// Reads all of it: whether it is what was written.
     pub fn verify(&self) -> Result<(), SnapshotError> {
         let mut contents = self.contents()?;

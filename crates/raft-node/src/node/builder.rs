@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_log::{DataDir, Holder, OpenError, RealDisk};
+use raft_log::{DataDir, Holder, OpenError, RealDisk, SnapshotError};
 use tokio::sync::mpsc;
 
 use super::life::{self, Estate};
@@ -14,7 +14,7 @@ use super::site::{Ready, Site};
 use super::{Failure, FailureClass, Node, StopHandle, listen};
 use crate::address::Address;
 use crate::notice::Notice;
-use crate::replica::Unusable;
+use crate::replica::{Limits, SnapshotLimits, Unusable};
 use crate::resident::Settings;
 use crate::state_machine::Apply;
 
@@ -27,6 +27,7 @@ pub struct Builder {
     listen: Option<Address>,
     cluster: Vec<Address>,
     election_timeout: Duration,
+    snapshots: SnapshotLimits,
     insecure: bool,
     lines: Lines,
     notices: Box<dyn FnMut(Notice) + Send>,
@@ -45,6 +46,7 @@ pub fn node(dir: impl Into<PathBuf>) -> Builder {
         listen: None,
         cluster: Vec::new(),
         election_timeout: ELECTION_TIMEOUT,
+        snapshots: SnapshotLimits::default(),
         insecure: false,
         lines: Box::new(|_| Ok(())),
         notices: Box::new(|_| {}),
@@ -72,6 +74,13 @@ impl Builder {
     #[must_use]
     pub const fn election_timeout(mut self, timeout: Duration) -> Self {
         self.election_timeout = timeout;
+        self
+    }
+
+    /// When snapshots are taken, what stays of the log below them, and how fast they are sent.
+    #[must_use]
+    pub const fn snapshots(mut self, limits: SnapshotLimits) -> Self {
+        self.snapshots = limits;
         self
     }
 
@@ -132,7 +141,8 @@ impl Builder {
         let channel = mpsc::unbounded_channel();
         let handle = StopHandle { sender: channel.0.clone() };
         let site = Site::new(settings, notices, Arc::clone(&ready), channel);
-        let estate = Estate { dir, machine: Box::new(machine), lines: self.lines };
+        let limits = Limits { snapshots: self.snapshots, ..Limits::default() };
+        let estate = Estate { dir, machine: Box::new(machine), lines: self.lines, limits };
         let thread = std::thread::Builder::new()
             .name("raft".into())
             .spawn(move || {
@@ -188,6 +198,19 @@ impl From<OpenError> for Failure {
             | OpenError::OtherIdentity { .. }
             | OpenError::NotMember { .. } => FailureClass::Identity,
             OpenError::TooNew { .. } => FailureClass::TooNew,
+        };
+        Self { class, what: error.to_string() }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        let class = match &error {
+            SnapshotError::Io { .. } | SnapshotError::NoSpace { .. } => FailureClass::Disk,
+            SnapshotError::TooNew { .. } | SnapshotError::Unusable { .. } => FailureClass::TooNew,
+            SnapshotError::Damaged { .. } | SnapshotError::OtherCluster { .. } => {
+                FailureClass::Damaged
+            }
         };
         Self { class, what: error.to_string() }
     }

@@ -66,7 +66,7 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The reactor may have ended.
-            let _sent = self.0.send(Incoming::ReadFailed { failure: Failure::invariant() });
+            let _sent = self.0.send(Incoming::WorkFailed { failure: Failure::invariant() });
         }
     }
 }
@@ -94,7 +94,7 @@ fn run(
                     Ok(read) => Incoming::LogRead { request, chunk: Some(read.into()) },
                     // Cut off since it was asked for; whoever wants it asks for what is there.
                     Err(ReadError::Missing { .. }) => Incoming::LogRead { request, chunk: None },
-                    Err(error) => Incoming::ReadFailed { failure: failure(&error) },
+                    Err(error) => Incoming::WorkFailed { failure: failure(&error) },
                 }
             }
             Job::Disk => Incoming::Disk {

@@ -11,6 +11,7 @@ use crate::node::Failure;
 use crate::protocol::{Reply, Request};
 use crate::replica::Chunk;
 use crate::resident::DialId;
+use crate::snapshots::SnapshotDone;
 use crate::wire::Frame;
 
 /// Something happened outside.
@@ -30,12 +31,14 @@ pub(super) enum Incoming {
     Dialled { dial: DialId, result: io::Result<TcpStream> },
     /// Entries were read back.
     LogRead { request: u64, chunk: Option<Chunk> },
-    /// Entries could not be read back.
-    ReadFailed { failure: Failure },
+    /// A thread could not do its work: entries cannot be read back, a snapshot not be written.
+    WorkFailed { failure: Failure },
     /// The helper looked after spare slots.
     Spare { result: Result<(), MakeError> },
     /// How many bytes the data directory takes, and its file system has left.
     Disk { used: u64, free: u64 },
+    /// Work on a snapshot was done.
+    Snapshot(SnapshotDone),
     /// The program that embeds this node wants something.
     Local(Local),
 }

@@ -17,11 +17,13 @@ use super::incoming::{Incoming, Local};
 use super::output::{Lines, Output};
 use super::reactor::{Reactor, Works};
 use super::site::Site;
+use super::snapshots::SnapshotThread;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
 use crate::notice::Notice;
 use crate::replica::{Limits, Machine, founding, shown_mark};
 use crate::resident::{Lobby, Member, Next, Resident, Room, Start};
+use crate::snapshots::go_on;
 use crate::state_machine::Apply;
 
 /// How long a start without room waits before it asks the disk again.
@@ -32,6 +34,7 @@ pub(super) struct Estate {
     pub(super) dir: DataDir,
     pub(super) machine: Box<dyn Apply>,
     pub(super) lines: Lines,
+    pub(super) limits: Limits,
 }
 
 /// Runs a node on this thread until it ends.
@@ -62,7 +65,7 @@ fn system(doing: &str) -> impl FnOnce(std::io::Error) -> Failure {
 }
 
 async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
-    let Estate { mut dir, machine, lines } = estate;
+    let Estate { mut dir, machine, lines, limits } = estate;
     let mut output = None;
     let mut fresh = Some((machine, lines));
     let mut machine = None;
@@ -87,7 +90,10 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                     output = Some(started.map_err(system("start a thread"))?);
                 }
                 let Some(machine) = machine.take() else { return Ok(()) };
-                let (member, works) = enrol(&site, &dir, (me, log, machine), (seed, &wal_wake))?;
+                let (machine, damaged) = go_on(dir.snapshots().as_ref(), &log.recovered, machine)?;
+                damaged.into_iter().for_each(|notice| site.notices.tell(notice));
+                let (member, works) =
+                    enrol(&site, &dir, (me, log, machine), (seed, limits.clone(), &wal_wake))?;
                 (Resident::Member(Box::new(member)), Some(works))
             }
             state => {
@@ -163,7 +169,7 @@ fn enrol(
     site: &Site,
     dir: &DataDir,
     (me, log, machine): (MemberIdentity, raft_log::Log, Machine),
-    (seed, wal_wake): (u64, &Arc<Notify>),
+    (seed, limits, wal_wake): (u64, Limits, &Arc<Notify>),
 ) -> Result<(Member, Works), Failure> {
     let timeout = site.settings.election_timeout;
     let config = Config {
@@ -174,7 +180,7 @@ fn enrol(
     let start = Start {
         settings: site.settings.clone(),
         config,
-        limits: Limits::default(),
+        limits,
         me,
         log: &log.recovered,
         machine,
@@ -189,5 +195,7 @@ fn enrol(
     let disk = Arc::clone(dir.disk());
     let helper = Helper::start(log.reader, log.spares, disk, site.sender.clone())
         .map_err(system("start a thread"))?;
-    Ok((member, Works { wal, helper, spares }))
+    let snapshots = SnapshotThread::start(dir.snapshots(), site.sender.clone())
+        .map_err(system("start a thread"))?;
+    Ok((member, Works { wal, helper, snapshots, spares }))
 }

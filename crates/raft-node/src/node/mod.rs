@@ -15,6 +15,7 @@ mod output;
 mod pending;
 mod reactor;
 mod site;
+mod snapshots;
 mod sockets;
 mod wal;
 

@@ -21,6 +21,7 @@ use super::incoming::{Incoming, Local};
 use super::observe::{add, count};
 use super::output::Output;
 use super::site::Site;
+use super::snapshots::SnapshotThread;
 use super::sockets::Sockets;
 use super::wal::Wal;
 use super::{Failure, FailureClass};
@@ -34,6 +35,7 @@ use crate::vitals::fill_in;
 pub(super) struct Works {
     pub(super) wal: Wal,
     pub(super) helper: Helper,
+    pub(super) snapshots: SnapshotThread,
     pub(super) spares: SpareMaker,
 }
 
@@ -134,6 +136,9 @@ impl<'a> Reactor<'a> {
             self.persisted = durable;
             member.persisted(self.site.now(), durable, Room::of(&works.spares));
         }
+        if let Some(start) = works.wal.take_start() {
+            member.compacted(start);
+        }
         if let Some(what) = works.wal.take_no_space() {
             member.no_space(what);
         }
@@ -222,7 +227,7 @@ impl<'a> Reactor<'a> {
                     member.log_read(request, chunk);
                 }
             }
-            Incoming::ReadFailed { failure } => self.failure = Some(failure),
+            Incoming::WorkFailed { failure } => self.failure = Some(failure),
             Incoming::Disk { used, free } => {
                 let counters = &self.site.observed.counters;
                 counters.disk_used.store(used, Ordering::Relaxed);
@@ -234,6 +239,11 @@ impl<'a> Reactor<'a> {
             Incoming::Spare { result } => {
                 if let (Some(works), Some(member)) = (&self.works, self.resident.member_mut()) {
                     member.slot_made(now, result, Room::of(&works.spares));
+                }
+            }
+            Incoming::Snapshot(done) => {
+                if let Some(member) = self.resident.member_mut() {
+                    member.snapshot_done(now, done);
                 }
             }
             Incoming::Local(Local::Ask { request, reply }) => {
@@ -277,6 +287,8 @@ impl<'a> Reactor<'a> {
                 let read = Job::Read { request, first, last, bytes_max };
                 self.have_done(|works| works.helper.submit(read));
             }
+            Order::Compact(compaction) => self.have_done(|works| works.wal.compact(compaction)),
+            Order::Snapshot(job) => self.have_done(|works| works.snapshots.submit(job)),
             Order::MakeSlot => self.have_done(|works| works.helper.submit(Job::Spare)),
             Order::LookAtDisk => self.have_done(|works| works.helper.submit(Job::Disk)),
             Order::Store(state) => self.store(state),

@@ -6,12 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use raft_core::Ticket;
+use raft_core::{LogId, Ticket};
 use raft_log::{Counters, LogWriter, Write, WriteError};
 use tokio::sync::Notify;
 
 use crate::node::observe::Observed;
 use crate::node::{Failure, FailureClass};
+use crate::replica::Compaction;
 
 /// After so long without a write the last one is attested: from then on, damage to it is told
 /// from a torn write.
@@ -39,6 +40,9 @@ struct Shared {
 struct Queue {
     writes: Vec<Write>,
     ticket: Ticket,
+    compaction: Option<Compaction>,
+    /// Where the log begins since the last one.
+    start: Option<LogId>,
     stop: bool,
     failed: Option<Failure>,
     no_space: Option<String>,
@@ -78,6 +82,17 @@ impl Wal {
         queue.ticket = ticket.unwrap_or(queue.ticket);
         drop(queue);
         self.shared.ready.notify_one();
+    }
+
+    /// Has space freed before anything that is queued later is written.
+    pub(super) fn compact(&self, compaction: Compaction) {
+        self.shared.lock().compaction = Some(compaction);
+        self.shared.ready.notify_one();
+    }
+
+    /// Where the log begins; told once after each compaction.
+    pub(super) fn take_start(&self) -> Option<LogId> {
+        self.shared.lock().start.take()
     }
 
     /// Everything up to here is durable.
@@ -127,7 +142,7 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
     let mut writes = Vec::new();
     loop {
         let mut queue = shared.lock();
-        while queue.writes.is_empty() && !queue.stop {
+        while queue.writes.is_empty() && queue.compaction.is_none() && !queue.stop {
             if attested {
                 queue = shared.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -142,8 +157,16 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
             }
         }
         std::mem::swap(&mut writes, &mut queue.writes);
-        let (ticket, stop) = (queue.ticket, queue.stop);
+        let (ticket, stop, compaction) = (queue.ticket, queue.stop, queue.compaction.take());
         drop(queue);
+        if let Some(compaction) = compaction {
+            let start = compaction.carry_out(&mut writer);
+            shared.lock().start = Some(start);
+            shared.wake.notify_one();
+            if writes.is_empty() && !stop {
+                continue;
+            }
+        }
         let begun = Instant::now();
         let result = if writes.is_empty() {
             attested = true;

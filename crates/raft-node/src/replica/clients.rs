@@ -100,6 +100,10 @@ impl Replica {
             fx.push(reply(origin, answer));
             return;
         }
+        if request == Request::Snapshot {
+            self.snapshot_asked(origin);
+            return;
+        }
         if self.clients.stopping {
             fx.push(refuse(origin, Outcome::NotApplied, Reason::ShuttingDown));
             return;
@@ -113,7 +117,8 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status | Request::Recent { .. } | Request::Read { .. } => {}
+            Request::Status | Request::Recent { .. } | Request::Read { .. } | Request::Snapshot => {
+            }
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);

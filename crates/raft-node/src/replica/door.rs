@@ -2,10 +2,12 @@
 //! the core's door, with payload bytes added.
 
 use bytes::Bytes;
-use raft_core::{Index, Lane, Membership, Message, NodeId, RoleKind, Term, Ticket};
+use raft_core::{Index, Lane, LogId, Membership, Message, NodeId, RoleKind, Term, Ticket};
 use raft_log::{Entry, LogRange, Write, encoded_len};
 use std::sync::Arc;
 
+use super::machine::{Frozen, Machine};
+use super::snapshots::{Compaction, SnapshotAnswer};
 use crate::protocol::{Reason, Reply, Request};
 use crate::state_machine::Show;
 
@@ -119,6 +121,44 @@ pub enum Event {
         /// The bytes.
         free_log_bytes: u64,
     },
+    /// Answers [`Effect::WriteSnapshot`].
+    SnapshotWritten {
+        /// Its bytes on the disk, or why there is no room for it.
+        result: Result<u64, String>,
+    },
+    /// Answers [`Effect::Compact`].
+    Compacted {
+        /// The entry that the log begins after now.
+        start: LogId,
+    },
+    /// A peer has more of the snapshot that it is sent.
+    SnapshotTaken {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A peer answered the snapshot that it was sent.
+    SnapshotAnswered {
+        /// Who.
+        peer: NodeId,
+        /// Which snapshot.
+        through: LogId,
+        /// What it said.
+        answer: SnapshotAnswer,
+    },
+    /// A snapshot did not get through.
+    SnapshotFailed {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// A leader's snapshot came, whole, verified, durable.
+    SnapshotCame {
+        /// The leader, as bound to the connection.
+        from: NodeId,
+        /// The term that it said it leads.
+        term: Term,
+        /// A machine that went on from it.
+        machine: Box<Machine>,
+    },
     /// This member is about to stop: leadership goes to another, new requests are refused.
     HandOver,
 }
@@ -153,6 +193,34 @@ pub enum Effect {
         /// About how many bytes; at least one entry.
         bytes_max: u64,
     },
+    /// Write a snapshot, answer with [`Event::SnapshotWritten`].
+    WriteSnapshot(Box<Frozen>),
+    /// Free what may go of the log, answer with [`Event::Compacted`].
+    Compact(Compaction),
+    /// Send the newest snapshot to a peer that lacks what is compacted. Answered with
+    /// [`Event::SnapshotAnswered`] or [`Event::SnapshotFailed`].
+    SendSnapshot {
+        /// To whom.
+        peer: NodeId,
+        /// It is sent in the name of this term.
+        term: Term,
+    },
+    /// A leader's snapshot is this member's state now; lines of what it stands for are not shown.
+    Installed {
+        /// Its last entry.
+        at: LogId,
+        /// Of so many entries.
+        skipped: u64,
+    },
+    /// Tell the leader what became of the snapshot that it sent.
+    AnswerSnapshot {
+        /// The leader.
+        to: NodeId,
+        /// What.
+        answer: SnapshotAnswer,
+    },
+    /// The log goes on from this snapshot, durably: of those before it one stays.
+    PruneSnapshots(LogId),
     /// Answer a request.
     Reply {
         /// Where to.

@@ -9,10 +9,12 @@
 mod apply;
 mod clients;
 mod door;
+mod machine;
 mod members;
 mod persist;
 mod queries;
 mod room;
+mod snapshots;
 mod start;
 mod view;
 
@@ -25,8 +27,10 @@ use raft_core::{
 };
 use raft_log::{Kind, LogBuffer};
 
-pub use apply::{Machine, metas};
+pub use apply::metas;
 pub use door::{Chunk, Effect, Event, Origin};
+pub use machine::{Frozen, Machine};
+pub use snapshots::{Compaction, SnapshotAnswer, SnapshotLimits};
 pub use start::{Unusable, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
@@ -36,6 +40,7 @@ use clients::Clients;
 use persist::Merged;
 use queries::Queries;
 use room::Unwritten;
+use snapshots::{Arrived, Snapshots};
 
 /// What bounds a replica's memory.
 #[derive(Clone, Debug)]
@@ -57,6 +62,8 @@ pub struct Limits {
     /// Bytes of log that are kept free for what must always be written: votes, no-ops,
     /// configurations.
     pub reserved_log_bytes: u64,
+    /// When snapshots are taken, and what stays of the log below them.
+    pub snapshots: SnapshotLimits,
 }
 
 impl Default for Limits {
@@ -70,6 +77,7 @@ impl Default for Limits {
             waiting_query_bytes_max: 16 * 1024 * 1024,
             answer_bytes_max: 16 * 1024 * 1024,
             reserved_log_bytes: 1024 * 1024,
+            snapshots: SnapshotLimits::default(),
         }
     }
 }
@@ -91,6 +99,9 @@ pub struct Replica {
     free: BTreeMap<NodeId, u64>,
     own_free: u64,
     unwritten: Unwritten,
+    snapshots: Snapshots,
+    /// Of the present event.
+    arrived: Option<Arrived>,
     outputs: Vec<Output>,
 }
 
@@ -125,6 +136,7 @@ impl Replica {
         // A machine that is kept from an earlier life may know of commits that no block does.
         recovered.commit_index = recovered.commit_index.max(machine.applied().min(last));
         let id = config.id;
+        let snapshots = Snapshots::new(machine.base().map(|base| base.at));
         let raft = Raft::restore(config, recovered, seed, now);
         let progress = Progress::new(raft.commit_index());
         Self {
@@ -142,6 +154,8 @@ impl Replica {
             // Until the driver has looked.
             own_free: u64::MAX,
             unwritten: Unwritten::default(),
+            snapshots,
+            arrived: None,
             outputs: Vec::new(),
         }
     }
@@ -162,6 +176,7 @@ impl Replica {
         self.confirm_reads(now, fx);
         self.yield_to_room(now, fx);
         self.apply(now, fx);
+        self.take_snapshot(now, fx);
         self.answer_reads(now, fx);
         self.persist(fx);
         self.buffer.evict_below(self.raft.tail_start());
@@ -177,7 +192,7 @@ impl Replica {
     /// soon.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        self.is_behind() && self.reads.for_machine.is_none()
+        self.is_behind() && self.reads.for_machine.is_none() && !self.snapshots.holds()
             || self.queries.has_backlog(self.machine.applied())
     }
 
@@ -191,6 +206,12 @@ impl Replica {
     #[must_use]
     pub fn owes_answers(&self) -> bool {
         self.clients.owes_answers() || self.queries.owes_answers()
+    }
+
+    /// What bounds it.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The core, to look at.
@@ -253,6 +274,7 @@ impl Replica {
             Event::Persisted(ticket) => {
                 self.unwritten.persisted(ticket);
                 self.core(now, Input::Persisted(ticket), &Context::default(), fx);
+                self.reset_persisted(ticket, fx);
             }
             Event::LogRead { request, chunk } => self.log_read(now, request, chunk, fx),
             Event::Link { peer, lane, up } => {
@@ -283,6 +305,20 @@ impl Replica {
             }
             Event::Met { request, result } => self.met(now, request, result, fx),
             Event::Space { free_log_bytes } => self.own_free = free_log_bytes,
+            Event::SnapshotWritten { result } => self.snapshot_written(now, result, fx),
+            Event::Compacted { start } => self.compacted(now, start, fx),
+            Event::SnapshotTaken { peer } => {
+                self.core(now, Input::SnapshotTaken { peer }, &Context::default(), fx);
+            }
+            Event::SnapshotAnswered { peer, through, answer } => {
+                self.snapshot_answered(now, (peer, through), &answer, fx);
+            }
+            Event::SnapshotFailed { peer } => {
+                self.core(now, Input::SnapshotFailed { peer }, &Context::default(), fx);
+            }
+            Event::SnapshotCame { from, term, machine } => {
+                self.snapshot_came(now, (from, term), *machine, fx);
+            }
             Event::HandOver => {
                 self.clients.stop();
                 self.queries.stop(fx);
@@ -310,7 +346,12 @@ impl Replica {
                 let entries = self.entries_of(&message, context);
                 fx.push(Effect::Send { to, message, entries });
             }
-            Output::Persist(persist) => self.merged.add(persist),
+            Output::Persist(persist) => {
+                if persist.reset.is_some() {
+                    self.snapshots.resets(persist.ticket);
+                }
+                self.merged.add(persist);
+            }
             Output::Proposed { first, count } => {
                 self.clients.proposed(first, count, &mut self.buffer)
             }
@@ -323,10 +364,11 @@ impl Replica {
                 let reason = self.read_refused(why);
                 self.queries.refused(request, reason, fx);
             }
-            // Nothing is compacted yet.
-            Output::SendSnapshot { .. }
-            | Output::SnapshotInstalled { .. }
-            | Output::SnapshotRefused { .. } => {}
+            Output::SendSnapshot { peer, at_least: _, term } => {
+                fx.push(Effect::SendSnapshot { peer, term });
+            }
+            Output::SnapshotInstalled { at, kept } => self.install(at, kept, fx),
+            Output::SnapshotRefused { at: _, why } => self.snapshot_refused(why, fx),
             Output::Appended { at, entry } => self.encode(at, &entry),
             Output::Received { first, last } => self.receive(first, last, &context.received),
             Output::Apply { through } => self.progress.bound = self.progress.bound.max(through),

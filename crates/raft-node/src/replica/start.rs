@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use raft_core::{Index, LogId, Member, Membership, NodeId, Recovered, Term};
+use raft_core::{Index, Member, Membership, NodeId, Recovered, Snapshot, Term};
 use raft_log::{DataDir, MemberIdentity, RecoveredLog, Shown, ShownMark};
 
 use crate::notice::Notice;
@@ -33,13 +33,23 @@ pub enum Unusable {
     },
 }
 
-/// What the core starts from: the founders' configuration is the one at index 0.
+/// What the core starts from: the configuration at index 0 is the founders', unless a snapshot, from
+/// which the state machine went on, says another one.
 ///
 /// # Errors
 /// A configuration that cannot be read, or a term that is lost.
-pub fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, Unusable> {
-    let mut memberships = vec![(Index(0), Arc::new(founding(me)))];
-    for (at, payload) in &log.memberships {
+pub fn recovered(
+    me: &MemberIdentity,
+    log: &RecoveredLog,
+    base: Option<&Snapshot>,
+) -> Result<Recovered, Unusable> {
+    let begin = match base {
+        Some(snapshot) => (snapshot.membership_index, Arc::clone(&snapshot.membership)),
+        None => (Index(0), Arc::new(founding(me))),
+    };
+    let snapshot_index = base.map_or(Index(0), |snapshot| snapshot.at.index);
+    let mut memberships = vec![begin];
+    for (at, payload) in log.memberships.iter().filter(|(at, _)| *at > snapshot_index) {
         let membership =
             decode_membership(payload).map_err(|error| Unusable::Membership { at: *at, error })?;
         memberships.push((*at, Arc::new(membership)));
@@ -51,9 +61,8 @@ pub fn recovered(me: &MemberIdentity, log: &RecoveredLog) -> Result<Recovered, U
     }
     Ok(Recovered {
         hard_state: log.hard_state,
-        // The log is whole: nothing is compacted yet.
-        log_start: LogId::default(),
-        snapshot_index: Index(0),
+        log_start: log.start,
+        snapshot_index,
         last_index: log.last_index,
         term_runs: log.term_runs.clone(),
         commit_index: log.commit_hint.min(log.last_index),

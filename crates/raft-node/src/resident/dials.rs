@@ -41,6 +41,8 @@ enum Purpose {
     Meet { request: u64, address: String },
     /// To tell a server who it is.
     Admit(NodeId, Box<Admit>),
+    /// To send a member a snapshot.
+    Lane(NodeId, Box<Believed>),
 }
 
 /// Somebody to stay connected to.
@@ -83,6 +85,10 @@ pub(super) enum Outcome {
     Refused { number: u64 },
     /// Somebody listens and does not want to talk.
     Unwelcome { number: u64, refused: Box<HelloRefused> },
+    /// A member takes a snapshot on this connection, its owner's from now on.
+    Lane { peer: NodeId, connection: ConnectionId, hello: Box<Hello>, welcome: Welcome },
+    /// A member could not be reached for a snapshot, or does not take one.
+    NoLane { peer: NodeId },
     /// A server was asked who it is.
     Met { request: u64, address: String, answer: Result<Welcome, Reason> },
 }
@@ -150,6 +156,11 @@ impl Dials {
         self.dial(now, Purpose::Admit(peer, Box::new(admit)), out);
     }
 
+    /// Opens a connection for a snapshot.
+    pub(super) fn lane(&mut self, now: Time, peer: NodeId, to: Believed, out: &mut Vec<Order>) {
+        self.dial(now, Purpose::Lane(peer, Box::new(to)), out);
+    }
+
     fn dial(&mut self, now: Time, purpose: Purpose, out: &mut Vec<Order>) {
         let address = match &purpose {
             Purpose::Keep(number) => {
@@ -159,6 +170,7 @@ impl Dials {
             }
             Purpose::Meet { address, .. } => address.clone(),
             Purpose::Admit(_, admit) => admit.address.clone(),
+            Purpose::Lane(_, to) => to.address.clone(),
         };
         self.last += 1;
         let dial = DialId(self.last);
@@ -201,6 +213,7 @@ impl Dials {
             },
             Purpose::Meet { address, .. } => admission(None, address),
             Purpose::Admit(_, admit) => admission(Some(admit.incarnation), &admit.address),
+            Purpose::Lane(_, to) => (Role::Snapshot, Believed::clone(to)),
         };
         Hello { protocol: Protocols::OURS, role, from: self.own.clone(), to }
     }
@@ -237,6 +250,11 @@ impl Dials {
                 let purpose = Purpose::Admit(peer, admit);
                 self.talks.insert(connection, Talk { purpose, hello, admitted: true, deadline });
                 None
+            }
+            (Purpose::Lane(peer, _), Frame::Welcome(welcome)) => {
+                out.push(Order::Trust(connection));
+                out.push(Order::Hurry(connection));
+                Some(Outcome::Lane { peer, connection, hello, welcome })
             }
             (Purpose::Meet { request, address }, Frame::Welcome(welcome)) => {
                 out.push(Order::Close(connection));
@@ -278,6 +296,7 @@ impl Dials {
                 Some(Outcome::Met { request, address, answer })
             }
             (Purpose::Admit(..), _) => None,
+            (Purpose::Lane(peer, _), _) => Some(Outcome::NoLane { peer }),
         }
     }
 

@@ -136,8 +136,14 @@ impl Lobby {
             Some(Outcome::Unwelcome { refused, .. }) => {
                 self.orders.push(Order::TellRefused(refused));
             }
-            // Founders are dialled again until they answer.
-            Some(Outcome::Refused { .. } | Outcome::Met { .. }) | None => {}
+            // Founders are dialled again until they answer, and nobody else is dialled.
+            Some(
+                Outcome::Refused { .. }
+                | Outcome::Met { .. }
+                | Outcome::Lane { .. }
+                | Outcome::NoLane { .. },
+            )
+            | None => {}
         }
     }
 
@@ -194,7 +200,7 @@ impl Lobby {
                     Role::Client => Visitor::Client,
                     Role::Founder => Visitor::Founder(None),
                     Role::Admission => Visitor::Admission,
-                    Role::Peer => Visitor::Leaving,
+                    Role::Peer | Role::Snapshot => Visitor::Leaving,
                 };
                 (visitor, Frame::Welcome(welcome))
             }

@@ -7,7 +7,8 @@ use crate::binding::ConnectionId;
 use crate::notice::Notice;
 use crate::protocol::Reply;
 use crate::refused::HelloRefused;
-use crate::replica::Origin;
+use crate::replica::{Compaction, Origin};
+use crate::snapshots::SnapshotJob;
 use crate::state_machine::Show;
 use crate::wire::{Encoded, Frame};
 
@@ -77,6 +78,11 @@ pub enum Order {
         /// About how many bytes; at least one entry.
         bytes_max: u64,
     },
+    /// Have a piece of work done on snapshots.
+    Snapshot(SnapshotJob),
+    /// Free what may go of the log before anything that follows is written, and say where it
+    /// begins then.
+    Compact(Compaction),
     /// Make a spare slot, if the log wants one.
     MakeSlot,
     /// See how full the disk is.

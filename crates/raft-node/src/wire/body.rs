@@ -4,7 +4,7 @@ use bytes::Bytes;
 use raft_core::{Index, LogId, NodeId, Term};
 
 use super::frame::{Encoded, Kind, RawFrame};
-use super::{Frame, WireError, client, message, peer};
+use super::{Frame, WireError, client, message, peer, snapshot};
 use crate::address::Address;
 
 /// Terms, indexes and ids of others stay below this, so that counting on from them cannot
@@ -125,7 +125,12 @@ impl RawFrame {
         let fields = Fields(self.kind);
         let trailed = matches!(
             self.kind,
-            Kind::Message | Kind::Request | Kind::Reply | Kind::Forward | Kind::ForwardReply
+            Kind::Message
+                | Kind::Request
+                | Kind::Reply
+                | Kind::Forward
+                | Kind::ForwardReply
+                | Kind::SnapshotChunk
         );
         if !trailed {
             fields.no_trailer(&self.trailer)?;
@@ -152,6 +157,12 @@ impl RawFrame {
             Kind::Pong => {
                 fields.decode::<PingBody>(self.body).map(|body| Frame::Pong { nonce: body.nonce })
             }
+            Kind::SnapshotOffer => snapshot::decode_offer(fields, self.body),
+            Kind::SnapshotWant => fields
+                .decode::<snapshot::WantBody>(self.body)
+                .map(|body| Frame::SnapshotWant { offset: body.offset }),
+            Kind::SnapshotChunk => snapshot::decode_chunk(fields, self.body, self.trailer),
+            Kind::SnapshotAnswer => snapshot::decode_answer(fields, self.body),
         }
     }
 }
@@ -173,6 +184,10 @@ impl Frame {
             Self::ForwardReply { .. } => Kind::ForwardReply,
             Self::Ping { .. } => Kind::Ping,
             Self::Pong { .. } => Kind::Pong,
+            Self::SnapshotOffer { .. } => Kind::SnapshotOffer,
+            Self::SnapshotWant { .. } => Kind::SnapshotWant,
+            Self::SnapshotChunk { .. } => Kind::SnapshotChunk,
+            Self::SnapshotAnswer(_) => Kind::SnapshotAnswer,
         }
     }
 
@@ -197,6 +212,16 @@ impl Frame {
             }
             Self::Ping { nonce } => seal(Kind::Ping, &PingBody { nonce: *nonce }),
             Self::Pong { nonce } => seal(Kind::Pong, &PingBody { nonce: *nonce }),
+            Self::SnapshotOffer { term, info } => {
+                seal(Kind::SnapshotOffer, &snapshot::OfferBody::of(*term, info))
+            }
+            Self::SnapshotWant { offset } => {
+                seal(Kind::SnapshotWant, &snapshot::WantBody { offset: *offset })
+            }
+            Self::SnapshotChunk { offset, bytes } => snapshot::encode_chunk(*offset, bytes),
+            Self::SnapshotAnswer(answer) => {
+                seal(Kind::SnapshotAnswer, &snapshot::AnswerBody::from(answer))
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Req
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     ask: Option<Ask>,
 }
 
@@ -44,6 +44,8 @@ enum Ask {
     Recent(AskRecentBody),
     #[prost(message, tag = "11")]
     Read(ReadBody),
+    #[prost(message, tag = "12")]
+    Snapshot(Empty),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -111,7 +113,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     answer: Option<AnswerBody>,
 }
 
@@ -137,6 +139,16 @@ enum AnswerBody {
     Recent(RecentBody),
     #[prost(message, tag = "12")]
     Read(ReadAnswerBody),
+    #[prost(message, tag = "13")]
+    Snapshot(SnapshotBody),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct SnapshotBody {
+    #[prost(message, optional, tag = "1")]
+    at: Option<LogIdBody>,
+    #[prost(uint64, tag = "2")]
+    bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -193,6 +205,7 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
         Request::AddMember { request, address } => Ask::AddMember(change(*request, address)),
         Request::RemoveMember { request, address } => Ask::RemoveMember(change(*request, address)),
         Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
+        Request::Snapshot => Ask::Snapshot(Empty {}),
         Request::Status => Ask::Status(Empty {}),
         Request::Recent { after, tail } => {
             Ask::Recent(AskRecentBody { after: *after, tail: *tail })
@@ -236,6 +249,7 @@ pub(super) fn decode_request(
             Request::RemoveMember { request, address }
         }
         Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
+        Ask::Snapshot(Empty {}) => Request::Snapshot,
         Ask::Status(Empty {}) => Request::Status,
         Ask::Recent(AskRecentBody { after, tail }) => Request::Recent { after, tail },
     };
@@ -260,6 +274,9 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
         Answer::Members(view) => AnswerBody::Members(view.into()),
         Answer::Changed(changed) => AnswerBody::Changed(changed.into()),
         Answer::Transferred { to } => AnswerBody::Transferred(to.clone()),
+        Answer::Snapshot { at, bytes } => {
+            AnswerBody::Snapshot(SnapshotBody { at: Some((*at).into()), bytes: *bytes })
+        }
         Answer::Status(status) => AnswerBody::Status(status.into()),
         Answer::Recent(recent) => AnswerBody::Recent(recent.as_ref().into()),
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
@@ -291,6 +308,9 @@ pub(super) fn decode_reply(
         AnswerBody::Members(view) => Answer::Members(view.validate(fields)?),
         AnswerBody::Changed(changed) => Answer::Changed(changed.validate(fields)?),
         AnswerBody::Transferred(to) => Answer::Transferred { to },
+        AnswerBody::Snapshot(SnapshotBody { at, bytes }) => {
+            Answer::Snapshot { at: fields.log_id(at)?, bytes }
+        }
         AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
         AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),
         AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),

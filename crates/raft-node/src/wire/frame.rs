@@ -57,6 +57,14 @@ pub enum Kind {
     Ping = 11,
     /// Here.
     Pong = 12,
+    /// A leader offers a snapshot.
+    SnapshotOffer = 13,
+    /// How far it is there.
+    SnapshotWant = 14,
+    /// A piece of it.
+    SnapshotChunk = 15,
+    /// What became of it.
+    SnapshotAnswer = 16,
 }
 
 /// A frame with its checksum verified and its body still bytes. Both parts are slices of what
@@ -128,7 +136,7 @@ pub enum FrameError {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::Welcome,
         Self::Refused,
@@ -141,6 +149,10 @@ impl Kind {
         Self::ForwardReply,
         Self::Ping,
         Self::Pong,
+        Self::SnapshotOffer,
+        Self::SnapshotWant,
+        Self::SnapshotChunk,
+        Self::SnapshotAnswer,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {

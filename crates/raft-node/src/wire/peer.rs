@@ -15,7 +15,7 @@ use crate::protocol::Standing;
 pub(super) struct HelloBody {
     #[prost(message, optional, tag = "1")]
     protocol: Option<ProtocolsBody>,
-    /// 1 peer, 2 client, 3 founder, 4 admission.
+    /// 1 peer, 2 client, 3 founder, 4 admission, 5 snapshot.
     #[prost(uint32, tag = "2")]
     role: u32,
     #[prost(message, optional, tag = "3")]
@@ -199,6 +199,7 @@ impl From<&Hello> for HelloBody {
                 Role::Client => 2,
                 Role::Founder => 3,
                 Role::Admission => 4,
+                Role::Snapshot => 5,
             },
             from: Some((&hello.from).into()),
             to: Some((&hello.to).into()),
@@ -213,6 +214,7 @@ pub(super) fn decode_hello(fields: Fields, body: Bytes) -> Result<Hello, WireErr
         2 => Role::Client,
         3 => Role::Founder,
         4 => Role::Admission,
+        5 => Role::Snapshot,
         role => return Err(WireError::Unsupported { what: "role", value: u64::from(role) }),
     };
     Ok(Hello {

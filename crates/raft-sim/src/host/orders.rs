@@ -152,6 +152,7 @@ impl Process {
             Order::Remember(kind, text) => {
                 world.trace(format_args!("{}: {kind}: {text}", self.address));
             }
+            Order::Snapshot(_) | Order::Compact(_) => {}
             // Dials that nobody waits for come to nothing, bytes have no sockets to wait in, and
             // no program asks its own server.
             Order::Trust(_) | Order::Hurry(_) | Order::GiveUp(_) | Order::Answer { .. } => {}

@@ -3,6 +3,7 @@
 use raft_core::{AppendResult, Index, Message, VoteRefusal, VoteResponse};
 use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
+use raft_node::replica::SnapshotAnswer;
 use raft_node::wire::{AppendHead, Frame, PeerContent};
 use raft_node::{Answer, ClientError, ReadAnswer, Reason, Request};
 use raft_store::MESSAGE_FORMAT;
@@ -25,6 +26,7 @@ impl Observer {
                 Role::Client => Probe::HelloClient,
                 Role::Founder => Probe::HelloFounder,
                 Role::Admission => Probe::HelloAdmission,
+                Role::Snapshot => Probe::HelloSnapshot,
             }),
             Frame::Welcome(_) => self.reach(Probe::Welcomed),
             Frame::Refused(refused) => self.hello_refused(&refused.reason),
@@ -37,6 +39,16 @@ impl Observer {
             Frame::ForwardReply { .. } => self.reach(Probe::ForwardAnswered),
             Frame::Ping { .. } => self.reach(Probe::Pinged),
             Frame::Pong { .. } => self.reach(Probe::Ponged),
+            Frame::SnapshotOffer { .. } => self.reach(Probe::SnapshotOffered),
+            Frame::SnapshotWant { offset: 0 } => self.reach(Probe::SnapshotBegun),
+            Frame::SnapshotWant { .. } => self.reach(Probe::SnapshotGoesOn),
+            Frame::SnapshotChunk { .. } => {}
+            Frame::SnapshotAnswer(answer) => self.reach(match answer {
+                SnapshotAnswer::Installed => Probe::SnapshotInstalled,
+                SnapshotAnswer::NotNewer { .. } => Probe::SnapshotNotNewer,
+                SnapshotAnswer::StaleTerm { .. } => Probe::SnapshotStale,
+                SnapshotAnswer::Useless(_) => Probe::SnapshotUseless,
+            }),
         }
     }
 
@@ -92,6 +104,7 @@ impl Observer {
             Answer::Members(_) => self.reach(Probe::MembersAsked),
             Answer::Read(ReadAnswer { stale: false, .. }) => self.reach(Probe::ReadConfirmed),
             Answer::Read(ReadAnswer { stale: true, .. }) => self.reach(Probe::ReadLocally),
+            Answer::Snapshot { .. } => self.reach(Probe::SnapshotAsked),
             Answer::Status(_) | Answer::Recent(_) => self.reach(Probe::StatusAsked),
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
@@ -168,6 +181,10 @@ fn words(frame: &Frame) -> Words {
         Frame::ForwardReply { reply, .. } => {
             Words::new(format!("ForwardReply {}", answer_words(&reply.answer)))
         }
+        Frame::SnapshotOffer { info, .. } => Words::new(format!("SnapshotOffer {}", info.id)),
+        Frame::SnapshotWant { offset } => Words::idle(format!("SnapshotWant {offset}")),
+        Frame::SnapshotChunk { offset, .. } => Words::idle(format!("SnapshotChunk {offset}")),
+        Frame::SnapshotAnswer(answer) => Words::new(format!("SnapshotAnswer {answer:?}")),
         Frame::Ping { .. } => Words::idle("Ping"),
         Frame::Pong { .. } => Words::idle("Pong"),
     }

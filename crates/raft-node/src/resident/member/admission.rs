@@ -31,6 +31,10 @@ impl Member {
             Outcome::Unwelcome { number, refused } => {
                 self.unwelcome(now, NodeId(number), refused);
             }
+            Outcome::Lane { peer, connection, hello, welcome } => {
+                self.lane_is_welcome((peer, connection), &hello, &welcome);
+            }
+            Outcome::NoLane { peer } => self.give_up_lane(peer),
             Outcome::Met { request, address, answer } => {
                 let result = answer.and_then(|welcome| self.addable(&address, &welcome));
                 self.events.push(Event::Met { request, result });

@@ -29,7 +29,7 @@ impl Member {
         }
     }
 
-    fn judge<T>(&self, verdict: impl FnOnce(&Knowledge<'_>) -> T) -> T {
+    pub(super) fn judge<T>(&self, verdict: impl FnOnce(&Knowledge<'_>) -> T) -> T {
         let (at, committed) = self.replica.final_membership();
         verdict(&Knowledge {
             own: self.dials.own(),
@@ -53,11 +53,17 @@ impl Member {
                 self.welcomes.insert(id, welcome);
                 self.bind(now, (id, Lane::Inbound), peer, hello.from.boot());
             }
+            (Role::Snapshot, Some(peer)) => {
+                self.welcome(id, Party::SnapshotFrom(peer), welcome);
+                self.orders.push(Order::Hurry(id));
+            }
             (Role::Founder, _) => {
                 self.welcome(id, Party::Passing, welcome);
                 self.push(id, &Frame::Founding(self.founding_report()));
             }
-            (Role::Admission | Role::Peer, _) => self.welcome(id, Party::Passing, welcome),
+            (Role::Admission | Role::Peer | Role::Snapshot, _) => {
+                self.welcome(id, Party::Passing, welcome)
+            }
         }
     }
 
@@ -154,7 +160,12 @@ impl Member {
             Party::Unbound(peer, lane) => (peer, lane),
             Party::Inbound(peer) => (peer, Lane::Inbound),
             Party::Outbound(peer) => (peer, Lane::Outbound),
-            Party::Stranger | Party::Client | Party::Passing | Party::Leaving => return,
+            Party::SnapshotTo(_)
+            | Party::SnapshotFrom(_)
+            | Party::Stranger
+            | Party::Client
+            | Party::Passing
+            | Party::Leaving => return,
         };
         let refused = hello::Party {
             cluster: Some(self.me.cluster),

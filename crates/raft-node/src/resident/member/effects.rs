@@ -1,7 +1,7 @@
 //! What becomes of the replica's wishes.
 
 use bytes::Bytes;
-use raft_core::{Index, Message, NodeId, Time};
+use raft_core::{Index, LogId, Message, NodeId, Time};
 
 use super::{End, Member, Order};
 use crate::binding::ConnectionId;
@@ -9,6 +9,7 @@ use crate::notice::Notice;
 use crate::protocol::{Answer, Reason, Refusal, Reply, Request};
 use crate::replica::{Effect, Event, Origin};
 use crate::resident::LOCAL;
+use crate::snapshots::SnapshotJob;
 use crate::wire::{Frame, encode_message};
 
 /// Bytes that may wait for a leader to take them before no more requests are passed on to it.
@@ -23,6 +24,16 @@ impl Member {
             }
             Effect::ReadLog { request, first, last, bytes_max } => {
                 self.orders.push(Order::ReadLog { request, first, last, bytes_max });
+            }
+            Effect::WriteSnapshot(frozen) => {
+                self.orders.push(Order::Snapshot(SnapshotJob::Write(frozen)));
+            }
+            Effect::Compact(compaction) => self.orders.push(Order::Compact(compaction)),
+            Effect::SendSnapshot { peer, term } => self.send_snapshot(peer, term),
+            Effect::Installed { at, skipped } => self.installed(at, skipped),
+            Effect::AnswerSnapshot { to: _, answer } => self.answer_snapshot(answer),
+            Effect::PruneSnapshots(newest) => {
+                self.orders.push(Order::Snapshot(SnapshotJob::Prune(newest)));
             }
             Effect::Reply { origin, reply } => self.reply(origin, reply),
             Effect::Forward { to, request, body } => self.forward(to, request, body),
@@ -111,6 +122,19 @@ impl Member {
         let answer = Refusal::not_applied(Reason::Busy { what }).into();
         let reply = Reply { answer, forwarded_to: None };
         self.events.push(Event::ForwardReply { from: to, request: id, reply });
+    }
+
+    /// What the snapshot stands for was shown elsewhere.
+    fn installed(&mut self, at: LogId, skipped: u64) {
+        self.orders.push(Order::Show { index: at.index, lines: Vec::new() });
+        self.orders.push(Order::Remember("snapshot", format!("goes on from the snapshot {at}")));
+        if skipped > 0 {
+            let what = format!(
+                "{skipped} entries up to index {} came in a snapshot: their lines are not shown here",
+                at.index
+            );
+            self.orders.push(Order::Tell(Notice::Fact(what)));
+        }
     }
 
     fn role_changed(&mut self, term: u64, leader: Option<NodeId>) {

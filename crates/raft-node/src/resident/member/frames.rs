@@ -60,6 +60,18 @@ impl Member {
             (Party::Outbound(from), Frame::ForwardReply { id: request, reply }) => {
                 self.events.push(Event::ForwardReply { from, request, reply });
             }
+            (Party::SnapshotFrom(from), Frame::SnapshotOffer { term, info }) => {
+                self.snapshot_offered(now, (from, id), term, info);
+            }
+            (Party::SnapshotFrom(_), Frame::SnapshotChunk { offset, bytes }) => {
+                self.piece_came(id, offset, bytes)?;
+            }
+            (Party::SnapshotTo(peer), Frame::SnapshotWant { offset }) => {
+                self.snapshot_wanted(now, peer, offset);
+            }
+            (Party::SnapshotTo(peer), Frame::SnapshotAnswer(answer)) => {
+                self.snapshot_answered(now, peer, answer);
+            }
             // A word before the connection is closed for cause.
             (Party::Outbound(_), Frame::Refused(refused)) => {
                 self.obey(refused);

@@ -4,6 +4,7 @@ mod admission;
 mod bind;
 mod effects;
 mod frames;
+mod lanes;
 mod sockets;
 mod space;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use raft_core::{Config, Index, Lane, Membership, NodeId, Time};
 use raft_log::{MemberIdentity, RecoveredLog};
 
+pub use lanes::Transfer;
 pub use space::Room;
 
 use super::dials::Dials;
@@ -23,6 +25,7 @@ use crate::hello::{self, Welcome};
 use crate::protocol::Request;
 use crate::random::Random;
 use crate::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, Unusable, recovered};
+use lanes::Lanes;
 use space::Space;
 
 /// A member of a cluster.
@@ -41,6 +44,7 @@ pub struct Member {
     /// Until when those who dialled in must have said who they are.
     guests: VecDeque<(Time, ConnectionId)>,
     space: Space,
+    lanes: Lanes,
     events: Vec<Event>,
     effects: Vec<Effect>,
     pub(super) orders: Vec<Order>,
@@ -119,6 +123,10 @@ enum Party {
     Inbound(NodeId),
     /// A member that we dialled.
     Outbound(NodeId),
+    /// A member that we send a snapshot.
+    SnapshotTo(NodeId),
+    /// A member that says it leads and sends us a snapshot.
+    SnapshotFrom(NodeId),
     /// Somebody who is told something and then hangs up.
     Passing,
     /// Somebody who is told something before we hang up.
@@ -148,7 +156,7 @@ impl Member {
     /// A configuration in the log that cannot be read.
     pub fn new(start: Start<'_>) -> Result<Self, Unusable> {
         let Start { settings, config, limits, me, log, machine, room, seed, now } = start;
-        let recovered = recovered(&me, log)?;
+        let recovered = recovered(&me, log, machine.base())?;
         let boot_of = |peer: &raft_log::PeerBoot| {
             let boot = Boot { incarnation: peer.incarnation, epoch: peer.epoch, nonce: peer.nonce };
             (peer.id, boot)
@@ -176,6 +184,7 @@ impl Member {
             welcomes: BTreeMap::new(),
             guests: VecDeque::new(),
             space: Space::new(room),
+            lanes: Lanes::default(),
             events: Vec::new(),
             effects: Vec::new(),
             orders: Vec::new(),
@@ -244,6 +253,7 @@ impl Member {
             self.dials.next_deadline(),
             self.guests.front().map(|(deadline, _)| *deadline),
             self.space.again,
+            self.lanes.next_deadline(),
             self.stop_by,
         ];
         deadlines.into_iter().flatten().min()
@@ -252,6 +262,7 @@ impl Member {
     /// Takes everything that arrived in one step of the replica.
     pub fn step(&mut self, now: Time, watch: &mut impl Watch) {
         self.space_timer(now);
+        self.feed_lanes(now);
         if self.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.events.push(Event::Timer);
         }

@@ -106,9 +106,11 @@ impl Member {
 
     fn who(&self, party: Party) -> String {
         match party {
-            Party::Inbound(peer) | Party::Outbound(peer) | Party::Unbound(peer, _) => {
-                self.named(peer)
-            }
+            Party::Inbound(peer)
+            | Party::Outbound(peer)
+            | Party::Unbound(peer, _)
+            | Party::SnapshotTo(peer)
+            | Party::SnapshotFrom(peer) => self.named(peer),
             Party::Client => "a client".into(),
             Party::Stranger | Party::Passing | Party::Leaving => "somebody who dialled".into(),
         }
@@ -142,6 +144,9 @@ impl Member {
         self.welcomes.remove(&id);
         self.unseat(id, party);
         self.binding(now, |binding, out| binding.closed(id, out));
+        if let Party::Outbound(peer) = party {
+            self.drop_lane(now, peer);
+        }
         match party {
             Party::Outbound(peer) | Party::Unbound(peer, Lane::Outbound) => Some(peer),
             _ => None,
@@ -167,6 +172,7 @@ impl Member {
                 }
             }
             Party::Client => self.events.push(Event::Gone { connection: id.0 }),
+            Party::SnapshotTo(_) | Party::SnapshotFrom(_) => self.lane_ended(id, party),
             Party::Unbound(..) | Party::Stranger | Party::Passing | Party::Leaving => {}
         }
     }

@@ -1,0 +1,157 @@
+//! The session table as a part of a snapshot.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{Index, LogId};
+
+use super::{Class, Limits, Session, Sessions, WINDOW_MAX, cost};
+
+/// All sessions; equal tables have equal bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SessionsBody {
+    #[prost(message, repeated, tag = "1")]
+    clients: Vec<SessionBody>,
+    #[prost(message, repeated, tag = "2")]
+    one_shots: Vec<SessionBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SessionBody {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(uint64, tag = "2")]
+    last_use: u64,
+    #[prost(uint64, tag = "3")]
+    lowest_unacknowledged: u64,
+    #[prost(message, repeated, tag = "4")]
+    answers: Vec<AnswerBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AnswerBody {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+    #[prost(uint64, tag = "2")]
+    index: u64,
+    #[prost(uint64, tag = "3")]
+    term: u64,
+    #[prost(bytes = "bytes", tag = "4")]
+    response: Bytes,
+}
+
+impl Sessions {
+    /// An empty table with the same bounds.
+    pub(crate) const fn emptied(&self) -> Self {
+        Self::with_limits(self.clients.limits, self.one_shots.limits)
+    }
+
+    pub(crate) fn image(&self) -> SessionsBody {
+        SessionsBody { clients: self.clients.image(), one_shots: self.one_shots.image() }
+    }
+
+    /// The table that the image shows, if it is one that these bounds allow.
+    pub(crate) fn from_image(&self, image: SessionsBody) -> Result<Self, &'static str> {
+        let clients = Class::from_image(self.clients.limits, image.clients)?;
+        let one_shots = Class::from_image(self.one_shots.limits, image.one_shots)?;
+        if clients.sessions.keys().any(|id| one_shots.sessions.contains_key(id)) {
+            return Err("one session of two kinds");
+        }
+        Ok(Self { clients, one_shots })
+    }
+}
+
+impl Class {
+    fn image(&self) -> Vec<SessionBody> {
+        let answer = |(sequence, (at, response)): (&u64, &(LogId, Bytes))| AnswerBody {
+            sequence: *sequence,
+            index: at.index.0,
+            term: at.term.0,
+            response: response.clone(),
+        };
+        let session = |(id, session): (&u64, &Session)| SessionBody {
+            id: *id,
+            last_use: session.last_use.0,
+            lowest_unacknowledged: session.lowest_unacknowledged,
+            answers: session.answers.iter().map(answer).collect(),
+        };
+        self.sessions.iter().map(session).collect()
+    }
+
+    fn from_image(limits: Limits, image: Vec<SessionBody>) -> Result<Self, &'static str> {
+        let mut class = Self::new(limits);
+        for SessionBody { id, last_use, lowest_unacknowledged, answers } in image {
+            let last_use = Index(last_use);
+            let mut session = Session {
+                last_use,
+                lowest_unacknowledged,
+                answers: BTreeMap::new(),
+                answer_bytes: 0,
+            };
+            for AnswerBody { sequence, index, term, response } in answers {
+                if sequence < lowest_unacknowledged
+                    || sequence - lowest_unacknowledged >= WINDOW_MAX
+                {
+                    return Err("an answer that its session does not keep");
+                }
+                session.answer_bytes += cost(&response);
+                session.answers.insert(sequence, (LogId::new(index, term), response));
+            }
+            class.answer_bytes += session.answer_bytes;
+            let twice = class.by_use.insert(last_use, id).is_some();
+            if class.sessions.insert(id, session).is_some() || twice || last_use < Index(id) {
+                return Err("sessions that cannot be");
+            }
+        }
+        let fits = class.sessions.len() <= limits.sessions_max
+            && class.answer_bytes <= limits.answer_bytes_max;
+        if fits { Ok(class) } else { Err("more sessions than there may be") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Sessions {
+        let mut sessions = Sessions::default();
+        for at in [3, 4] {
+            sessions.register(Index(at), false);
+        }
+        sessions.register(Index(5), true);
+        for (at, session, sequence, lowest) in
+            [(6, 3, 1, 1), (7, 3, 2, 1), (8, 5, 1, 0), (9, 3, 3, 2)]
+        {
+            sessions.begin(Index(at), session, sequence, lowest);
+            sessions.record(session, sequence, LogId::new(at, 2), Bytes::from(format!("{at}")));
+        }
+        sessions
+    }
+
+    #[test]
+    fn a_table_comes_back_as_it_was() {
+        let sessions = table();
+        assert_eq!(sessions.emptied().from_image(sessions.image()), Ok(sessions));
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused() {
+        let image = table().image();
+        let mut twice = image.clone();
+        twice.clients[1].last_use = 9;
+        let mut unborn = image.clone();
+        unborn.clients[1].last_use = 3;
+        let mut both = image.clone();
+        both.one_shots[0].id = 3;
+        let mut forgotten = image.clone();
+        forgotten.clients[0].lowest_unacknowledged = 3;
+        let mut early = image.clone();
+        early.clients[0].answers[0].sequence = 1 << 40;
+        for wrong in [twice, unborn, both, forgotten, early] {
+            assert!(Sessions::default().from_image(wrong.clone()).is_err(), "{wrong:?}");
+        }
+        let limits = Limits { sessions_max: 1, ..Limits::CLIENTS };
+        let small = Sessions::with_limits(limits, Limits::ONE_SHOTS);
+        assert_eq!(small.from_image(image), Err("more sessions than there may be"));
+    }
+}

@@ -1,0 +1,251 @@
+//! The slow part of snapshots: writing, sending and receiving their files. Called on whatever
+//! thread may wait for a disk; one piece of work at a time.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use raft_core::{Index, LogId, NodeId};
+use raft_log::{
+    RecoveredLog, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
+    Snapshots,
+};
+
+use crate::notice::Notice;
+use crate::replica::{Frozen, Machine};
+use crate::state_machine::Part;
+
+/// Bytes that are sent in one piece.
+pub const CHUNK_BYTES: usize = 512 * 1024;
+
+/// A piece of work.
+#[derive(Debug)]
+pub enum SnapshotJob {
+    /// Write this state.
+    Write(Box<Frozen>),
+    /// Open the newest snapshot, to be sent to this peer.
+    Open(NodeId),
+    /// Read a piece of what is sent to this peer.
+    Read {
+        /// Whose.
+        peer: NodeId,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// Nothing more is sent to this peer.
+    Shut(NodeId),
+    /// Begin to receive a snapshot, or go on with it.
+    Begin(SnapshotInfo),
+    /// Take a piece of it.
+    Add {
+        /// Where it begins.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Verify what came and let this machine go on from it.
+    Finish(Box<Machine>),
+    /// Nothing more comes. What is here stays, for whoever sends the same one.
+    Abandon,
+    /// The log goes on from this one, durably: of those before it one stays.
+    Prune(LogId),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum SnapshotDone {
+    /// Of `Write`: the bytes on the disk, or why there is no room.
+    Written(Result<u64, String>),
+    /// Of `Open`: what is sent, if anything can be.
+    Opened(NodeId, Option<SnapshotInfo>),
+    /// Of `Read`: the piece, if it could be read.
+    Read {
+        /// For whom.
+        peer: NodeId,
+        /// Where it begins.
+        offset: u64,
+        /// None at all: what was open is damaged, or shut.
+        bytes: Bytes,
+    },
+    /// Of `Begin` and `Add`: from where on bytes are wanted, nothing if all are there; or why this
+    /// snapshot cannot be received.
+    Wanted(Result<Option<u64>, String>),
+    /// Of `Finish`: the machine, or why nobody can go on from this snapshot.
+    Came(Result<Box<Machine>, String>),
+}
+
+/// The snapshots of one member, and those that are under way.
+#[derive(Debug)]
+pub struct SnapshotWorks {
+    snapshots: Snapshots,
+    sent: BTreeMap<NodeId, SnapshotReader>,
+    received: Option<SnapshotReceiver>,
+}
+
+impl SnapshotWorks {
+    /// Nothing is under way.
+    #[must_use]
+    pub const fn new(snapshots: Snapshots) -> Self {
+        Self { snapshots, sent: BTreeMap::new(), received: None }
+    }
+
+    /// Does one piece of work.
+    ///
+    /// # Errors
+    /// The disk failed: nothing is known of what it holds (rule R11), the process must end.
+    pub fn run(&mut self, job: SnapshotJob) -> Result<Option<SnapshotDone>, SnapshotError> {
+        Ok(Some(match job {
+            SnapshotJob::Write(frozen) => SnapshotDone::Written(self.write(&frozen)?),
+            SnapshotJob::Open(peer) => SnapshotDone::Opened(peer, self.open(peer)?),
+            SnapshotJob::Read { peer, offset } => {
+                SnapshotDone::Read { peer, offset, bytes: self.read(peer, offset)? }
+            }
+            SnapshotJob::Begin(info) => {
+                self.received = None;
+                let begun = self.snapshots.receive(info);
+                let begun =
+                    harmless(begun)?.map(|receiver| self.received.insert(receiver).wanted());
+                SnapshotDone::Wanted(begun)
+            }
+            SnapshotJob::Add { offset, bytes } => SnapshotDone::Wanted(self.add(offset, &bytes)?),
+            SnapshotJob::Finish(machine) => SnapshotDone::Came(self.finish(machine)?),
+            SnapshotJob::Shut(peer) => {
+                self.sent.remove(&peer);
+                return Ok(None);
+            }
+            SnapshotJob::Abandon => {
+                self.received = None;
+                return Ok(None);
+            }
+            SnapshotJob::Prune(newest) => {
+                self.snapshots.prune(newest)?;
+                return Ok(None);
+            }
+        }))
+    }
+
+    fn write(&self, frozen: &Frozen) -> Result<Result<u64, String>, SnapshotError> {
+        let written = match write(&self.snapshots, frozen) {
+            Ok(info) => info,
+            Err(error @ SnapshotError::NoSpace { .. }) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        self.snapshots.prune(written.id)?;
+        Ok(Ok(written.bytes))
+    }
+
+    fn open(&mut self, peer: NodeId) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        for id in self.snapshots.list()? {
+            if let Ok(reader) = harmless(self.snapshots.open(id))? {
+                return Ok(Some(self.sent.entry(peer).insert_entry(reader).get().info()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, peer: NodeId, offset: u64) -> Result<Bytes, SnapshotError> {
+        let Some(reader) = self.sent.get(&peer) else { return Ok(Bytes::new()) };
+        Ok(harmless(reader.read_at(offset, CHUNK_BYTES))?.unwrap_or_default())
+    }
+
+    fn add(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<Result<Option<u64>, String>, SnapshotError> {
+        let Some(receiver) = &mut self.received else {
+            return Ok(Err("nothing was begun".into()));
+        };
+        let added = harmless(receiver.add(offset, bytes))?;
+        let wanted = receiver.wanted();
+        Ok(added.map(|()| wanted))
+    }
+
+    fn finish(
+        &mut self,
+        mut machine: Box<Machine>,
+    ) -> Result<Result<Box<Machine>, String>, SnapshotError> {
+        let Some(receiver) = self.received.take_if(|receiver| receiver.wanted().is_none()) else {
+            return Ok(Err("it is not all here".into()));
+        };
+        let info = match harmless(receiver.finish())? {
+            Ok(info) => info,
+            Err(why) => return Ok(Err(why)),
+        };
+        let restored = harmless(restore(&self.snapshots, info.id, &mut machine))?;
+        Ok(restored.map(|()| machine))
+    }
+}
+
+/// What may be wrong with one snapshot and leaves all else as it was, as text.
+fn harmless<T>(result: Result<T, SnapshotError>) -> Result<Result<T, String>, SnapshotError> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error @ SnapshotError::Io { .. }) => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+/// Writes a state to the disk, durably.
+///
+/// # Errors
+/// There is no room, or the disk failed.
+pub fn write(snapshots: &Snapshots, frozen: &Frozen) -> Result<SnapshotInfo, SnapshotError> {
+    let mut writer = snapshots.write(frozen.at(), &frozen.own())?;
+    let state = frozen.state();
+    for (number, part) in state.parts().into_iter().enumerate() {
+        let part = match part {
+            Part::Changing => SnapshotPart::Changing,
+            Part::Sealed(name) => SnapshotPart::Sealed(name),
+        };
+        writer.part(part, |to| state.write(number, to))?;
+    }
+    writer.finish()
+}
+
+/// Lets a machine go on from the newest snapshot that is of use, if there is one; with what is
+/// wrong with newer ones.
+///
+/// # Errors
+/// The disk failed; or none is of use, and the log does not go back to its first entry.
+pub fn go_on(
+    snapshots: Option<&Snapshots>,
+    log: &RecoveredLog,
+    machine: Machine,
+) -> Result<(Machine, Vec<Notice>), SnapshotError> {
+    let mut wrong = Vec::new();
+    for id in log.snapshot.iter().chain(&log.older_snapshots) {
+        let Some(snapshots) = snapshots else { break };
+        let mut next = machine.fresh();
+        match restore(snapshots, *id, &mut next) {
+            Ok(()) => {
+                let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
+                return Ok((next, wrong.into_iter().map(tell).collect()));
+            }
+            Err(error @ SnapshotError::Io { .. }) => return Err(error),
+            Err(error) => wrong.push(error),
+        }
+    }
+    match wrong.pop() {
+        Some(error) if log.start.index > Index(0) => Err(error),
+        last => {
+            let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
+            Ok((machine, wrong.into_iter().chain(last).map(tell).collect()))
+        }
+    }
+}
+
+/// Lets a machine go on from a snapshot.
+///
+/// # Errors
+/// It is damaged, or of a format that this version does not know; or the disk failed. The machine
+/// is then of no more use.
+pub fn restore(
+    snapshots: &Snapshots,
+    id: LogId,
+    machine: &mut Machine,
+) -> Result<(), SnapshotError> {
+    let reader = snapshots.open(id)?;
+    let mut contents = reader.contents()?;
+    let own = contents.own().to_vec();
+    machine.restore(id, &own, &mut contents).map_err(|error| reader.unusable(error))
+}
