@@ -120,10 +120,6 @@ impl Snapshots {
         self.bytes += bytes;
     }
 
-    pub(super) const fn newest(&self) -> LogId {
-        self.newest
-    }
-
     pub(super) const fn holds(&self) -> bool {
         self.holds
     }
