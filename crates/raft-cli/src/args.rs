@@ -83,7 +83,7 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// How long a client waits for an answer [default: 5s]
+    /// How long a client waits for an answer [default: 5s] [env: RAFT_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
@@ -98,12 +98,13 @@ pub(crate) struct Tuning {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// How long a server waits without a leader before an election [default: 1s]
+    /// [env: RAFT_ELECTION_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
     /// Serve the live page, metrics and health over HTTP at this address [env: RAFT_HTTP=]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) http: Option<Address>,
-    /// Let a server listen beyond this machine, without encryption
+    /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
 }
