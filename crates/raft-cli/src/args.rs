@@ -86,7 +86,7 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// How long a client waits for an answer [default: 5s]
+    /// How long a client waits for an answer [default: 5s] [env: RAFT_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
@@ -101,18 +101,19 @@ pub(crate) struct Tuning {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// How long a server waits without a leader before an election [default: 1s]
+    /// [env: RAFT_ELECTION_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
     /// Serve the live page, metrics and health over HTTP at this address [env: RAFT_HTTP=]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) http: Option<Address>,
-    /// Take a snapshot after so many bytes of log, as in 64MiB [default: 256MiB]
+    /// Take a snapshot after so many bytes of log, as in 64MiB [default: 256MiB] [env: RAFT_SNAPSHOT_BYTES=]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) snapshot_bytes: Option<u64>,
     /// Take a snapshot after so many entries [default: 4000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) snapshot_entries: Option<u64>,
-    /// Let a server listen beyond this machine, without encryption
+    /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
 }
