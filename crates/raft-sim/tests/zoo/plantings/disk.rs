@@ -174,13 +174,18 @@ pub(super) const ALL: &[Planting] = &[
     },
     Planting {
         name: "superseded-slot-reused-at-once",
-        what: "a slot is reused before the one that replaces it is durable",
+        what: "a start rewrites the slot that it supersedes in place, before another one is durable",
         escaped: "rule R12",
         caught_by: "recovery",
         edits: &[Edit {
             file: START,
-            find: "self.found.spares(self.newest_durable())",
-            plant: "self.found.spares(PLANTED || self.newest_durable())",
+            find: "        let handover = self.handover();
+        let (at_once, later) = self.found.spares(self.newest_durable());",
+            plant: "        let mut handover = self.handover();
+        let (mut at_once, later) = self.found.spares(self.newest_durable());
+        if PLANTED && std::mem::take(&mut handover.supersedes) {
+            at_once.splice(0..0, self.found.newest_as_spare());
+        }",
         }],
     },
 ];
