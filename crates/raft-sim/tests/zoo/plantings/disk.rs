@@ -188,4 +188,19 @@ pub(super) const ALL: &[Planting] = &[
         }",
         }],
     },
+    Planting {
+        name: "header-copies-in-one-sync",
+        what: "both copies of a slot's header are written before the first one is synced",
+        escaped: "the order that the disk format demands",
+        caught_by: "recovery",
+        edits: &[Edit {
+            file: WRITER,
+            find: "        slot.file.sync_data()?;
+        counters.writes += 1;",
+            plant: "        if !PLANTED || offset > 0 {
+            slot.file.sync_data()?;
+        }
+        counters.writes += 1;",
+        }],
+    },
 ];
