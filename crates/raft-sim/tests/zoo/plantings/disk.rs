@@ -122,7 +122,7 @@ pub(super) const ALL: &[Planting] = &[
         edits: &[Edit {
             file: REPLAY,
             find: "            hard_state: state.hard_state,",
-            plant: "            hard_state: raft_core::HardState {
+            plant: "            hard_state: HardState {
                 voted_for: state.hard_state.voted_for.filter(|_| !PLANTED),
                 ..state.hard_state
             },",
