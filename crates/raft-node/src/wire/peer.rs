@@ -470,13 +470,11 @@ pub(super) fn decode_admit(fields: Fields, body: Bytes) -> Result<Admit, WireErr
 }
 
 fn founder_bodies(founders: &[Founder]) -> Vec<FounderBody> {
-    founders
-        .iter()
-        .map(|founder| FounderBody {
-            address: founder.address.clone(),
-            incarnation: wide(founder.incarnation),
-        })
-        .collect()
+    let body = |founder: &Founder| FounderBody {
+        address: founder.address.clone(),
+        incarnation: wide(founder.incarnation),
+    };
+    founders.iter().map(body).collect()
 }
 
 /// A complete list of founders: at least one, in the order of their addresses, none twice. It is
