@@ -265,6 +265,32 @@ pub struct NodeStatus {
     /// Everyone in the configuration that it follows, by id; while it is being founded, the
     /// founders that it was started with.
     pub members: Vec<KnownMember>,
+    /// Its snapshots.
+    pub snapshots: Box<SnapshotsView>,
+}
+
+/// The snapshots of a server, and where its log begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotsView {
+    /// The entry that its log begins after; `0@0` if nothing was compacted.
+    pub log_start: LogId,
+    /// Its newest snapshot; `0@0` if there is none.
+    pub newest: LogId,
+    /// Those on their way.
+    pub transfers: Vec<SnapshotTransfer>,
+}
+
+/// A snapshot on its way to another member, or from a leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotTransfer {
+    /// The address of the other end.
+    pub peer: String,
+    /// Whether it goes there, or comes from there.
+    pub outgoing: bool,
+    /// Bytes that have arrived.
+    pub done: u64,
+    /// Bytes in all.
+    pub bytes: u64,
 }
 
 /// A member of a cluster as another one knows it: by this, somebody who asks finds the others

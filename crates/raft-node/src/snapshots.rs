@@ -11,7 +11,7 @@ use raft_log::{
 };
 
 use crate::notice::Notice;
-use crate::replica::{Frozen, Machine};
+use crate::replica::{Frozen, Machine, SnapshotAnswer};
 use crate::state_machine::Part;
 
 /// Bytes that are sent in one piece.
@@ -66,11 +66,11 @@ pub enum SnapshotDone {
         /// None at all: what was open is damaged, or shut.
         bytes: Bytes,
     },
-    /// Of `Begin` and `Add`: from where on bytes are wanted, nothing if all are there; or why this
-    /// snapshot cannot be received.
-    Wanted(Result<Option<u64>, String>),
-    /// Of `Finish`: the machine, or why nobody can go on from this snapshot.
-    Came(Result<Box<Machine>, String>),
+    /// Of `Begin` and `Add`: from where on bytes are wanted, nothing if all are there; or what the
+    /// sender is to be told.
+    Wanted(Result<Option<u64>, SnapshotAnswer>),
+    /// Of `Finish`: the machine, or what the sender is to be told.
+    Came(Result<Box<Machine>, SnapshotAnswer>),
 }
 
 /// The snapshots of one member, and those that are under way.
@@ -151,9 +151,9 @@ impl SnapshotWorks {
         &mut self,
         offset: u64,
         bytes: &[u8],
-    ) -> Result<Result<Option<u64>, String>, SnapshotError> {
+    ) -> Result<Result<Option<u64>, SnapshotAnswer>, SnapshotError> {
         let Some(receiver) = &mut self.received else {
-            return Ok(Err("nothing was begun".into()));
+            return Ok(Err(SnapshotAnswer::Useless("nothing was begun".into())));
         };
         let added = harmless(receiver.add(offset, bytes))?;
         let wanted = receiver.wanted();
@@ -163,25 +163,30 @@ impl SnapshotWorks {
     fn finish(
         &mut self,
         mut machine: Box<Machine>,
-    ) -> Result<Result<Box<Machine>, String>, SnapshotError> {
+    ) -> Result<Result<Box<Machine>, SnapshotAnswer>, SnapshotError> {
         let Some(receiver) = self.received.take_if(|receiver| receiver.wanted().is_none()) else {
-            return Ok(Err("it is not all here".into()));
+            return Ok(Err(SnapshotAnswer::Useless("it is not all here".into())));
         };
         let info = match harmless(receiver.finish())? {
             Ok(info) => info,
-            Err(why) => return Ok(Err(why)),
+            Err(answer) => return Ok(Err(answer)),
         };
         let restored = harmless(restore(&self.snapshots, info.id, &mut machine))?;
         Ok(restored.map(|()| machine))
     }
 }
 
-/// What may be wrong with one snapshot and leaves all else as it was, as text.
-fn harmless<T>(result: Result<T, SnapshotError>) -> Result<Result<T, String>, SnapshotError> {
+/// What may be wrong with one snapshot and leaves all else as it was, as its sender is told.
+fn harmless<T>(
+    result: Result<T, SnapshotError>,
+) -> Result<Result<T, SnapshotAnswer>, SnapshotError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error @ SnapshotError::Io { .. }) => Err(error),
-        Err(error) => Ok(Err(error.to_string())),
+        Err(error @ SnapshotError::NoSpace { .. }) => {
+            Ok(Err(SnapshotAnswer::NoRoom(error.to_string())))
+        }
+        Err(error) => Ok(Err(SnapshotAnswer::Useless(error.to_string()))),
     }
 }
 

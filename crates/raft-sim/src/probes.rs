@@ -115,6 +115,7 @@ probes! {
     SnapshotInstalled "snapshot installed" "durably, and said so",
     SnapshotNotNewer "snapshot not newer" "than what is committed there",
     SnapshotStale "snapshot of an old term" "refused",
+    SnapshotNoRoom "snapshot without room" "on the receiver's disk",
     SnapshotUseless "snapshot useless" "damaged, or cut short",
     SnapshotAsked "snapshot asked for" "by a client",
     Welcomed "hello welcomed" "a connection was taken",

@@ -212,6 +212,7 @@ mod tests {
             durable_index: Index(12),
             commit_index: Index(10),
             applied_index: Index(9),
+            snapshots: Box::default(),
             version: "0.1.0".into(),
             vitals: Box::new(Vitals {
                 uptime_ms: 1_500,

@@ -287,6 +287,7 @@ mod tests {
             durable_index: Index(0),
             commit_index: Index(0),
             applied_index: Index(0),
+            snapshots: Box::default(),
             version: "0.1.0".into(),
             vitals: Box::new(Vitals { uptime_ms, ..Vitals::default() }),
             members: Vec::new(),

@@ -186,7 +186,7 @@ impl Machine {
         let last_change = own.last_change.map(request).transpose();
         let last_change = last_change.map_err(|_| invalid("a request's name of not 16 bytes"))?;
         let sessions = own.sessions.unwrap_or_default();
-        self.sessions = self.sessions.from_image(sessions).map_err(invalid)?;
+        self.sessions = self.sessions.restored(sessions).map_err(invalid)?;
         self.apply.restore(state)?;
         self.applied = at.index;
         // Lines of what it stands for are not made here.

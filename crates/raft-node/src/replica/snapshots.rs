@@ -95,6 +95,8 @@ pub enum SnapshotAnswer {
         /// The receiver's term.
         term: Term,
     },
+    /// There is no room for it: what for.
+    NoRoom(String),
     /// It cannot be used: why.
     Useless(String),
 }
@@ -118,6 +120,10 @@ impl Snapshots {
     /// Entries of so many bytes were applied.
     pub(super) const fn applied(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    pub(super) const fn newest(&self) -> LogId {
+        self.newest
     }
 
     pub(super) const fn holds(&self) -> bool {
@@ -250,7 +256,9 @@ impl Replica {
             SnapshotAnswer::NotNewer { commit_index } => {
                 Input::SnapshotSent { peer, through: *commit_index }
             }
-            SnapshotAnswer::StaleTerm { .. } => Input::SnapshotFailed { peer },
+            SnapshotAnswer::StaleTerm { .. } | SnapshotAnswer::NoRoom(_) => {
+                Input::SnapshotFailed { peer }
+            }
             SnapshotAnswer::Useless(_) => {
                 // The file may be damaged here: the next try is with another one.
                 self.snapshots.wanted |= through == self.snapshots.newest;

@@ -5,7 +5,7 @@ use raft_log::Kind;
 
 use super::Replica;
 use crate::payload::COMMAND_HEADER_BYTES;
-use crate::protocol::{KnownMember, NodeStatus, Standing};
+use crate::protocol::{KnownMember, NodeStatus, SnapshotsView, Standing};
 use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
 
 /// Entries that are shown at most.
@@ -36,6 +36,11 @@ pub(super) fn status(replica: &Replica) -> NodeStatus {
         cluster: None,
         vitals: Box::default(),
         members: known_members(replica.membership()),
+        snapshots: Box::new(SnapshotsView {
+            log_start: status.log_start,
+            newest: replica.snapshots.newest(),
+            transfers: Vec::new(),
+        }),
     }
 }
 

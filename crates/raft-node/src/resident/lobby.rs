@@ -312,6 +312,7 @@ impl Lobby {
             durable_index: Index(0),
             commit_index: Index(0),
             applied_index: Index(0),
+            snapshots: Box::default(),
             version: env!("CARGO_PKG_VERSION").into(),
             vitals: Box::default(),
             members: self.founders(),

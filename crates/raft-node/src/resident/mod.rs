@@ -16,7 +16,7 @@ use raft_core::{Index, Time};
 use raft_log::{MemberIdentity, NodeState};
 
 pub use lobby::Lobby;
-pub use member::{Counts, Member, Room, Start, Transfer, Watch};
+pub use member::{Counts, Member, Room, Start, Watch};
 pub use order::{DialId, Flushed, LOCAL, NoConnection, Order};
 
 use crate::address::Address;

@@ -51,7 +51,7 @@ impl Sessions {
     }
 
     /// The table that the image shows, if it is one that these bounds allow.
-    pub(crate) fn from_image(&self, image: SessionsBody) -> Result<Self, &'static str> {
+    pub(crate) fn restored(&self, image: SessionsBody) -> Result<Self, &'static str> {
         let clients = Class::from_image(self.clients.limits, image.clients)?;
         let one_shots = Class::from_image(self.one_shots.limits, image.one_shots)?;
         if clients.sessions.keys().any(|id| one_shots.sessions.contains_key(id)) {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_table_comes_back_as_it_was() {
         let sessions = table();
-        assert_eq!(sessions.emptied().from_image(sessions.image()), Ok(sessions));
+        assert_eq!(sessions.emptied().restored(sessions.image()), Ok(sessions));
     }
 
     #[test]
@@ -148,10 +148,10 @@ mod tests {
         let mut early = image.clone();
         early.clients[0].answers[0].sequence = 1 << 40;
         for wrong in [twice, unborn, both, forgotten, early] {
-            assert!(Sessions::default().from_image(wrong.clone()).is_err(), "{wrong:?}");
+            assert!(Sessions::default().restored(wrong.clone()).is_err(), "{wrong:?}");
         }
         let limits = Limits { sessions_max: 1, ..Limits::CLIENTS };
         let small = Sessions::with_limits(limits, Limits::ONE_SHOTS);
-        assert_eq!(small.from_image(image), Err("more sessions than there may be"));
+        assert_eq!(small.restored(image), Err("more sessions than there may be"));
     }
 }

@@ -39,7 +39,7 @@ struct ChunkBody {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct AnswerBody {
-    /// 1 installed, 2 not newer, 3 of an old term, 4 useless.
+    /// 1 installed, 2 not newer, 3 of an old term, 4 useless, 5 no room.
     #[prost(uint32, tag = "1")]
     kind: u32,
     #[prost(uint64, tag = "2")]
@@ -91,6 +91,7 @@ impl From<&SnapshotAnswer> for AnswerBody {
             }
             SnapshotAnswer::StaleTerm { term } => Self { kind: 3, term: term.0, ..empty },
             SnapshotAnswer::Useless(why) => Self { kind: 4, why: why.clone(), ..empty },
+            SnapshotAnswer::NoRoom(why) => Self { kind: 5, why: why.clone(), ..empty },
         }
     }
 }
@@ -102,6 +103,7 @@ pub(super) fn decode_answer(fields: Fields, body: Bytes) -> Result<Frame, WireEr
         2 => SnapshotAnswer::NotNewer { commit_index: fields.index(commit_index)? },
         3 => SnapshotAnswer::StaleTerm { term: fields.term(term)? },
         4 => SnapshotAnswer::Useless(why),
+        5 => SnapshotAnswer::NoRoom(why),
         kind => {
             let value = u64::from(kind);
             return Err(WireError::Unsupported { what: "an answer to a snapshot", value });

@@ -7,7 +7,9 @@ use super::WireError;
 use super::body::{Fields, LogIdBody, wide};
 use super::peer::{StandingBody, standing};
 use super::vitals::VitalsBody;
-use crate::protocol::{KnownMember, MemberRow, MembersView, NodeStatus};
+use crate::protocol::{
+    KnownMember, MemberRow, MembersView, NodeStatus, SnapshotTransfer, SnapshotsView,
+};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct MembersBody {
@@ -75,6 +77,30 @@ pub(super) struct StatusBody {
     vitals: Option<Box<VitalsBody>>,
     #[prost(message, repeated, tag = "14")]
     members: Vec<KnownBody>,
+    #[prost(message, optional, boxed, tag = "15")]
+    snapshots: Option<Box<SnapshotsBody>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SnapshotsBody {
+    #[prost(message, optional, tag = "1")]
+    log_start: Option<LogIdBody>,
+    #[prost(message, optional, tag = "2")]
+    newest: Option<LogIdBody>,
+    #[prost(message, repeated, tag = "3")]
+    transfers: Vec<TransferBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TransferBody {
+    #[prost(string, tag = "1")]
+    peer: String,
+    #[prost(bool, tag = "2")]
+    outgoing: bool,
+    #[prost(uint64, tag = "3")]
+    done: u64,
+    #[prost(uint64, tag = "4")]
+    bytes: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -177,7 +203,40 @@ impl From<&NodeStatus> for StatusBody {
             version: status.version.clone(),
             vitals: Some(Box::new(status.vitals.as_ref().clone().into())),
             members: status.members.iter().map(KnownBody::from).collect(),
+            snapshots: Some(Box::new(status.snapshots.as_ref().into())),
         }
+    }
+}
+
+impl From<&SnapshotsView> for SnapshotsBody {
+    fn from(view: &SnapshotsView) -> Self {
+        let transfer = |transfer: &SnapshotTransfer| TransferBody {
+            peer: transfer.peer.clone(),
+            outgoing: transfer.outgoing,
+            done: transfer.done,
+            bytes: transfer.bytes,
+        };
+        Self {
+            log_start: Some(view.log_start.into()),
+            newest: Some(view.newest.into()),
+            transfers: view.transfers.iter().map(transfer).collect(),
+        }
+    }
+}
+
+impl SnapshotsBody {
+    fn validate(self, fields: Fields) -> Result<SnapshotsView, WireError> {
+        let transfer = |TransferBody { peer, outgoing, done, bytes }| SnapshotTransfer {
+            peer,
+            outgoing,
+            done,
+            bytes,
+        };
+        Ok(SnapshotsView {
+            log_start: fields.log_id(self.log_start)?,
+            newest: fields.log_id(self.newest)?,
+            transfers: self.transfers.into_iter().map(transfer).collect(),
+        })
     }
 }
 
@@ -225,6 +284,10 @@ impl StatusBody {
                 .into_iter()
                 .map(|member| member.validate(fields))
                 .collect::<Result<_, _>>()?,
+            snapshots: Box::new(self.snapshots.map_or_else(
+                || Ok(SnapshotsView::default()),
+                |snapshots| snapshots.validate(fields),
+            )?),
         })
     }
 }

@@ -203,6 +203,7 @@ fn snapshots() -> Vec<(&'static str, Frame)> {
         SnapshotAnswer::NotNewer { commit_index: Index(9) },
         SnapshotAnswer::StaleTerm { term: Term(4) },
         SnapshotAnswer::Useless("why".into()),
+        SnapshotAnswer::NoRoom("why".into()),
     ];
     frames.extend(answers.map(|answer| ("snapshot answer", Frame::SnapshotAnswer(answer))));
     frames.push(("request", Frame::Request { id: 1, request: Request::Snapshot }));
@@ -280,6 +281,7 @@ fn status() -> NodeStatus {
         durable_index: Index(8),
         commit_index: Index(7),
         applied_index: Index(6),
+        snapshots: Box::default(),
         version: "0.1.0".into(),
         vitals: Box::new(Vitals { syncs: 3, sync_buckets: vec![1, 2], ..Vitals::default() }),
         members: vec![KnownMember {

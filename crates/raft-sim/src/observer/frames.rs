@@ -47,6 +47,7 @@ impl Observer {
                 SnapshotAnswer::Installed => Probe::SnapshotInstalled,
                 SnapshotAnswer::NotNewer { .. } => Probe::SnapshotNotNewer,
                 SnapshotAnswer::StaleTerm { .. } => Probe::SnapshotStale,
+                SnapshotAnswer::NoRoom(_) => Probe::SnapshotNoRoom,
                 SnapshotAnswer::Useless(_) => Probe::SnapshotUseless,
             }),
         }

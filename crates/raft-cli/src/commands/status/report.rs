@@ -3,6 +3,7 @@
 use raft_node::{KnownMember, NodeId, NodeStatus, Standing};
 
 use super::survey::{self, Seen};
+use super::view::arriving;
 use super::why::{list_of, why};
 use crate::args::address;
 use crate::errors::Problem;
@@ -173,7 +174,9 @@ impl Row {
             self.lag = commit.map(|commit| commit.saturating_sub(durable));
         }
         if let Some(lag) = self.lag.filter(|lag| *lag > LAG_HIGH) {
-            let text = format!("behind the leader by {lag} entries");
+            let more =
+                arriving(&status.snapshots).map_or_else(String::new, |text| format!("; {text}"));
+            let text = format!("behind the leader by {lag} entries{more}");
             self.troubles.push(Trouble::new(Kind::Other, "behind", text));
         }
     }

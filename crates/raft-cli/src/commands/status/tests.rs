@@ -3,7 +3,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use raft_node::{Address, Index, KnownMember, LogId, NodeId, NodeStatus, Standing, Term, Vitals};
+use raft_node::{
+    Address, Index, KnownMember, LogId, NodeId, NodeStatus, SnapshotTransfer, Standing, Term,
+    Vitals,
+};
 use serde_json::Value;
 
 use super::report::Report;
@@ -36,6 +39,7 @@ fn member(id: u64) -> NodeStatus {
         durable_index: Index(17),
         commit_index: Index(17),
         applied_index: Index(17),
+        snapshots: Box::default(),
         version: "0.1.0".into(),
         vitals: Box::new(Vitals {
             sync_p99_us: 1_250,
@@ -66,6 +70,7 @@ fn new(port: u16, founders: &[KnownMember]) -> NodeStatus {
         durable_index: Index(0),
         commit_index: Index(0),
         applied_index: Index(0),
+        snapshots: Box::default(),
         members: founders.to_vec(),
         vitals: Box::default(),
         ..member(1)
@@ -124,6 +129,9 @@ fn whatever_is_not_well_stands_below_the_table() {
     ];
     let mut far = member(2);
     far.vitals.sync_p99_us = 85;
+    let (peer, bytes) = (":9990".into(), 64 << 20);
+    let transfer = SnapshotTransfer { peer, outgoing: false, done: bytes / 4, bytes };
+    far.snapshots.transfers = vec![transfer];
     (slow.commit_index, slow.durable_index) = (Index(20_018), Index(20_018));
     far.members[2].voter = false;
     let mut learner = member(3);
@@ -154,7 +162,7 @@ n7  :9996    follower     2    17      17       17      -    1.2 ms     64 MiB  
 
 :9990: slow disk: 1 of 100 syncs takes 120 ms
 :9990: disk nearly full: 12 MiB left
-:9991: behind the leader by 20001 entries
+:9991: behind the leader by 20001 entries; 25% of a snapshot of 64 MiB are there
 :9993: a member of another cluster (000000000000beef)
 :9994: removed from its cluster at index 9
 :9995: in no cluster: it waits to be added
@@ -306,7 +314,8 @@ fn one_document_with_all_of_it() {
     assert_eq!(
         keys(&members[0]).join(" "),
         "address applied_index cluster commit_index durable_index error healthy id lag last_index \
-         last_term leader problems removed_at role standing term version vitals voter"
+         last_term leader log_start problems removed_at role snapshot_index standing term transfers \
+         version vitals voter"
     );
     assert_eq!(
         keys(&members[0]["vitals"]).join(" "),

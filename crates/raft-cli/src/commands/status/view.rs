@@ -1,7 +1,7 @@
 //! How a report looks: a table and lines for people, one document for programs.
 
 use anstyle::{AnsiColor, Style};
-use raft_node::{NodeStatus, Standing, Vitals};
+use raft_node::{NodeStatus, SnapshotTransfer, SnapshotsView, Standing, Vitals};
 use serde_json::{Value, json};
 
 use super::report::{Kind, Report, Row};
@@ -171,10 +171,33 @@ pub(super) fn object(row: &Row) -> Value {
         "durable_index": index(|status| status.durable_index.0),
         "commit_index": index(|status| status.commit_index.0),
         "applied_index": index(|status| status.applied_index.0),
+        "log_start": index(|status| status.snapshots.log_start.index.0),
+        "snapshot_index": index(|status| status.snapshots.newest.index.0),
+        "transfers": status.map(|status| transfers(&status.snapshots)),
         "lag": row.lag,
         "version": status.map(|status| &status.version),
         "vitals": status.map(|status| vitals(&status.vitals)),
     })
+}
+
+/// Snapshots on their way.
+fn transfers(view: &SnapshotsView) -> Value {
+    let object = |transfer: &SnapshotTransfer| {
+        json!({
+            "peer": transfer.peer,
+            "outgoing": transfer.outgoing,
+            "done": transfer.done,
+            "bytes": transfer.bytes,
+        })
+    };
+    view.transfers.iter().map(object).collect()
+}
+
+/// How far a snapshot that comes is, in words.
+pub(super) fn arriving(view: &SnapshotsView) -> Option<String> {
+    let transfer = view.transfers.iter().find(|transfer| !transfer.outgoing)?;
+    let percent = transfer.done * 100 / transfer.bytes.max(1);
+    Some(format!("{percent}% of a snapshot of {} are there", size(transfer.bytes)))
 }
 
 fn hex(cluster: u128) -> String {

@@ -29,7 +29,7 @@ impl Member {
                 self.orders.push(Order::Snapshot(SnapshotJob::Write(frozen)));
             }
             Effect::Compact(compaction) => self.orders.push(Order::Compact(compaction)),
-            Effect::SendSnapshot { peer, term } => self.send_snapshot(peer, term),
+            Effect::SendSnapshot { peer, term } => self.send_snapshot(now, peer, term),
             Effect::Installed { at, skipped } => self.installed(at, skipped),
             Effect::AnswerSnapshot { to: _, answer } => self.answer_snapshot(answer),
             Effect::PruneSnapshots(newest) => {
@@ -92,6 +92,7 @@ impl Member {
         };
         let order = if let Some(status) = status {
             status.cluster = Some(self.me.cluster);
+            status.snapshots.transfers = self.transfers();
             // How full the disk is, for the next who asks.
             self.want_look();
             Order::Report { origin, reply: Box::new(reply) }

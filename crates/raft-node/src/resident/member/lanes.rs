@@ -15,6 +15,7 @@ use super::{Member, Order, Party};
 use crate::binding::ConnectionId;
 use crate::hello::{self, Believed, Hello, Welcome};
 use crate::notice::Notice;
+use crate::protocol::SnapshotTransfer;
 use crate::replica::{Event, SnapshotAnswer};
 use crate::snapshots::{CHUNK_BYTES, SnapshotDone, SnapshotJob};
 use crate::wire::Frame;
@@ -22,10 +23,15 @@ use crate::wire::Frame;
 /// Bytes that may be sent and not yet wanted no more.
 const WINDOW_BYTES: u64 = 4 * CHUNK_BYTES as u64;
 
+/// Who could not use a snapshot is sent no other one for so long, in milliseconds.
+const PAUSE: u64 = 30_000;
+
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     to: BTreeMap<NodeId, Outgoing>,
+    /// These could not use one, and are tried again then.
+    paused: BTreeMap<NodeId, Time>,
     from: Option<Incoming>,
     /// When more may be sent to somebody: the rate is the disks' and the network's to give.
     next_at: Option<Time>,
@@ -58,19 +64,6 @@ struct Incoming {
     finishing: bool,
 }
 
-/// How far a snapshot is, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// The other end.
-    pub peer: NodeId,
-    /// Whether it is sent there, or comes from there.
-    pub outgoing: bool,
-    /// Bytes that are there.
-    pub done: u64,
-    /// Bytes in all.
-    pub bytes: u64,
-}
-
 impl Lanes {
     /// When [`Member::feed_lanes`] is wanted.
     pub(super) const fn next_deadline(&self) -> Option<Time> {
@@ -82,7 +75,12 @@ impl Member {
     // ---- to others -----------------------------------------------------------------------------
 
     /// The newest snapshot is to go to a peer.
-    pub(super) fn send_snapshot(&mut self, peer: NodeId, term: Term) {
+    pub(super) fn send_snapshot(&mut self, now: Time, peer: NodeId, term: Term) {
+        self.lanes.paused.retain(|_, until| now < *until);
+        if self.lanes.paused.contains_key(&peer) {
+            // The core asks again.
+            return self.events.push(Event::SnapshotFailed { peer });
+        }
         let outgoing =
             Outgoing { term, info: None, connection: None, wanted: None, sent: 0, reading: false };
         self.lanes.to.insert(peer, outgoing);
@@ -177,7 +175,8 @@ impl Member {
     pub(super) fn snapshot_answered(&mut self, now: Time, peer: NodeId, answer: SnapshotAnswer) {
         let Some(outgoing) = self.lanes.to.remove(&peer) else { return };
         self.orders.push(Order::Snapshot(SnapshotJob::Shut(peer)));
-        if let SnapshotAnswer::Useless(why) = &answer {
+        if let SnapshotAnswer::Useless(why) | SnapshotAnswer::NoRoom(why) = &answer {
+            self.lanes.paused.insert(peer, now + PAUSE);
             let text = format!("{} cannot use the snapshot: {why}", self.named(peer));
             self.orders.push(Order::Tell(Notice::Peer(text)));
         }
@@ -252,7 +251,7 @@ impl Member {
         Ok(())
     }
 
-    fn more_wanted(&mut self, wanted: Result<Option<u64>, String>) {
+    fn more_wanted(&mut self, wanted: Result<Option<u64>, SnapshotAnswer>) {
         let Some(incoming) = &mut self.lanes.from else { return };
         match wanted {
             Ok(Some(offset)) => {
@@ -267,14 +266,14 @@ impl Member {
                 let machine = Box::new(self.replica.machine().fresh());
                 self.orders.push(Order::Snapshot(SnapshotJob::Finish(machine)));
             }
-            Err(why) => self.answer_snapshot(SnapshotAnswer::Useless(why)),
+            Err(answer) => self.answer_snapshot(answer),
         }
     }
 
     /// Tells the leader how it went; its snapshot is done with.
     pub(super) fn answer_snapshot(&mut self, answer: SnapshotAnswer) {
         let Some(incoming) = self.lanes.from.take() else { return };
-        if let SnapshotAnswer::Useless(why) = &answer {
+        if let SnapshotAnswer::Useless(why) | SnapshotAnswer::NoRoom(why) = &answer {
             let text = format!(
                 "the snapshot {} of {} cannot be used: {why}",
                 incoming.info.id,
@@ -306,7 +305,7 @@ impl Member {
                     self.events.push(Event::SnapshotCame { from, term, machine });
                 }
             }
-            SnapshotDone::Came(Err(why)) => self.answer_snapshot(SnapshotAnswer::Useless(why)),
+            SnapshotDone::Came(Err(answer)) => self.answer_snapshot(answer),
         }
     }
 
@@ -348,17 +347,17 @@ impl Member {
     }
 
     /// How far the snapshots are that are under way.
-    pub fn transfers(&self) -> impl Iterator<Item = Transfer> {
+    pub(super) fn transfers(&self) -> Vec<SnapshotTransfer> {
         let to = self.lanes.to.iter().filter_map(|(peer, outgoing)| {
             let (done, bytes) = (outgoing.wanted.unwrap_or(0), outgoing.info?.bytes);
-            Some(Transfer { peer: *peer, outgoing: true, done, bytes })
+            Some(SnapshotTransfer { peer: self.named(*peer), outgoing: true, done, bytes })
         });
-        let from = self.lanes.from.iter().map(|incoming| Transfer {
-            peer: incoming.from,
+        let from = self.lanes.from.iter().map(|incoming| SnapshotTransfer {
+            peer: self.named(incoming.from),
             outgoing: false,
             done: incoming.have,
             bytes: incoming.info.bytes,
         });
-        to.chain(from)
+        to.chain(from).collect()
     }
 }

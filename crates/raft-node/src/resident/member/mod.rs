@@ -14,7 +14,6 @@ use std::sync::Arc;
 use raft_core::{Config, Index, Lane, Membership, NodeId, Time};
 use raft_log::{MemberIdentity, RecoveredLog};
 
-pub use lanes::Transfer;
 pub use space::Room;
 
 use super::dials::Dials;
