@@ -24,6 +24,7 @@ const VARIABLES: &str = "\
 | `RAFT_CLUSTER`, `RAFT_LISTEN` | `--cluster`, `--listen` of `raft server` |
 | `RAFT_DATA_DIR`, `RAFT_HTTP` | `--data-dir`, `--http` |
 | `RAFT_ELECTION_TIMEOUT` | `--election-timeout` of a server |
+| `RAFT_SNAPSHOT_BYTES` | `--snapshot-bytes` of a server |
 | `RAFT_INSECURE` | `--insecure`: `true` or `false` |
 | `RAFT_ENDPOINTS`, `RAFT_TIMEOUT` | `--endpoints`, `--timeout` of the verbs that ask |
 | `RAFT_OUTPUT` | `--output` |
