@@ -18,6 +18,10 @@ pub const T: u64 = 1000;
 /// No slot of the log is smaller.
 const SLOT_BYTES_MIN: u64 = 32 * 1024;
 
+/// One run in so many of those in which anything may happen has more damage than a cluster
+/// survives, where the plan does not say.
+const EXCEEDED_ONE_IN: u64 = 16;
+
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -161,6 +165,8 @@ impl Fault {
 pub struct Settings {
     /// Which trouble comes when.
     pub schedule: Schedule,
+    /// What disks do at worst.
+    pub storage: Storage,
     /// Members at the beginning.
     pub founders: usize,
     /// Servers that may be added.
@@ -238,14 +244,24 @@ impl Settings {
         settings.trouble += settings.first_trouble();
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
-        let mad = settings.founders > 2 && plan.storage == Storage::Tolerated;
+        settings.storage = plan.storage.unwrap_or_else(|| settings.draw_storage(plan.seed));
+        let mad = settings.founders > 2 && settings.storage == Storage::Tolerated;
         settings.insane = settings.insane.filter(|_| mad);
-        if plan.storage == Storage::Exceeded {
+        if settings.storage == Storage::Exceeded {
             // Damage is every other trouble.
             let often = 1 + settings.faults.len() / HARMS.len();
             settings.faults.extend(std::iter::repeat_n(HARMS, often).flatten());
         }
         settings
+    }
+
+    /// Where a schedule is about something else, disks are what a cluster survives.
+    fn draw_storage(&self, seed: u64) -> Storage {
+        let exceeds = stream(seed, "storage", 0).below(EXCEEDED_ONE_IN) == 0;
+        match self.schedule == Schedule::Random && exceeds {
+            true => Storage::Exceeded,
+            false => Storage::Tolerated,
+        }
     }
 
     fn anything(random: &mut Random, schedule: Schedule) -> Self {
@@ -257,6 +273,7 @@ impl Settings {
         let insane = random.below(founders as u64) as usize;
         Self {
             schedule,
+            storage: Storage::Tolerated,
             founders,
             joiners: pick(random, [0, 1, 1, 2]),
             clients: pick(random, [1, 2, 3, 4]),

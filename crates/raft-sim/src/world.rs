@@ -69,7 +69,7 @@ impl World {
             Some(_) => Atlas::default(),
             None => {
                 let hosts = (settings.founders, settings.joiners);
-                Atlas::draw(plan.storage, hosts, &mut stream(plan.seed, "atlas", 0))
+                Atlas::draw(settings.storage, hosts, &mut stream(plan.seed, "atlas", 0))
             }
         };
         let mut checkers = Checkers::default();
