@@ -108,7 +108,6 @@ impl Cluster {
                     self.world.checkers.fail("liveness", format!("healed, but {why}"));
                 } else {
                     // What was on its way made another majority.
-                    self.world.checkers.probe("a majority of yesterday");
                     std::mem::take(&mut self.dead).into_iter().for_each(|host| self.start(host));
                     give_up = self.world.time() + patience;
                 }

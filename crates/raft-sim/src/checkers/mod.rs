@@ -463,10 +463,7 @@ impl Checkers {
         }
         let checked = self.applied.holds_all(self.history.all());
         self.note("nothing acknowledged is lost", checked);
-        match self.told.settled(now, self.shown.lines(), self.applied.commands()) {
-            Ok(true) => {}
-            Ok(false) => self.probe("history too hard to judge"),
-            Err(what) => self.fail("linearizability", what),
-        }
+        let checked = self.told.settled(now, self.shown.lines(), self.applied.commands());
+        self.note("linearizability", checked);
     }
 }
