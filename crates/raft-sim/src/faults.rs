@@ -75,10 +75,20 @@ pub enum Fault {
     Stall,
     /// The clients' world changes: one of them ends and another begins.
     ClientEnds,
+    /// A server that does not belong here dials a member.
+    Stranger,
+    /// A server that is being added dies, and never comes back.
+    NewcomerDies,
+    /// A member that is being removed leads instead of those who remove it.
+    LeaverLeads,
 }
 
 /// What damages disks that may be damaged.
 const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
+
+/// What comes seldom, in place of another trouble; what seldom comes to anything stands twice.
+const RARITIES: [Fault; 4] =
+    [Fault::Stranger, Fault::NewcomerDies, Fault::LeaverLeads, Fault::LeaverLeads];
 
 /// Every kind that the schedule of anything draws from.
 const FAULTS: [Fault; 34] = [
@@ -156,6 +166,9 @@ impl Fault {
             Self::Snap => "connection breaks",
             Self::Stall => "socket full",
             Self::ClientEnds => "client ends",
+            Self::Stranger => "stranger",
+            Self::NewcomerDies => "newcomer dies",
+            Self::LeaverLeads => "leaver leads",
         }
     }
 }
@@ -187,6 +200,8 @@ pub struct Settings {
     pub fault_every: u64,
     /// Which kinds, some of them several times.
     pub faults: Vec<Fault>,
+    /// One trouble in so many is a rare one instead; none if zero.
+    pub rare_one_in: u64,
     /// Whom they hit.
     pub victims: Victims,
     /// One change of membership or leadership in about so many milliseconds; none if zero.
@@ -285,6 +300,7 @@ impl Settings {
             trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
             fault_every: pick(random, [40, 150, 400, 1000]),
             faults,
+            rare_one_in: 0,
             victims: Victims::Any,
             change_every: pick(random, [0, 300, 1000, 2000]),
             delays: Delays {
@@ -305,6 +321,14 @@ impl Settings {
             minority_stays_dead: random.below(3) == 0,
             last_blackout: random.below(2) == 0,
         }
+    }
+
+    /// The rare trouble that comes instead of the one with this number: drawn apart, so that all
+    /// others are what they are without it.
+    pub(crate) fn rarity(&self, seed: u64, number: u32) -> Option<Fault> {
+        let random = &mut stream(seed, "rarity", u64::from(number));
+        let comes = self.rare_one_in > 0 && random.below(self.rare_one_in) == 0;
+        comes.then(|| pick(random, RARITIES))
     }
 
     /// The core's settings.
