@@ -53,6 +53,10 @@ pub enum Fault {
     Stale,
     /// A write to such a disk lands in a wrong place.
     Misdirected,
+    /// A machine loses its power, and a file of its log with it.
+    SlotGone,
+    /// The same, and another file is there instead.
+    SlotSwapped,
     /// A process is stopped for a while and does not know it.
     Pause,
     /// A machine's clock jumps ahead, as after a suspend.
@@ -85,6 +89,9 @@ pub enum Fault {
 
 /// What damages disks that may be damaged.
 const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
+
+/// What makes a disk useless: only where more is damaged than a cluster survives.
+const WRECKS: [Fault; 2] = [Fault::SlotGone, Fault::SlotSwapped];
 
 /// What comes seldom, in place of another trouble; what seldom comes to anything stands twice.
 const RARITIES: [Fault; 4] =
@@ -147,6 +154,8 @@ impl Fault {
             Self::Rot => "bit turned",
             Self::Stale => "page stale",
             Self::Misdirected => "write misdirected",
+            Self::SlotGone => "slot gone",
+            Self::SlotSwapped => "slot swapped",
             Self::Pause => "pause",
             Self::ClockJump => "clock jump",
             Self::Partition(shape) => match shape {
@@ -263,9 +272,12 @@ impl Settings {
         let mad = settings.founders > 2 && settings.storage == Storage::Tolerated;
         settings.insane = settings.insane.filter(|_| mad);
         if settings.storage == Storage::Exceeded {
-            // Damage is every other trouble.
-            let often = 1 + settings.faults.len() / HARMS.len();
-            settings.faults.extend(std::iter::repeat_n(HARMS, often).flatten());
+            // Damage is every other trouble. That a whole file is gone is sure to be noticed only
+            // on a disk that is well otherwise, and so little else is damaged then.
+            let whole = stream(plan.seed, "storage", 1).below(3) == 0;
+            let harms: &[Fault] = if whole { &WRECKS } else { &HARMS };
+            let often = 1 + settings.faults.len() / harms.len();
+            settings.faults.extend(std::iter::repeat_n(harms, often).flatten());
         }
         settings
     }
