@@ -116,6 +116,7 @@ impl Cluster {
                         self.world.tick(next, 200 + client as u64);
                         self.clients[client].wake(&mut self.world);
                     }
+                    Place::Stranger(_) => {}
                 }
             }
         }
@@ -127,6 +128,7 @@ impl Cluster {
             let wake = match place {
                 Place::Host(host) => self.hosts.get(host).and_then(|host| self.wake_of(host)),
                 Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
+                Place::Stranger(_) => None,
             };
             let before = match wake {
                 Some(at) => self.wake_of.insert(place, at),
@@ -183,6 +185,7 @@ impl Cluster {
             Happening::Trouble(number) => self.trouble(number),
             Happening::TroubleEnds(number) => self.trouble_ends(number),
             Happening::Flap(number) => self.flap(number),
+            Happening::Lurk(number) => self.lurk(number),
             Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
@@ -219,6 +222,7 @@ impl Cluster {
                 self.world.act_as(to);
                 self.clients[client].dialled(&mut self.world, dial, result);
             }
+            Place::Stranger(_) => {}
         }
     }
 
@@ -280,6 +284,7 @@ impl Cluster {
                 self.world.act_as(Place::Client(client));
                 self.clients[client].bytes(&mut self.world, wire, &bytes);
             }
+            Some(Place::Stranger(_)) => self.stranger_hears(wire, &bytes),
             None => {}
         }
     }
@@ -297,6 +302,7 @@ impl Cluster {
                 self.world.act_as(place);
                 self.clients[client].ended(&mut self.world, wire);
             }
+            Place::Stranger(_) => self.world.close(wire, End::Dialler),
         }
     }
 

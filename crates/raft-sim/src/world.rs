@@ -69,7 +69,7 @@ impl World {
             Some(_) => Atlas::default(),
             None => {
                 let hosts = (settings.founders, settings.joiners);
-                Atlas::draw(plan.storage, hosts, &mut stream(plan.seed, "atlas", 0))
+                Atlas::draw(settings.storage, hosts, &mut stream(plan.seed, "atlas", 0))
             }
         };
         let mut checkers = Checkers::default();
@@ -108,6 +108,7 @@ impl World {
         let (purpose, place) = match actor {
             Place::Host(host) => ("host", host),
             Place::Client(client) => ("client", client),
+            Place::Stranger(number) => ("stranger", number as usize),
         };
         let own = self.chances.remove(&Some(actor));
         let own = own.unwrap_or_else(|| stream(self.plan.seed, purpose, place as u64));

@@ -49,6 +49,11 @@ impl Disks {
         self.models.get(&host)
     }
 
+    /// The last starts of its peers that a member has certainly seen.
+    pub(super) fn peers(&self, host: usize) -> &[PeerBoot] {
+        self.models.get(&host).map(|model| &model.peers[..]).unwrap_or_default()
+    }
+
     /// The entry that a member's disk certainly holds at this index.
     pub(super) fn durable(&self, id: NodeId, index: Index) -> Option<Stamp> {
         let model = self.models.get(self.hosts.get(&id)?)?;

@@ -34,6 +34,10 @@ pub enum Harm {
     Stale,
     /// A write lands in a wrong place, and the right one keeps what it had.
     Misdirected,
+    /// A file is not there any more: see [`Platter::lose_slot`].
+    Gone,
+    /// A file is another one, or another server's: see [`Platter::swap_slot`].
+    Swapped,
 }
 
 /// What is damaged.
@@ -53,6 +57,8 @@ pub enum Part {
     Node,
     /// The shown mark.
     Shown,
+    /// A slot with all that it holds.
+    WholeSlot,
 }
 
 /// A place that was damaged.

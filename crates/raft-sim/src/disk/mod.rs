@@ -14,11 +14,12 @@
 //! - Space: somebody else fills the disk, and clears it again.
 //! - Time: the disk is slow for a while, or hangs.
 //! - Damage, on the hosts that the [`Atlas`] names: bits turn, pages read as older versions of
-//!   themselves, writes land in wrong places ([`Harm`]).
+//!   themselves, writes land in wrong places, files are gone or another's ([`Harm`]).
 
 mod atlas;
 mod file;
 mod harm;
+mod lost;
 mod mount;
 mod pages;
 

@@ -4,7 +4,7 @@ use raft_core::{AppendResult, Index, Message, VoteRefusal, VoteResponse};
 use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, Reason, Request};
+use raft_node::{Answer, ClientError, Reason, Refusal, Request};
 
 use super::Observer;
 use crate::network::Place;
@@ -33,7 +33,7 @@ impl Observer {
             Frame::Request { request, .. } => self.request(request),
             Frame::Reply { reply, .. } => self.answer(&reply.answer),
             Frame::Forward { .. } => self.reach(Probe::Forwarded),
-            Frame::ForwardReply { .. } => self.reach(Probe::ForwardAnswered),
+            Frame::ForwardReply { reply, .. } => self.forward_answered(&reply.answer),
             Frame::Ping { .. } => self.reach(Probe::Pinged),
             Frame::Pong { .. } => self.reach(Probe::Ponged),
         }
@@ -96,6 +96,15 @@ impl Observer {
         }
     }
 
+    /// Whoever sent a write twice over different ways waits on one of them only: that the other copy
+    /// came too late is known to the member that passed it on, and to nobody else.
+    fn forward_answered(&mut self, answer: &Answer) {
+        self.reach(Probe::ForwardAnswered);
+        if let Answer::Refused(Refusal { reason: Reason::AnswerForgotten { .. }, .. }) = answer {
+            self.reach(Probe::RefusedForgotten);
+        }
+    }
+
     fn request_refused(&mut self, reason: &Reason) {
         self.reach(match reason {
             Reason::NoLeader => Probe::RefusedNoLeader,
@@ -104,19 +113,20 @@ impl Observer {
             Reason::Busy { .. } => Probe::RefusedBusy,
             Reason::SessionExpired { .. } => Probe::RefusedExpired,
             Reason::AnswerForgotten { .. } => Probe::RefusedForgotten,
-            Reason::SessionLimit => Probe::RefusedSessionLimit,
             Reason::ChangeInProgress => Probe::RefusedChanging,
             Reason::LeaderTooYoung => Probe::RefusedYoung,
             Reason::HandingOver { .. } => Probe::RefusedHandingOver,
             Reason::NoNewQuorum { .. } => Probe::RefusedNoQuorum,
             Reason::NotMember { .. } => Probe::RefusedNotMember,
             Reason::LastMember => Probe::RefusedLastMember,
-            Reason::AddressTaken { .. } => Probe::RefusedTaken,
             Reason::Unreachable { .. } => Probe::RefusedUnreachable,
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
             Reason::ShuttingDown => Probe::RefusedStopping,
+            // The first is counted where a client is told, and the next two are told to nobody.
             Reason::DiskFull
+            | Reason::SessionLimit
+            | Reason::AddressTaken { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_sim::hash::TraceHash;
-use raft_sim::{Probe, Report, Schedule};
+use raft_sim::{Probe, Report, Schedule, Storage};
 use serde_json::{Map, Value, json};
 
 use crate::errors::Problem;
@@ -24,6 +24,8 @@ pub(super) struct Summary {
     /// How long it took at worst until all members took writes again, and with which seed.
     healed: Option<(u64, u64)>,
     schedules: BTreeMap<&'static str, u64>,
+    /// How many runs had more damage on disks than a cluster survives.
+    exceeded: u64,
     /// How many runs had so many members at first.
     members: BTreeMap<usize, u64>,
     troubles: BTreeMap<&'static str, u64>,
@@ -63,6 +65,7 @@ impl Summary {
         if let Some(schedule) = report.schedule {
             *self.schedules.entry(schedule.name()).or_default() += 1;
         }
+        self.exceeded += u64::from(report.storage == Storage::Exceeded);
         *self.members.entry(report.members).or_default() += 1;
         self.hashes.insert(seed, report.hash);
     }
@@ -172,6 +175,10 @@ impl Summary {
             ("committed", format!("{} entries", self.committed)),
             ("acknowledged", format!("{} writes", self.acknowledged)),
             ("trouble", self.trouble()),
+            (
+                "beyond repair",
+                format!("{} runs, in which disks were damaged that far", self.exceeded),
+            ),
             ("well again", healed),
             ("probes", format!("{} of {} reached", self.reached(), Probe::ALL.len())),
         ]
@@ -218,6 +225,7 @@ impl Summary {
             "committed": self.committed,
             "acknowledged": self.acknowledged,
             "schedules": self.schedules,
+            "storage_exceeded": self.exceeded,
             "members": self.members,
             "troubles": self.troubles,
             "healed_after_ms": self.healed.map(|(after, _)| after),
@@ -248,6 +256,7 @@ pub(super) fn of_run(seed: u64, report: &Report) -> Value {
         "committed": report.committed,
         "acknowledged": report.acknowledged,
         "schedule": report.schedule.map(Schedule::name),
+        "storage": report.storage.name(),
         "members": report.members,
         "troubles": report.kinds,
         "healed_after_ms": report.healed_after,
