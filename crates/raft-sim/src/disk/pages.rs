@@ -1,28 +1,26 @@
-//! Contents of a file, in pages that copies share until one of them changes.
+//! Contents of a file, in pages that share the memory of what was written, with each other and
+//! with all copies.
 
-use std::sync::{Arc, OnceLock};
+use bytes::Bytes;
 
 /// What a machine caches, and what a stale read returns an older version of.
 pub const PAGE_BYTES: usize = 4096;
 
-pub(super) type Page = [u8; PAGE_BYTES];
+/// So many zeros are written at once at most.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// Bytes; cheap to copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     length: usize,
-    pages: Vec<Arc<Page>>,
+    /// Each of them whole, the last one too.
+    pages: Vec<Bytes>,
 }
 
-fn zeros() -> Arc<Page> {
-    static ZEROS: OnceLock<Arc<Page>> = OnceLock::new();
-    Arc::clone(ZEROS.get_or_init(|| Arc::new([0; PAGE_BYTES])))
-}
-
-/// Most of what is ever written is the zeros of new slots.
-fn of(whole: &Page) -> Arc<Page> {
-    let zeros = zeros();
-    if *whole == *zeros { zeros } else { Arc::new(*whole) }
+/// Zeros, as many as wanted or as there are: most of what is ever written is those of new slots.
+pub(super) fn zeros(wanted: u64) -> Bytes {
+    let count = usize::try_from(wanted).unwrap_or(usize::MAX);
+    Bytes::from_static(&ZEROS[..count.min(ZEROS.len())])
 }
 
 impl Pages {
@@ -33,15 +31,15 @@ impl Pages {
     /// Makes the file longer, with zeros.
     pub(super) fn grow(&mut self, length: usize) {
         self.length = self.length.max(length);
-        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), zeros);
+        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), || zeros(PAGE_BYTES as u64));
     }
 
-    pub(super) fn page(&self, number: usize) -> Option<&Arc<Page>> {
+    pub(super) fn page(&self, number: usize) -> Option<&Bytes> {
         self.pages.get(number)
     }
 
     /// Puts a whole page in place; one behind the end is not there.
-    pub(super) fn replace(&mut self, number: usize, page: Arc<Page>) {
+    pub(super) fn replace(&mut self, number: usize, page: Bytes) {
         if let Some(held) = self.pages.get_mut(number) {
             *held = page;
         }
@@ -60,18 +58,19 @@ impl Pages {
         done
     }
 
-    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+    pub(super) fn write(&mut self, offset: usize, bytes: &Bytes) {
         self.grow(offset + bytes.len());
         let mut done = 0;
         while done < bytes.len() {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(bytes.len() - done);
             let Some(page) = self.pages.get_mut(number) else { break };
-            let part = &bytes[done..done + step];
-            match part.try_into() {
-                Ok(whole) => *page = of(whole),
-                Err(_) => Arc::make_mut(page)[start..start + step].copy_from_slice(part),
-            }
+            let part = bytes.slice(done..done + step);
+            *page = if step == PAGE_BYTES {
+                part
+            } else {
+                [&page[..start], &part, &page[start + step..]].concat().into()
+            };
             done += step;
         }
     }
@@ -84,9 +83,9 @@ mod tests {
     #[test]
     fn a_copy_keeps_what_it_had() {
         let mut pages = Pages::default();
-        pages.write(PAGE_BYTES - 2, b"four");
+        pages.write(PAGE_BYTES - 2, &Bytes::from_static(b"four"));
         let copy = pages.clone();
-        pages.write(PAGE_BYTES - 1, b"!!");
+        pages.write(PAGE_BYTES - 1, &Bytes::from_static(b"!!"));
         let mut read = [0; 6];
         assert_eq!(pages.read(&mut read, PAGE_BYTES - 3), 5, "the file ends there");
         assert_eq!(&read[..5], b"\0f!!r");
