@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use raft_node::random::Random;
 
-use super::pages::{PAGE_BYTES, Pages};
+use super::pages::{PAGE_BYTES, Page, Pages};
 
 /// What a disk writes at once or not at all.
 pub const SECTOR_BYTES: usize = 512;
@@ -24,7 +24,7 @@ pub(super) struct File {
     pub(super) durable: Pages,
     unsynced: Vec<(usize, Bytes)>,
     /// What pages held before they were written last, oldest first.
-    older: VecDeque<(usize, Bytes)>,
+    older: VecDeque<(usize, Page)>,
 }
 
 impl File {
@@ -76,7 +76,7 @@ impl File {
                     _ => random.below(2) == 0,
                 };
                 if survives {
-                    self.reach_disk(offset + at, &bytes.slice(at..end));
+                    self.reach_disk(offset + at, &bytes[at..end]);
                 }
                 at = end;
             }
@@ -108,15 +108,15 @@ impl File {
     }
 
     /// An earlier version of the page, if it ever held anything else.
-    pub(super) fn older_version(&self, number: usize, random: &mut Random) -> Option<Bytes> {
+    pub(super) fn older_version(&self, number: usize, random: &mut Random) -> Option<Page> {
         let now = self.durable.page(number)?;
         let versions = self.older.iter().filter(|(of, page)| *of == number && page != now);
-        let versions: Vec<&Bytes> = versions.map(|(_, page)| page).collect();
+        let versions: Vec<&Page> = versions.map(|(_, page)| page).collect();
         let at = random.below(versions.len() as u64) as usize;
-        versions.get(at).map(|page| Bytes::clone(page))
+        versions.get(at).map(|page| Page::clone(page))
     }
 
-    pub(super) fn reach_disk(&mut self, offset: usize, bytes: &Bytes) {
+    pub(super) fn reach_disk(&mut self, offset: usize, bytes: &[u8]) {
         for number in offset / PAGE_BYTES..(offset + bytes.len()).div_ceil(PAGE_BYTES) {
             if let Some(page) = self.durable.page(number) {
                 self.older.push_back((number, page.clone()));

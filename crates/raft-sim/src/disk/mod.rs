@@ -37,6 +37,7 @@ pub use file::SECTOR_BYTES;
 pub use harm::{Harm, Part, Scar};
 use mount::Mount;
 pub use pages::PAGE_BYTES;
+use pages::Page;
 
 /// What the disk holds altogether.
 const CAPACITY_BYTES: u64 = 1 << 30;
@@ -191,8 +192,7 @@ impl Platter {
         let state = lock(&self.0);
         let slots = state.names.iter().filter(|(name, _)| name.ends_with(".seg"));
         let pages = slots.filter_map(|(_, file)| state.files.get(file)?.cache.page(0));
-        let pages = pages.filter_map(|page| page.first_chunk().copied());
-        pages.max_by_key(|page| field(page, ORDER_AT))
+        pages.map(Page::whole).max_by_key(|page| field(page, ORDER_AT))
     }
 
     /// Whether a fuse burnt down and stopped everything.

@@ -1,5 +1,5 @@
-//! Contents of a file, in pages that share the memory of what was written, with each other and
-//! with all copies.
+//! Contents of a file, in pages that copies share. A page is kept without the zeros at its end: a
+//! block fills little of its own, and a new slot is nothing but zeros.
 
 use bytes::Bytes;
 
@@ -9,18 +9,48 @@ pub const PAGE_BYTES: usize = 4096;
 /// So many zeros are written at once at most.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
+/// What a page holds, but for the zeros at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Page(Bytes);
+
 /// Bytes; cheap to copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     length: usize,
-    /// Each of them whole, the last one too.
-    pages: Vec<Bytes>,
+    pages: Vec<Page>,
 }
 
-/// Zeros, as many as wanted or as there are: most of what is ever written is those of new slots.
+/// Zeros, as many as wanted or as there are.
 pub(super) fn zeros(wanted: u64) -> Bytes {
     let count = usize::try_from(wanted).unwrap_or(usize::MAX);
     Bytes::from_static(&ZEROS[..count.min(ZEROS.len())])
+}
+
+impl Page {
+    fn new(whole: &[u8]) -> Self {
+        const STEP: usize = 512;
+        let mut end = whole.len();
+        while end >= STEP && whole[end - STEP..end] == ZEROS[..STEP] {
+            end -= STEP;
+        }
+        Self(Bytes::copy_from_slice(&whole[..end]))
+    }
+
+    /// All of it.
+    pub(super) fn whole(&self) -> [u8; PAGE_BYTES] {
+        let mut whole = [0; PAGE_BYTES];
+        whole[..self.0.len()].copy_from_slice(&self.0);
+        whole
+    }
+
+    /// Fills the buffer from this byte of the page on.
+    fn read(&self, buffer: &mut [u8], start: usize) {
+        let held = self.0.get(start..).unwrap_or_default();
+        let count = held.len().min(buffer.len());
+        let (first, zeros) = buffer.split_at_mut(count);
+        first.copy_from_slice(&held[..count]);
+        zeros.fill(0);
+    }
 }
 
 impl Pages {
@@ -31,15 +61,15 @@ impl Pages {
     /// Makes the file longer, with zeros.
     pub(super) fn grow(&mut self, length: usize) {
         self.length = self.length.max(length);
-        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), || zeros(PAGE_BYTES as u64));
+        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), Page::default);
     }
 
-    pub(super) fn page(&self, number: usize) -> Option<&Bytes> {
+    pub(super) fn page(&self, number: usize) -> Option<&Page> {
         self.pages.get(number)
     }
 
     /// Puts a whole page in place; one behind the end is not there.
-    pub(super) fn replace(&mut self, number: usize, page: Bytes) {
+    pub(super) fn replace(&mut self, number: usize, page: Page) {
         if let Some(held) = self.pages.get_mut(number) {
             *held = page;
         }
@@ -52,24 +82,26 @@ impl Pages {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(count - done);
             let Some(page) = self.pages.get(number) else { break };
-            buffer[done..done + step].copy_from_slice(&page[start..start + step]);
+            page.read(&mut buffer[done..done + step], start);
             done += step;
         }
         done
     }
 
-    pub(super) fn write(&mut self, offset: usize, bytes: &Bytes) {
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.grow(offset + bytes.len());
         let mut done = 0;
         while done < bytes.len() {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(bytes.len() - done);
             let Some(page) = self.pages.get_mut(number) else { break };
-            let part = bytes.slice(done..done + step);
+            let part = &bytes[done..done + step];
             *page = if step == PAGE_BYTES {
-                part
+                Page::new(part)
             } else {
-                [&page[..start], &part, &page[start + step..]].concat().into()
+                let mut whole = page.whole();
+                whole[start..start + step].copy_from_slice(part);
+                Page::new(&whole)
             };
             done += step;
         }
@@ -83,9 +115,9 @@ mod tests {
     #[test]
     fn a_copy_keeps_what_it_had() {
         let mut pages = Pages::default();
-        pages.write(PAGE_BYTES - 2, &Bytes::from_static(b"four"));
+        pages.write(PAGE_BYTES - 2, b"four");
         let copy = pages.clone();
-        pages.write(PAGE_BYTES - 1, &Bytes::from_static(b"!!"));
+        pages.write(PAGE_BYTES - 1, b"!!");
         let mut read = [0; 6];
         assert_eq!(pages.read(&mut read, PAGE_BYTES - 3), 5, "the file ends there");
         assert_eq!(&read[..5], b"\0f!!r");
