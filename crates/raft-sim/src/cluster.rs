@@ -296,7 +296,7 @@ impl Cluster {
 
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
-        let host = (0..self.hosts.len()).find(|index| address(*index) == wanted);
+        let host = self.hosts.iter().position(|host| host.address == wanted);
         self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
         let paths = &self.world.network.paths;
