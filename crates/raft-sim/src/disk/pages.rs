@@ -110,7 +110,29 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    use raft_node::random::Random;
+
     use super::*;
+
+    #[test]
+    fn a_plain_vector_holds_the_same() {
+        let (mut pages, mut plain) = (Pages::default(), Vec::new());
+        let mut random = Random::new(1);
+        for round in 0..500 {
+            let offset = random.below(3 * PAGE_BYTES as u64) as usize;
+            let end = offset + 1 + random.below(2 * PAGE_BYTES as u64) as usize;
+            let byte = [0, 0, 7][random.below(3) as usize];
+            plain.resize(end.max(plain.len()), 0);
+            plain[offset..end].fill(byte);
+            pages.write(offset, &plain[offset..end]);
+            let at = random.below(4 * PAGE_BYTES as u64) as usize;
+            let mut read = vec![9; 2 * PAGE_BYTES];
+            let count = pages.read(&mut read, at);
+            let expected = plain.get(at..).unwrap_or_default();
+            assert_eq!(count, expected.len().min(read.len()), "round {round}");
+            assert!(read[..count] == expected[..count], "round {round}: {count} bytes from {at}");
+        }
+    }
 
     #[test]
     fn a_copy_keeps_what_it_had() {
