@@ -37,8 +37,7 @@ pub struct Cluster {
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
     /// When each of them wants to run.
-    wakes: BTreeSet<(Time, Place)>,
-    wake_of: BTreeMap<Place, Time>,
+    wakes: BTreeMap<Place, Time>,
     /// Without time going on.
     steps: u64,
 }
@@ -78,8 +77,7 @@ impl Cluster {
             messages: 0,
             resting: false,
             watch: Watch::default(),
-            wakes: BTreeSet::new(),
-            wake_of: BTreeMap::new(),
+            wakes: BTreeMap::new(),
             steps: 0,
         };
         cluster.hire();
@@ -94,7 +92,7 @@ impl Cluster {
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
             self.look_at_wakes();
-            let first = self.wakes.first().copied();
+            let first = self.wakes.iter().map(|(place, at)| (*at, *place)).min();
             let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
@@ -124,20 +122,16 @@ impl Cluster {
 
     /// Those who acted, or were acted on, may want to run at other times now.
     fn look_at_wakes(&mut self) {
-        for place in self.world.take_touched() {
+        while let Some(place) = self.world.take_touched() {
             let wake = match place {
                 Place::Host(host) => self.hosts.get(host).and_then(|host| self.wake_of(host)),
                 Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
                 Place::Stranger(_) => None,
             };
-            let before = match wake {
-                Some(at) => self.wake_of.insert(place, at),
-                None => self.wake_of.remove(&place),
+            match wake {
+                Some(at) => self.wakes.insert(place, at),
+                None => self.wakes.remove(&place),
             };
-            if before != wake {
-                before.map(|at| self.wakes.remove(&(at, place)));
-                wake.map(|at| self.wakes.insert((at, place)));
-            }
         }
     }
 
@@ -308,7 +302,7 @@ impl Cluster {
 
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
-        let host = (0..self.hosts.len()).find(|index| address(*index) == wanted);
+        let host = self.hosts.iter().position(|host| host.address == wanted);
         self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
         let paths = &self.world.network.paths;

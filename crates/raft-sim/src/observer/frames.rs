@@ -41,7 +41,15 @@ impl Observer {
 
     /// A client is told how something ended that it wanted.
     pub fn answered(&mut self, client: usize, op: &Op, result: &Result<Box<Success>, ClientError>) {
-        self.hash().text(format_args!("{client} {op:?} -> {result:?}"));
+        let hash = self.hash();
+        match op {
+            Op::Write(command) => {
+                hash.text(format_args!("{client} Write"));
+                hash.bytes(command);
+            }
+            other => hash.text(format_args!("{client} {other:?}")),
+        }
+        hash.text(format_args!("{result:?}"));
         self.tell(|| {
             let wanted = match op {
                 Op::Write(command) => format!("for {}", start_of(command)),
