@@ -36,7 +36,7 @@ impl State {
     fn any_slot(&self, random: &mut Random) -> Option<String> {
         let is_used = |file: &u64| {
             let first = self.files.get(file).and_then(|file| file.durable.page(0));
-            first.is_some_and(|page| page.iter().any(|byte| *byte != 0))
+            first.is_some_and(|page| page.whole().iter().any(|byte| *byte != 0))
         };
         let slots = self.durable_names.iter();
         let slots: Vec<&String> = slots
