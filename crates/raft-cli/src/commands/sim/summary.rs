@@ -16,6 +16,8 @@ pub(super) struct Summary {
     pub(super) runs: u64,
     threads: usize,
     pub(super) took: Duration,
+    /// Processor time of all threads.
+    pub(super) worked: Duration,
     events: u64,
     /// Virtual milliseconds.
     time: u64,
@@ -86,9 +88,9 @@ impl Summary {
         few.then(|| format!("{} writes were acknowledged in {} runs", self.acknowledged, self.runs))
     }
 
-    /// Virtual time to real time, for each thread.
+    /// Virtual time to what a core spent on it, whatever else it did meanwhile.
     fn speed(&self) -> f64 {
-        let real = self.took.as_secs_f64() * self.threads.max(1) as f64;
+        let real = self.worked.as_secs_f64();
         if real > 0.0 { self.time as f64 / 1000.0 / real } else { 0.0 }
     }
 
@@ -220,6 +222,7 @@ impl Summary {
             "events": self.events,
             "virtual_seconds": self.time as f64 / 1000.0,
             "seconds": self.took.as_secs_f64(),
+            "processor_seconds": self.worked.as_secs_f64(),
             "threads": self.threads,
             "speed": self.speed(),
             "committed": self.committed,
