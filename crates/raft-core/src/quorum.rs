@@ -47,12 +47,15 @@ fn majority_reached<T: Ord>(
     voters: &BTreeSet<NodeId>,
     value_of: &impl Fn(NodeId) -> T,
 ) -> Option<T> {
-    voters
-        .iter()
-        .map(|&id| value_of(id))
-        .filter(|value| {
-            let reached = voters.iter().filter(|&&id| value_of(id) >= *value).count();
-            reached * 2 > voters.len()
-        })
-        .max()
+    let mut reached = None;
+    for value in voters.iter().map(|&id| value_of(id)) {
+        // What is no more than what was found cannot be the largest.
+        if reached.as_ref().is_none_or(|found| value > *found) {
+            let count = voters.iter().filter(|&&id| value_of(id) >= value).count();
+            if count * 2 > voters.len() {
+                reached = Some(value);
+            }
+        }
+    }
+    reached
 }

@@ -159,8 +159,9 @@ pub(crate) fn begin_of_log(
 pub(crate) fn any_slot_used(disk: &dyn Disk) -> Result<Option<PathBuf>, OpenError> {
     for name in list_slots(disk)?.values() {
         let file = disk.open(name).map_err(|source| io_error(disk, name, "open", source))?;
+        let mut page = [0; PAGE_BYTES];
         for offset in [0, PAGE_BYTES as u64] {
-            let page = read_page(disk, name, &*file, offset)?;
+            read_page(disk, name, &*file, offset, &mut page)?;
             if page.iter().any(|byte| *byte != 0) {
                 return Ok(Some(disk.path(name)));
             }
@@ -381,9 +382,12 @@ pub(crate) fn judge_slot(
         let what = format!("a slot of {bytes} bytes was never made: the file was cut or grew");
         return Err(damaged(disk, name, what, None));
     }
-    let first = SlotHeader::decode(&read_page(disk, name, &*file, 0)?, 0);
+    let mut page = [0; PAGE_BYTES];
+    read_page(disk, name, &*file, 0, &mut page)?;
+    let first = SlotHeader::decode(&page, 0);
     let second_at = PAGE_BYTES as u64;
-    let second = SlotHeader::decode(&read_page(disk, name, &*file, second_at)?, second_at);
+    read_page(disk, name, &*file, second_at, &mut page)?;
+    let second = SlotHeader::decode(&page, second_at);
     let torn = match (&first, &second) {
         (Copy::Damaged, _) => Some(0),
         (_, Copy::Damaged) => Some(second_at),
@@ -445,14 +449,14 @@ fn read_page(
     name: &str,
     file: &dyn DiskFile,
     offset: u64,
-) -> Result<[u8; PAGE_BYTES], OpenError> {
-    let mut page = [0; PAGE_BYTES];
+    page: &mut [u8; PAGE_BYTES],
+) -> Result<(), OpenError> {
     let count =
-        file.read_at(&mut page, offset).map_err(|source| io_error(disk, name, "read", source))?;
+        file.read_at(page, offset).map_err(|source| io_error(disk, name, "read", source))?;
     if count < PAGE_BYTES {
         return Err(damaged(disk, name, "the file was cut", None));
     }
-    Ok(page)
+    Ok(())
 }
 
 fn io_error(disk: &dyn Disk, name: &str, doing: &'static str, source: io::Error) -> OpenError {

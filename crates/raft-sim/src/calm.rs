@@ -37,9 +37,17 @@ impl Cluster {
             self.hosts[index].platter.mend();
             self.start(index);
         }
+        if !self.is_core() {
+            self.raise_the_dead();
+        }
         if self.world.settings.minority_stays_dead {
             self.bury();
         }
+    }
+
+    /// Who died for good is needed after all.
+    fn raise_the_dead(&mut self) {
+        std::mem::take(&mut self.dead).into_iter().for_each(|host| self.start(host));
     }
 
     /// A minority dies for good; none while the members change, because it may be a majority of
@@ -109,8 +117,7 @@ impl Cluster {
                     self.world.checkers.fail("liveness", format!("healed, but {why}"));
                 } else {
                     // What was on its way made another majority.
-                    self.world.checkers.probe("a majority of yesterday");
-                    std::mem::take(&mut self.dead).into_iter().for_each(|host| self.start(host));
+                    self.raise_the_dead();
                     give_up = self.world.time() + patience;
                 }
             }

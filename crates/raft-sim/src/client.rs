@@ -255,6 +255,11 @@ impl Client {
             };
             world.checkers.has_read(&reading, world.now(), response);
         }
+        if let Err(ClientError { reason: Some(reason), .. }) = &result
+            && is_groundless(reason)
+        {
+            world.checkers.fail("conversation", format!("{op:?} -> {reason}"));
+        }
         if let (Op::Write(command), Some(asked)) = (&op, write) {
             judge(world, &text_of(command), asked, &result);
         }
@@ -265,11 +270,18 @@ impl Client {
 fn probe(answer: &Answer) -> Option<&'static str> {
     match answer {
         Answer::Changed(Changed::Added { .. }) => Some("member added"),
+        Answer::Changed(Changed::AlreadyMember { .. }) => Some("member there already"),
         Answer::Changed(Changed::Removed { .. }) => Some("member removed"),
         Answer::Changed(Changed::Undone { .. }) => Some("member given up"),
         Answer::Transferred { .. } => Some("leadership transferred"),
         _ => None,
     }
+}
+
+/// What has no ground in any run: one session more is opened at the cost of the oldest, and no
+/// member's directory is replaced by a new one while the member is there.
+const fn is_groundless(reason: &Reason) -> bool {
+    matches!(reason, Reason::SessionLimit | Reason::AddressTaken { .. })
 }
 
 fn judge(

@@ -164,6 +164,8 @@ pub enum Happening {
     TroubleEnds(u32),
     /// A cable that is cut and mended in quick turns turns again.
     Flap(u32),
+    /// A trouble looks whether its moment has come.
+    Lurk(u32),
     /// A sender's socket is full until then.
     Filled {
         /// Which wire.
@@ -209,6 +211,7 @@ impl Happening {
             Self::Watch => (20, 0),
             Self::Inspect => (16, 0),
             Self::RoomAgain { host } => (21, *host as u64),
+            Self::Lurk(number) => (22, u64::from(*number)),
         };
         (kind << 56) ^ of
     }

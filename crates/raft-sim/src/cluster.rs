@@ -39,8 +39,7 @@ pub struct Cluster {
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
     /// When each of them wants to run.
-    wakes: BTreeSet<(Time, Place)>,
-    wake_of: BTreeMap<Place, Time>,
+    wakes: BTreeMap<Place, Time>,
     /// Without time going on.
     steps: u64,
 }
@@ -81,8 +80,7 @@ impl Cluster {
             values: [0; 3],
             resting: false,
             watch: Watch::default(),
-            wakes: BTreeSet::new(),
-            wake_of: BTreeMap::new(),
+            wakes: BTreeMap::new(),
             steps: 0,
         };
         cluster.hire();
@@ -97,7 +95,7 @@ impl Cluster {
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
             self.look_at_wakes();
-            let first = self.wakes.first().copied();
+            let first = self.wakes.iter().map(|(place, at)| (*at, *place)).min();
             let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
@@ -119,6 +117,7 @@ impl Cluster {
                         self.world.tick(next, 200 + client as u64);
                         self.clients[client].wake(&mut self.world);
                     }
+                    Place::Stranger(_) => {}
                 }
             }
         }
@@ -126,19 +125,16 @@ impl Cluster {
 
     /// Those who acted, or were acted on, may want to run at other times now.
     fn look_at_wakes(&mut self) {
-        for place in self.world.take_touched() {
+        while let Some(place) = self.world.take_touched() {
             let wake = match place {
                 Place::Host(host) => self.hosts.get(host).and_then(|host| self.wake_of(host)),
                 Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
+                Place::Stranger(_) => None,
             };
-            let before = match wake {
-                Some(at) => self.wake_of.insert(place, at),
-                None => self.wake_of.remove(&place),
+            match wake {
+                Some(at) => self.wakes.insert(place, at),
+                None => self.wakes.remove(&place),
             };
-            if before != wake {
-                before.map(|at| self.wakes.remove(&(at, place)));
-                wake.map(|at| self.wakes.insert((at, place)));
-            }
         }
     }
 
@@ -186,6 +182,7 @@ impl Cluster {
             Happening::Trouble(number) => self.trouble(number),
             Happening::TroubleEnds(number) => self.trouble_ends(number),
             Happening::Flap(number) => self.flap(number),
+            Happening::Lurk(number) => self.lurk(number),
             Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
@@ -222,6 +219,7 @@ impl Cluster {
                 self.world.act_as(to);
                 self.clients[client].dialled(&mut self.world, dial, result);
             }
+            Place::Stranger(_) => {}
         }
     }
 
@@ -283,6 +281,7 @@ impl Cluster {
                 self.world.act_as(Place::Client(client));
                 self.clients[client].bytes(&mut self.world, wire, &bytes);
             }
+            Some(Place::Stranger(_)) => self.stranger_hears(wire, &bytes),
             None => {}
         }
     }
@@ -300,12 +299,13 @@ impl Cluster {
                 self.world.act_as(place);
                 self.clients[client].ended(&mut self.world, wire);
             }
+            Place::Stranger(_) => self.world.close(wire, End::Dialler),
         }
     }
 
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
-        let host = (0..self.hosts.len()).find(|index| address(*index) == wanted);
+        let host = self.hosts.iter().position(|host| host.address == wanted);
         self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
         let paths = &self.world.network.paths;

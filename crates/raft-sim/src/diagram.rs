@@ -83,6 +83,7 @@ impl<'a> Diagram<'a> {
                 None => place.to_string(),
             },
             Place::Client(client) => format!("client {client}"),
+            Place::Stranger(_) => place.to_string(),
         };
         let columns = places.into_iter().map(|place| (place, title(place))).collect();
         Self { rows, columns, left_out }
@@ -174,6 +175,7 @@ fn key(place: Place) -> String {
     match place {
         Place::Host(host) => format!("server{host}"),
         Place::Client(client) => format!("client{client}"),
+        Place::Stranger(number) => format!("stranger{number}"),
     }
 }
 

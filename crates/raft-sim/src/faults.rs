@@ -18,6 +18,10 @@ pub const T: u64 = 1000;
 /// No slot of the log is smaller.
 const SLOT_BYTES_MIN: u64 = 32 * 1024;
 
+/// One run in so many of those in which anything may happen has more damage than a cluster
+/// survives, where the plan does not say.
+const EXCEEDED_ONE_IN: u64 = 16;
+
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -49,6 +53,10 @@ pub enum Fault {
     Stale,
     /// A write to such a disk lands in a wrong place.
     Misdirected,
+    /// A machine loses its power, and a file of its log with it.
+    SlotGone,
+    /// The same, and another file is there instead.
+    SlotSwapped,
     /// A process is stopped for a while and does not know it.
     Pause,
     /// A machine's clock jumps ahead, as after a suspend.
@@ -71,10 +79,23 @@ pub enum Fault {
     Stall,
     /// The clients' world changes: one of them ends and another begins.
     ClientEnds,
+    /// A server that does not belong here dials a member.
+    Stranger,
+    /// A server that is being added dies, and never comes back.
+    NewcomerDies,
+    /// A member that is being removed leads instead of those who remove it.
+    LeaverLeads,
 }
 
 /// What damages disks that may be damaged.
 const HARMS: [Fault; 3] = [Fault::Rot, Fault::Stale, Fault::Misdirected];
+
+/// What makes a disk useless: only where more is damaged than a cluster survives.
+const WRECKS: [Fault; 2] = [Fault::SlotGone, Fault::SlotSwapped];
+
+/// What comes seldom, in place of another trouble; what seldom comes to anything stands twice.
+const RARITIES: [Fault; 4] =
+    [Fault::Stranger, Fault::NewcomerDies, Fault::LeaverLeads, Fault::LeaverLeads];
 
 /// Every kind that the schedule of anything draws from.
 const FAULTS: [Fault; 34] = [
@@ -133,6 +154,8 @@ impl Fault {
             Self::Rot => "bit turned",
             Self::Stale => "page stale",
             Self::Misdirected => "write misdirected",
+            Self::SlotGone => "slot gone",
+            Self::SlotSwapped => "slot swapped",
             Self::Pause => "pause",
             Self::ClockJump => "clock jump",
             Self::Partition(shape) => match shape {
@@ -152,6 +175,9 @@ impl Fault {
             Self::Snap => "connection breaks",
             Self::Stall => "socket full",
             Self::ClientEnds => "client ends",
+            Self::Stranger => "stranger",
+            Self::NewcomerDies => "newcomer dies",
+            Self::LeaverLeads => "leaver leads",
         }
     }
 }
@@ -161,6 +187,8 @@ impl Fault {
 pub struct Settings {
     /// Which trouble comes when.
     pub schedule: Schedule,
+    /// What disks do at worst.
+    pub storage: Storage,
     /// Members at the beginning.
     pub founders: usize,
     /// Servers that may be added.
@@ -181,6 +209,8 @@ pub struct Settings {
     pub fault_every: u64,
     /// Which kinds, some of them several times.
     pub faults: Vec<Fault>,
+    /// One trouble in so many is a rare one instead; none if zero.
+    pub rare_one_in: u64,
     /// Whom they hit.
     pub victims: Victims,
     /// One change of membership or leadership in about so many milliseconds; none if zero.
@@ -238,14 +268,27 @@ impl Settings {
         settings.trouble += settings.first_trouble();
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
-        let mad = settings.founders > 2 && plan.storage == Storage::Tolerated;
+        settings.storage = plan.storage.unwrap_or_else(|| settings.draw_storage(plan.seed));
+        let mad = settings.founders > 2 && settings.storage == Storage::Tolerated;
         settings.insane = settings.insane.filter(|_| mad);
-        if plan.storage == Storage::Exceeded {
-            // Damage is every other trouble.
-            let often = 1 + settings.faults.len() / HARMS.len();
-            settings.faults.extend(std::iter::repeat_n(HARMS, often).flatten());
+        if settings.storage == Storage::Exceeded {
+            // Damage is every other trouble. That a whole file is gone is sure to be noticed only
+            // on a disk that is well otherwise, and so little else is damaged then.
+            let whole = stream(plan.seed, "storage", 1).below(3) == 0;
+            let harms: &[Fault] = if whole { &WRECKS } else { &HARMS };
+            let often = 1 + settings.faults.len() / harms.len();
+            settings.faults.extend(std::iter::repeat_n(harms, often).flatten());
         }
         settings
+    }
+
+    /// Where a schedule is about something else, disks are what a cluster survives.
+    fn draw_storage(&self, seed: u64) -> Storage {
+        let exceeds = stream(seed, "storage", 0).below(EXCEEDED_ONE_IN) == 0;
+        match self.schedule == Schedule::Random && exceeds {
+            true => Storage::Exceeded,
+            false => Storage::Tolerated,
+        }
     }
 
     fn anything(random: &mut Random, schedule: Schedule) -> Self {
@@ -257,6 +300,7 @@ impl Settings {
         let insane = random.below(founders as u64) as usize;
         Self {
             schedule,
+            storage: Storage::Tolerated,
             founders,
             joiners: pick(random, [0, 1, 1, 2]),
             clients: pick(random, [1, 2, 3, 4]),
@@ -268,6 +312,7 @@ impl Settings {
             trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
             fault_every: pick(random, [40, 150, 400, 1000]),
             faults,
+            rare_one_in: 0,
             victims: Victims::Any,
             change_every: pick(random, [0, 300, 1000, 2000]),
             delays: Delays {
@@ -288,6 +333,14 @@ impl Settings {
             minority_stays_dead: random.below(3) == 0,
             last_blackout: random.below(2) == 0,
         }
+    }
+
+    /// The rare trouble that comes instead of the one with this number: drawn apart, so that all
+    /// others are what they are without it.
+    pub(crate) fn rarity(&self, seed: u64, number: u32) -> Option<Fault> {
+        let random = &mut stream(seed, "rarity", u64::from(number));
+        let comes = self.rare_one_in > 0 && random.below(self.rare_one_in) == 0;
+        comes.then(|| pick(random, RARITIES))
     }
 
     /// The core's settings.

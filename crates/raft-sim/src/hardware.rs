@@ -45,22 +45,16 @@ impl Cluster {
             Fault::Rot => self.damage(Harm::Rot, random),
             Fault::Stale => self.damage(Harm::Stale, random),
             Fault::Misdirected => self.damage(Harm::Misdirected, random),
+            Fault::SlotGone => self.damage_slot(Harm::Gone, random),
+            Fault::SlotSwapped => self.damage_slot(Harm::Swapped, random),
             _ => None,
         }
     }
 
     /// Damages a disk of the atlas.
     fn damage(&mut self, harm: Harm, random: &mut Random) -> Option<String> {
-        let hosts = self.world.atlas.hosts();
-        let at = random.below(hosts.len() as u64) as usize;
-        let host = hosts.iter().nth(at).copied()?;
-        // A cluster is founded by all its founders, or not at all; and who is the only one to know
-        // that it was founded is no minority.
-        let checkers = &self.world.checkers;
-        let founded = checkers.was_member(host) && checkers.committed() > 0;
-        if !founded || checkers.is_down(host) {
-            return None;
-        }
+        let host = self.damageable(random)?;
+        let (hosts, checkers) = (self.world.atlas.hosts(), &self.world.checkers);
         let stable = !self.is_changing();
         let without = match self.world.atlas.storage() {
             Storage::Tolerated => hosts.clone(),
@@ -82,6 +76,36 @@ impl Cluster {
             // The gap is open until something else is written.
             self.stop(host, true);
         }
+        Some(text)
+    }
+
+    /// A host of the atlas, if its disk can be damaged now.
+    fn damageable(&self, random: &mut Random) -> Option<usize> {
+        let hosts = self.world.atlas.hosts();
+        let at = random.below(hosts.len() as u64) as usize;
+        let host = hosts.iter().nth(at).copied()?;
+        // A cluster is founded by all its founders, or not at all; and who is the only one to know
+        // that it was founded is no minority.
+        let checkers = &self.world.checkers;
+        let founded = checkers.was_member(host) && checkers.committed() > 0;
+        let is_lost = checkers.is_down(host) || checkers.is_wrecked(host);
+        (founded && !is_lost).then_some(host)
+    }
+
+    /// A machine loses its power, and comes back without one of its log's files, or with one of
+    /// another machine or another name.
+    fn damage_slot(&mut self, harm: Harm, random: &mut Random) -> Option<String> {
+        let host = self.damageable(random).filter(|host| !self.world.checkers.is_hurt(*host))?;
+        let other = random.below(self.hosts.len() as u64) as usize;
+        self.hosts[host].platter.steady();
+        self.stop(host, true);
+        let platter = &self.hosts[host].platter;
+        let scar = match harm {
+            Harm::Swapped => platter.swap_slot(&self.hosts[other].platter, random),
+            _ => platter.lose_slot(random),
+        }?;
+        let text = format!("{}: {scar}", address(host));
+        self.world.checkers.scarred(host, scar);
         Some(text)
     }
 

@@ -31,6 +31,7 @@ pub mod recorder;
 mod run;
 pub mod schedule;
 mod shrink;
+mod stranger;
 pub mod trace;
 pub mod witness;
 mod workload;

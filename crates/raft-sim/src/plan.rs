@@ -15,8 +15,8 @@ pub struct Plan {
     pub schedule: Option<Schedule>,
     /// How many servers found the cluster; the seed chooses if it is not given.
     pub members: Option<usize>,
-    /// What disks do at worst.
-    pub storage: Storage,
+    /// What disks do at worst; the seed chooses if it is not given.
+    pub storage: Option<Storage>,
     /// How long trouble lasts, in virtual milliseconds; the seed chooses if it is not given.
     pub length: Option<u64>,
     /// Troubles that are left out, by their number.
@@ -31,6 +31,29 @@ pub enum Storage {
     Tolerated,
     /// More than that: a cluster may stop, but must say why, and never serve wrong data.
     Exceeded,
+}
+
+impl Storage {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tolerated, Self::Exceeded];
+
+    /// What a person calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tolerated => "tolerated",
+            Self::Exceeded => "exceeded",
+        }
+    }
+}
+
+impl FromStr for Storage {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|storage| storage.name() == name);
+        found.ok_or_else(|| format!("storage is tolerated or exceeded, not {name:?}"))
+    }
 }
 
 impl Plan {
@@ -51,8 +74,8 @@ impl fmt::Display for Plan {
         if let Some(members) = self.members {
             write!(f, " --members {members}")?;
         }
-        if self.storage == Storage::Exceeded {
-            f.write_str(" --storage exceeded")?;
+        if let Some(storage) = self.storage {
+            write!(f, " --storage {}", storage.name())?;
         }
         if let Some(length) = self.length {
             write!(f, " --length {length}ms")?;
@@ -82,7 +105,7 @@ impl FromStr for Plan {
                 "--seed" => plan.seed = number(value)?,
                 "--schedule" => plan.schedule = Some(value.parse()?),
                 "--members" => plan.members = Some(number(value)? as usize),
-                "--storage" if value == "exceeded" => plan.storage = Storage::Exceeded,
+                "--storage" => plan.storage = Some(value.parse()?),
                 "--length" => plan.length = Some(number(value.trim_end_matches("ms"))?),
                 "--without" => plan.without = numbers(value)?,
                 _ => return Err(format!("{option} {value} is not known")),
@@ -135,7 +158,7 @@ mod tests {
             seed: 8,
             schedule: Some(Schedule::Random),
             members: Some(3),
-            storage: Storage::Exceeded,
+            storage: Some(Storage::Exceeded),
             length: Some(900),
             without: [0, 1, 2, 5, 7, 8].into(),
         };
@@ -145,7 +168,11 @@ mod tests {
              --without 0-2,5,7-8"
         );
         assert_eq!(plan.to_string().parse(), Ok(plan));
-        for wrong in ["--seed", "--seed x", "--schedule never", "--seed 1 --beer 2"] {
+        let tolerated = Plan { storage: Some(Storage::Tolerated), ..Plan::of_seed(9) };
+        assert_eq!(tolerated.to_string(), "--seed 9 --storage tolerated");
+        assert_eq!(tolerated.to_string().parse(), Ok(tolerated));
+        for wrong in ["--seed", "--seed x", "--schedule never", "--storage x", "--seed 1 --beer 2"]
+        {
             assert!(wrong.parse::<Plan>().is_err(), "{wrong}");
         }
     }

@@ -14,6 +14,8 @@ use crate::trace::Line;
 pub struct Report {
     /// Which trouble came when.
     pub schedule: Option<Schedule>,
+    /// What disks did at worst.
+    pub storage: Storage,
     /// How much happened: wakes of servers and clients, and everything that was on the agenda.
     pub events: u64,
     /// How many servers founded the cluster.
@@ -91,6 +93,7 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
     let world = &mut cluster.world;
     Ok(Report {
         schedule: Some(world.settings.schedule),
+        storage: world.settings.storage,
         events: world.events,
         members: world.settings.founders,
         due: world.troubles.due,
@@ -111,7 +114,7 @@ fn play(cluster: &mut Cluster) -> u64 {
     let trouble = cluster.world.settings.trouble;
     cluster.run_until(cluster.world.time() + trouble);
     cluster.heal();
-    if cluster.world.plan.storage == Storage::Exceeded {
+    if cluster.world.settings.storage == Storage::Exceeded {
         cluster.wait_and_see();
         return 0;
     }

@@ -123,6 +123,7 @@ impl fmt::Display for Place {
         match self {
             Self::Host(host) => f.pad(&crate::host::address(*host)),
             Self::Client(client) => f.pad(&format!("c{client}")),
+            Self::Stranger(number) => f.pad(&format!("stranger {number}")),
         }
     }
 }

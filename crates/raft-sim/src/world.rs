@@ -1,7 +1,7 @@
 //! What all servers and clients of a simulation share: time, chance, the network, and the
 //! checkers that see everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use raft_core::Time;
@@ -44,7 +44,8 @@ pub struct World {
     /// Who acts, if it is a server or a client.
     actor: Option<Place>,
     /// Who has acted, or was acted on, since anybody looked.
-    touched: BTreeSet<Place>,
+    touched: Vec<Place>,
+    /// Of everybody; what stands there of whoever acts is old.
     chances: BTreeMap<Option<Place>, Random>,
     clocks: BTreeMap<usize, HostClock>,
     disks: BTreeMap<usize, DiskTime>,
@@ -69,7 +70,7 @@ impl World {
             Some(_) => Atlas::default(),
             None => {
                 let hosts = (settings.founders, settings.joiners);
-                Atlas::draw(plan.storage, hosts, &mut stream(plan.seed, "atlas", 0))
+                Atlas::draw(settings.storage, hosts, &mut stream(plan.seed, "atlas", 0))
             }
         };
         let mut checkers = Checkers::default();
@@ -90,7 +91,7 @@ impl World {
             events: 0,
             calm: false,
             actor: None,
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             chances: BTreeMap::new(),
             clocks: BTreeMap::new(),
             disks: BTreeMap::new(),
@@ -108,8 +109,9 @@ impl World {
         let (purpose, place) = match actor {
             Place::Host(host) => ("host", host),
             Place::Client(client) => ("client", client),
+            Place::Stranger(number) => ("stranger", number as usize),
         };
-        let own = self.chances.remove(&Some(actor));
+        let own = self.chances.get(&Some(actor)).cloned();
         let own = own.unwrap_or_else(|| stream(self.plan.seed, purpose, place as u64));
         let other = std::mem::replace(&mut self.random, own);
         self.chances.insert(self.actor.replace(actor), other);
@@ -117,12 +119,14 @@ impl World {
 
     /// When somebody wants to run next may have changed.
     pub fn touch(&mut self, place: Place) {
-        self.touched.insert(place);
+        if !self.touched.contains(&place) {
+            self.touched.push(place);
+        }
     }
 
-    /// Who has acted, or was acted on, since anybody looked.
-    pub fn take_touched(&mut self) -> BTreeSet<Place> {
-        std::mem::take(&mut self.touched)
+    /// Somebody who has acted, or was acted on, since anybody looked; in no order.
+    pub fn take_touched(&mut self) -> Option<Place> {
+        self.touched.pop()
     }
 
     /// The true time, which nobody knows.
@@ -240,7 +244,9 @@ impl World {
     /// The trace hash of all that happened so far, and of all chance that is left.
     pub fn hash(&mut self) -> u128 {
         let hash = self.checkers.observer().hash();
-        for random in self.chances.values().chain([&self.random]).chain(self.network.chances()) {
+        let others = self.chances.iter().filter(|(of, _)| **of != self.actor);
+        let others = others.map(|(_, random)| random);
+        for random in others.chain([&self.random]).chain(self.network.chances()) {
             hash.number(random.clone().next_u64());
         }
         hash.digest()

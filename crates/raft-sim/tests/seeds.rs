@@ -89,7 +89,7 @@ fn damage_beyond_repair_is_refused() {
     let runs = number("RAFT_SIM_RUNS").unwrap_or(if long { 2000 } else { 40 });
     let mut refused = 0;
     for seed in 0..runs {
-        let plan = Plan { storage: Storage::Exceeded, ..Plan::of_seed(seed) };
+        let plan = Plan { storage: Some(Storage::Exceeded), ..Plan::of_seed(seed) };
         let probes = run_plan(&plan, false).probes;
         let unlisted = probes.keys().find(|name| Probe::named(name).is_none());
         assert_eq!(unlisted, None, "it is not in the list of probes.rs");

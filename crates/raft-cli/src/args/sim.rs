@@ -28,10 +28,11 @@ pub(crate) struct SimArgs {
     /// How many servers found the cluster, 1 to 7 [default: each seed chooses]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) members: Option<u8>,
-    /// What disks do at worst: what a cluster must survive, or more than that
-    #[arg(long, value_name = "WHAT", default_value = "tolerated",
-          value_parser = PossibleValuesParser::new(["tolerated", "exceeded"]).map(storage))]
-    pub(crate) storage: Storage,
+    /// What disks do at worst: what a cluster must survive, or more [default: each seed chooses]
+    #[arg(long, value_name = "WHAT",
+          value_parser = PossibleValuesParser::new(Storage::ALL.map(Storage::name))
+              .try_map(|name| name.parse::<Storage>()))]
+    pub(crate) storage: Option<Storage>,
     /// How long trouble lasts, in virtual time [default: each seed chooses]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) length: Option<Duration>,
@@ -94,10 +95,6 @@ fn minutes(text: &str) -> Result<Duration, String> {
 /// `3,5,9-12`.
 fn numbers(text: &str) -> Result<Numbers, String> {
     raft_sim::plan::numbers(text).map(Numbers)
-}
-
-fn storage(name: String) -> Storage {
-    if name == "exceeded" { Storage::Exceeded } else { Storage::Tolerated }
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn replay(plan: &Plan, args: &SimArgs, stop: &AtomicBool, output: &Output) -> Re
     let begin = Instant::now();
     let ran = hunt::run(plan, true);
     let mut summary = Summary::new(1);
-    summary.took = begin.elapsed();
+    (summary.took, summary.worked) = (begin.elapsed(), hunt::processor_time());
     let story = match &ran {
         Ok(report) => &report.story,
         Err(failure) => &failure.story,

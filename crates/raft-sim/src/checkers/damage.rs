@@ -52,19 +52,24 @@ impl Damage {
         self.hosts.contains_key(&host)
     }
 
+    fn is_wrecked(&self, host: usize) -> bool {
+        let is_whole = |scar: &Scar| scar.part == Part::WholeSlot;
+        self.hosts.get(&host).is_some_and(|hurt| hurt.scars.iter().any(is_whole))
+    }
+
     /// Where what a host may forget begins.
     pub(super) fn forgets(&self, host: usize) -> Option<Index> {
         Some(self.hosts.get(&host)?.forgets?.0)
     }
 
-    /// A start, or a look at the disk, ended with this.
-    pub(super) fn refuses(&self, host: usize, error: &OpenError) -> Result<&'static str, String> {
+    /// A start, or a look at the disk, ended with this: the probe for it, if there is one.
+    pub(super) fn refuses(&self, host: usize, error: &OpenError) -> Checked<Option<&'static str>> {
         let (file, reason) = match error {
             OpenError::Damaged { file, .. } if file.ends_with("NODE") => {
-                (file, "refused disk: NODE is damaged")
+                (file, Some("refused disk: NODE is damaged"))
             }
-            OpenError::Damaged { file, what, .. } => (file, reason(what)),
-            OpenError::OtherIdentity { file, .. } => (file, "refused disk: another's slot"),
+            OpenError::Damaged { file, what, .. } => (file, reason(host, what)?),
+            OpenError::OtherIdentity { file, .. } => (file, Some("refused disk: another's slot")),
             other => return Err(format!("host {host} cannot start: {other}")),
         };
         self.names(host, file).map(|()| reason).map_err(|why| format!("{why}: {error}"))
@@ -174,6 +179,8 @@ impl Checkers {
             Harm::Rot => "bit turned",
             Harm::Stale => "page stale",
             Harm::Misdirected => "write misdirected",
+            Harm::Gone => "slot gone",
+            Harm::Swapped => "slot swapped",
         });
         self.probe(match scar.part {
             Part::BlockBody => "block body damaged",
@@ -183,6 +190,7 @@ impl Checkers {
             Part::NewestCommit => "newest commit damaged",
             Part::Node => "NODE damaged",
             Part::Shown => "shown mark damaged",
+            Part::WholeSlot => "whole slot damaged",
         });
         self.damage.scarred(host, scar);
     }
@@ -190,7 +198,7 @@ impl Checkers {
     /// A server refuses to start: it stays down.
     pub fn refuses(&mut self, host: usize, error: &OpenError) {
         match self.damage.refuses(host, error) {
-            Ok(reason) => self.probe(reason),
+            Ok(reason) => reason.into_iter().for_each(|reason| self.probe(reason)),
             Err(what) => self.fail("recovery", what),
         }
         self.damage.down(host);
@@ -208,6 +216,18 @@ impl Checkers {
     #[must_use]
     pub fn was_member(&self, host: usize) -> bool {
         self.disks.model(host).is_some_and(|model| model.id.is_some())
+    }
+
+    /// Whether a server's disk was damaged, so that what showed one more damage may be gone.
+    #[must_use]
+    pub fn is_hurt(&self, host: usize) -> bool {
+        self.damage.is_hurt(host)
+    }
+
+    /// Whether a whole slot was: the others are what shows it.
+    #[must_use]
+    pub fn is_wrecked(&self, host: usize) -> bool {
+        self.damage.is_wrecked(host)
     }
 
     /// Whether a server stays down because of its disk.
@@ -257,18 +277,21 @@ impl Scar {
     }
 }
 
-/// The ways to refuse, so that a run shows which of them it has seen.
-fn reason(what: &str) -> &'static str {
-    const REASONS: [(&str, &str); 8] = [
+/// The ways to refuse, so that a run shows which of them it has seen. A block says where it belongs,
+/// and so a valid one that does not follow the one before it is no damage: it was written so.
+fn reason(host: usize, what: &str) -> Checked<Option<&'static str>> {
+    const WRITTEN_SO: [&str; 2] = ["belongs", "is not the one that the next slot certifies"];
+    if WRITTEN_SO.iter().any(|words| what.contains(words)) {
+        return Err(format!("host {host} wrote what it refuses: {what}"));
+    }
+    const REASONS: [(&str, &str); 7] = [
         ("which the next slot certifies", "refused disk: a certified block is damaged"),
-        ("is not the one that the next slot certifies", "refused disk: the chain ends elsewhere"),
         ("which was durable", "refused disk: a proven block is damaged"),
-        ("belongs", "refused disk: another block stands there"),
         ("both copies", "refused disk: both header copies are damaged"),
+        ("that was made as", "refused disk: a slot by another name"),
         ("order number", "refused disk: a slot is missing"),
         ("newest slot is missing", "refused disk: the newest slot is missing"),
         ("its successor", "refused disk: the successor is missing"),
     ];
-    let found = REASONS.iter().find(|(words, _)| what.contains(words));
-    found.map_or("refused disk: for another reason", |(_, reason)| reason)
+    Ok(REASONS.iter().find(|(words, _)| what.contains(words)).map(|(_, reason)| *reason))
 }

@@ -49,6 +49,11 @@ impl Disks {
         self.models.get(&host)
     }
 
+    /// The last starts of its peers that a member has certainly seen.
+    pub(super) fn peers(&self, host: usize) -> &[PeerBoot] {
+        self.models.get(&host).map(|model| &model.peers[..]).unwrap_or_default()
+    }
+
     /// The entry that a member's disk certainly holds at this index.
     pub(super) fn durable(&self, id: NodeId, index: Index) -> Option<Stamp> {
         let model = self.models.get(self.hosts.get(&id)?)?;
@@ -216,9 +221,8 @@ pub(super) enum Unread {
 
 /// Reads the log that a power cut would leave, if it is a member's.
 pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, Unread> {
-    let copy = platter.durable_copy();
     let holder = Holder { pid: 0, address: String::new() };
-    let dir = DataDir::open_seeded(copy.mount(), holder, Some(1));
+    let dir = DataDir::open_seeded(platter.durable_copy(), holder, Some(1));
     let mut dir = dir.map_err(Unread::Refused)?;
     let state = dir.identity().clone();
     let NodeState::Member(_) = state else { return Ok(None) };

@@ -57,13 +57,12 @@ impl Told {
     }
 
     /// Nothing is under way any more. Servers showed these lines, and applied these commands.
-    /// Returns whether it came to a verdict.
     pub(super) fn settled<'a>(
         &self,
         now: Time,
         lines: &BTreeMap<Index, Vec<u8>>,
         commands: impl Iterator<Item = &'a Bytes>,
-    ) -> Checked<bool> {
+    ) -> Checked {
         let list: Vec<Message> = commands.cloned().map(Message).collect();
         let order = list.iter().filter(|message| is_unique(&message.0)).cloned();
         let chained = chain::check(self.writes(), &order.collect::<Vec<_>>());
@@ -73,8 +72,11 @@ impl Told {
         let limits = Limits { steps: STEPS_MAX, ..Limits::default() };
         let verdict = linear::check(&List::default(), &history, limits).verdict;
         match (chained, verdict) {
-            (Ok(()), Verdict::Legal) => Ok(true),
-            (Ok(()), Verdict::Undecided) => Ok(false),
+            (Ok(()), Verdict::Legal) => Ok(()),
+            // A run that nobody can judge proves nothing, and must not pass for one that was well.
+            (Ok(()), Verdict::Undecided) => Err(format!(
+                "no order of all operations was found or excluded in {STEPS_MAX} steps"
+            )),
             (Ok(()), Verdict::Illegal(example)) => Err(example.to_string()),
             (Err(broken), Verdict::Illegal(example)) => Err(format!("{broken}; {example}")),
             (Err(broken), _) => Err(broken.to_string()),

@@ -103,19 +103,22 @@ impl Values {
         self.histories.entry(key.clone()).or_default().failed(*number, now.0);
     }
 
-    /// Whether all of it was judged.
-    pub(super) fn settled(&self) -> Checked<bool> {
+    /// Whether some order of all operations explains all answers.
+    pub(super) fn settled(&self) -> Checked {
         let limits = Limits { steps: STEPS_MAX, ..Limits::default() };
-        let mut decided = true;
         for (key, history) in &self.histories {
             match linear::check(&Register::default(), history, limits).verdict {
                 Verdict::Legal => {}
-                Verdict::Undecided => decided = false,
+                // A run that nobody can judge proves nothing, and must not pass for one that was well.
+                Verdict::Undecided => {
+                    let key = String::from_utf8_lossy(key);
+                    return Err(format!("key {key}: not judged in {STEPS_MAX} steps"));
+                }
                 Verdict::Illegal(example) => {
                     return Err(format!("key {}: {example}", String::from_utf8_lossy(key)));
                 }
             }
         }
-        Ok(decided)
+        Ok(())
     }
 }

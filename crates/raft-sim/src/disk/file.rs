@@ -1,8 +1,8 @@
 //! One file: what a read sees, what is on the disk, and what is on its way there.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use raft_node::random::Random;
 
 use super::pages::{PAGE_BYTES, Page, Pages};
@@ -22,9 +22,9 @@ pub(super) struct File {
     pub(super) cache: Pages,
     /// What is there once the power was cut.
     pub(super) durable: Pages,
-    unsynced: Vec<(usize, Vec<u8>)>,
+    unsynced: Vec<(usize, Bytes)>,
     /// What pages held before they were written last, oldest first.
-    older: VecDeque<(usize, Arc<Page>)>,
+    older: VecDeque<(usize, Page)>,
 }
 
 impl File {
@@ -34,9 +34,9 @@ impl File {
         Self { cache: self.durable.clone(), ..Self::default() }
     }
 
-    pub(super) fn write(&mut self, offset: usize, bytes: &[u8], random: &mut Random) {
-        self.cache.write(offset, bytes);
-        self.unsynced.push((offset, bytes.to_vec()));
+    pub(super) fn write(&mut self, offset: usize, bytes: Bytes, random: &mut Random) {
+        self.cache.write(offset, &bytes);
+        self.unsynced.push((offset, bytes));
         if self.unsynced.len() > UNSYNCED_MAX {
             let at = self.first_of_its_place(random.below(self.unsynced.len() as u64) as usize);
             let (offset, bytes) = self.unsynced.remove(at);
@@ -45,8 +45,8 @@ impl File {
     }
 
     /// The write comes to the disk at another place: nothing of it waits here any more.
-    pub(super) fn lose_last_write(&mut self) -> Option<(usize, Vec<u8>)> {
-        self.unsynced.pop()
+    pub(super) fn lose_last_write(&mut self) {
+        self.unsynced.pop();
     }
 
     pub(super) fn sync(&mut self) {
@@ -114,29 +114,29 @@ impl File {
     /// The page is read from the disk the next time, unless it waits to be written.
     pub(super) fn evict(&mut self, number: usize) {
         let page = number * PAGE_BYTES..(number + 1) * PAGE_BYTES;
-        let waits = |(offset, bytes): &(usize, Vec<u8>)| {
+        let waits = |(offset, bytes): &(usize, Bytes)| {
             *offset < page.end && page.start < offset + bytes.len()
         };
         if !self.unsynced.iter().any(waits)
             && let Some(durable) = self.durable.page(number)
         {
-            self.cache.replace(number, Arc::clone(durable));
+            self.cache.replace(number, durable.clone());
         }
     }
 
     /// An earlier version of the page, if it ever held anything else.
-    pub(super) fn older_version(&self, number: usize, random: &mut Random) -> Option<Arc<Page>> {
+    pub(super) fn older_version(&self, number: usize, random: &mut Random) -> Option<Page> {
         let now = self.durable.page(number)?;
         let versions = self.older.iter().filter(|(of, page)| *of == number && page != now);
-        let versions: Vec<&Arc<Page>> = versions.map(|(_, page)| page).collect();
+        let versions: Vec<&Page> = versions.map(|(_, page)| page).collect();
         let at = random.below(versions.len() as u64) as usize;
-        versions.get(at).map(|page| Arc::clone(page))
+        versions.get(at).map(|page| Page::clone(page))
     }
 
     pub(super) fn reach_disk(&mut self, offset: usize, bytes: &[u8]) {
         for number in offset / PAGE_BYTES..(offset + bytes.len()).div_ceil(PAGE_BYTES) {
             if let Some(page) = self.durable.page(number) {
-                self.older.push_back((number, Arc::clone(page)));
+                self.older.push_back((number, page.clone()));
             }
         }
         while self.older.len() > OLDER_MAX {
@@ -147,9 +147,8 @@ impl File {
 
     /// Two writes to one place reach the disk in their order: the one to go ahead of this one.
     fn first_of_its_place(&self, at: usize) -> usize {
-        let overlap = |a: &(usize, Vec<u8>), b: &(usize, Vec<u8>)| {
-            a.0 < b.0 + b.1.len() && b.0 < a.0 + a.1.len()
-        };
+        let overlap =
+            |a: &(usize, Bytes), b: &(usize, Bytes)| a.0 < b.0 + b.1.len() && b.0 < a.0 + a.1.len();
         let (mut at, mut earlier) = (at, at);
         while earlier > 0 {
             earlier -= 1;

@@ -13,6 +13,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use raft_core::Index;
 use raft_log::{Inspection, inspect};
 use raft_node::random::Random;
@@ -34,6 +35,10 @@ pub enum Harm {
     Stale,
     /// A write lands in a wrong place, and the right one keeps what it had.
     Misdirected,
+    /// A file is not there any more: see [`Platter::lose_slot`].
+    Gone,
+    /// A file is another one, or another server's: see [`Platter::swap_slot`].
+    Swapped,
 }
 
 /// What is damaged.
@@ -53,6 +58,8 @@ pub enum Part {
     Node,
     /// The shown mark.
     Shown,
+    /// A slot with all that it holds.
+    WholeSlot,
 }
 
 /// A place that was damaged.
@@ -119,7 +126,7 @@ impl Platter {
             return None;
         }
         let mut state = lock(&self.0);
-        let sites = sites(&state.durable_copy(), gap, harm)?;
+        let sites = sites(state.durable_copy(), gap, harm)?;
         let site = state.choose(&sites, harm, random)?;
         state.damage(harm, &site, &sites, random)
     }
@@ -137,7 +144,7 @@ impl Platter {
 }
 
 /// Everything on the disk that may be damaged; none if it is beyond use already.
-fn sites(copy: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
+fn sites(copy: State, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
     let mut sites = Sites {
         places: Vec::new(),
         newest: None,
@@ -146,10 +153,10 @@ fn sites(copy: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites
         last_index: Index(0),
     };
     for (name, part) in [("NODE", Part::Node), ("SHOWN", Part::Shown)] {
-        let length = lock(&copy.0).length(name);
+        let length = copy.length(name);
         sites.add(part, name, 0..length);
     }
-    let Ok(found) = inspect(&copy.mount(), &mut |_| {}) else { return Some(sites) };
+    let Ok(found) = inspect(&copy.into_disk(), &mut |_| {}) else { return Some(sites) };
     if !found.damages.is_empty() {
         return None;
     }
@@ -288,36 +295,33 @@ impl State {
     }
 
     /// A write, which may land elsewhere.
-    pub(super) fn write(&mut self, id: u64, offset: usize, bytes: &[u8]) {
-        let name = self.name_of(id).cloned();
-        if let Some(name) = name.as_ref().filter(|_| bytes.starts_with(SLOT_MAGIC) && offset == 0) {
+    pub(super) fn write(&mut self, id: u64, offset: usize, bytes: Bytes) {
+        if bytes.starts_with(SLOT_MAGIC)
+            && offset == 0
+            && let Some(name) = self.name_of(id).cloned()
+        {
             // A new use of the slot, with two new copies of its header.
-            self.harmed_headers.remove(name);
+            self.harmed_headers.remove(&name);
         }
         let file = self.files.entry(id).or_default();
-        file.write(offset, bytes, &mut self.random);
-        if let Some(name) = name
-            && bytes.iter().any(|byte| *byte != 0)
-            && let Some(mut random) = self.astray.take()
-            && !self.go_astray((id, &name, offset as u64), bytes, &mut random)
+        file.write(offset, bytes.clone(), &mut self.random);
+        if let Some(mut random) = self.astray.take()
+            && !self.goes_astray((id, offset as u64), &bytes, &mut random)
         {
             self.astray = Some(random);
         }
     }
 
-    /// Whether it did.
-    fn go_astray(
-        &mut self,
-        (id, name, offset): (u64, &str, u64),
-        bytes: &[u8],
-        random: &mut Random,
-    ) -> bool {
+    /// Whether the last write does.
+    fn goes_astray(&mut self, (id, offset): (u64, u64), bytes: &[u8], random: &mut Random) -> bool {
+        let Some(name) = self.name_of(id).cloned() else { return false };
         let is_header = bytes.starts_with(SLOT_MAGIC);
-        if is_header && self.harmed_headers.contains(name) {
+        let zeros = bytes.iter().all(|byte| *byte == 0);
+        if zeros || is_header && self.harmed_headers.contains(&name) {
             return false;
         }
-        let copy = self.durable_copy();
-        let Some(mut sites) = sites(&copy, None, Harm::Misdirected) else { return false };
+        let sites = sites(self.durable_copy(), None, Harm::Misdirected);
+        let Some(mut sites) = sites else { return false };
         let meant = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
         sites.places.retain(|site| {
             let pages = site.range.start / PAGE..site.range.end.div_ceil(PAGE);
@@ -326,10 +330,10 @@ impl State {
         let Some(site) = self.choose(&sites, Harm::Misdirected, random) else { return false };
         let Some(victim) = self.durable_names.get(&site.file).copied() else { return false };
         if let Some(file) = self.files.get_mut(&id) {
-            drop(file.lose_last_write());
+            file.lose_last_write();
         }
         if is_header {
-            self.harmed_headers.insert(name.to_owned());
+            self.harmed_headers.insert(name.clone());
         }
         let pages = site.range.start / PAGE..site.range.end.div_ceil(PAGE);
         let page = pages.start + random.below(pages.end - pages.start);
@@ -355,7 +359,7 @@ impl State {
             part: site.part,
             file: site.file,
             offset: at,
-            missed: Some((name.to_owned(), offset)),
+            missed: Some((name, offset)),
             forgets: None,
         });
         true

@@ -14,11 +14,12 @@
 //! - Space: somebody else fills the disk, and clears it again.
 //! - Time: the disk is slow for a while, or hangs.
 //! - Damage, on the hosts that the [`Atlas`] names: bits turn, pages read as older versions of
-//!   themselves, writes land in wrong places ([`Harm`]).
+//!   themselves, writes land in wrong places, files are gone or another's ([`Harm`]).
 
 mod atlas;
 mod file;
 mod harm;
+mod lost;
 mod mount;
 mod pages;
 
@@ -38,6 +39,7 @@ pub use file::SECTOR_BYTES;
 pub use harm::{Harm, Part, Scar};
 use mount::Mount;
 pub use pages::PAGE_BYTES;
+use pages::Page;
 
 /// What the disk holds altogether.
 const CAPACITY_BYTES: u64 = 1 << 30;
@@ -100,10 +102,7 @@ impl Platter {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self::of(State::new(Random::new(seed)))
-    }
-
-    fn of(state: State) -> Self {
+        let state = State::new(Random::new(seed));
         Self(Arc::new(Mutex::new(state)), Recorder::default())
     }
 
@@ -195,7 +194,7 @@ impl Platter {
         let state = lock(&self.0);
         let slots = state.names.iter().filter(|(name, _)| name.ends_with(".seg"));
         let pages = slots.filter_map(|(_, file)| state.files.get(file)?.cache.page(0));
-        pages.max_by_key(|page| field(page, ORDER_AT)).map(|page| **page)
+        pages.map(Page::whole).max_by_key(|page| field(page, ORDER_AT))
     }
 
     /// Whether a fuse burnt down and stopped everything.
@@ -204,10 +203,11 @@ impl Platter {
         lock(&self.0).dead
     }
 
-    /// Another disk, with exactly that which a power cut now could not take away.
+    /// Another disk, with exactly that which a power cut now could not take away. What happens to
+    /// it is not recorded.
     #[must_use]
-    pub fn durable_copy(&self) -> Self {
-        lock(&self.0).durable_copy()
+    pub fn durable_copy(&self) -> Arc<dyn Disk> {
+        lock(&self.0).durable_copy().into_disk()
     }
 }
 
@@ -273,18 +273,22 @@ impl State {
         }
     }
 
-    fn durable_copy(&self) -> Platter {
+    fn durable_copy(&self) -> Self {
         let named: BTreeSet<u64> = self.durable_names.values().copied().collect();
         let durable = self.files.iter().filter(|(number, _)| named.contains(number));
-        let copy = Self {
-            life: self.life,
+        Self {
             files: durable.map(|(number, file)| (*number, file.durable_copy())).collect(),
             names: self.durable_names.clone(),
             durable_names: self.durable_names.clone(),
             next_file: self.next_file,
             ..Self::new(self.random.clone())
-        };
-        Platter::of(copy)
+        }
+    }
+
+    /// The disk itself, for one process.
+    fn into_disk(self) -> Arc<dyn Disk> {
+        let life = self.life;
+        Arc::new(Mount { state: Arc::new(Mutex::new(self)), life })
     }
 
     /// What a power cut does.

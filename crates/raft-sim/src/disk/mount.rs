@@ -4,9 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use raft_log::{Disk, DiskFile};
 
 use super::file::File;
+use super::pages::zeros;
 use super::{NameChange, State, directory, lock};
 
 /// Where the disk is, as far as a message says.
@@ -133,6 +135,28 @@ impl OpenFile {
         }
         passed
     }
+
+    fn write(&self, mut bytes: Bytes, offset: u64) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut state = lock(&self.mount.state);
+        state.check(self.mount.life)?;
+        let mut passed = state.pass(self.mount.life);
+        if passed.is_err() {
+            bytes.truncate(state.random.below(bytes.len() as u64 + 1) as usize);
+        }
+        let length = state.files.get(&self.file).map_or(0, |file| file.cache.length());
+        let growth = (offset + bytes.len()).saturating_sub(length) as u64;
+        let short = if growth > 0 { growth.saturating_sub(state.free_bytes()) } else { 0 };
+        if short > 0 {
+            // As much as there was room for.
+            bytes.truncate(bytes.len().saturating_sub(short as usize));
+            passed = Err(io::ErrorKind::StorageFull.into());
+        }
+        if !bytes.is_empty() {
+            state.write(self.file, offset, bytes);
+        }
+        passed
+    }
 }
 
 impl DiskFile for OpenFile {
@@ -144,26 +168,18 @@ impl DiskFile for OpenFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut bytes = parts.concat();
-        let mut state = lock(&self.mount.state);
-        state.check(self.mount.life)?;
-        let mut passed = state.pass(self.mount.life);
-        if passed.is_err() {
-            bytes.truncate(state.random.below(bytes.len() as u64 + 1) as usize);
+        self.write(parts.concat().into(), offset)
+    }
+
+    fn fill_with_zeros(&self, bytes: u64) -> io::Result<()> {
+        let mut offset = 0;
+        while offset < bytes {
+            let step = zeros(bytes - offset);
+            let next = offset + step.len() as u64;
+            self.write(step, offset)?;
+            offset = next;
         }
-        let length = state.files.get(&self.file).map_or(0, |file| file.cache.length());
-        let growth = (offset + bytes.len()).saturating_sub(length) as u64;
-        let short = growth.saturating_sub(state.free_bytes());
-        if short > 0 {
-            // As much as there was room for.
-            bytes.truncate(bytes.len().saturating_sub(short as usize));
-            passed = Err(io::ErrorKind::StorageFull.into());
-        }
-        if !bytes.is_empty() {
-            state.write(self.file, offset, &bytes);
-        }
-        passed
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -1,28 +1,56 @@
-//! Contents of a file, in pages that copies share until one of them changes.
+//! Contents of a file, in pages that copies share. A page is kept without the zeros at its end: a
+//! block fills little of its own, and a new slot is nothing but zeros.
 
-use std::sync::{Arc, OnceLock};
+use bytes::Bytes;
 
 /// What a machine caches, and what a stale read returns an older version of.
 pub const PAGE_BYTES: usize = 4096;
 
-pub(super) type Page = [u8; PAGE_BYTES];
+/// So many zeros are written at once at most.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+
+/// What a page holds, but for the zeros at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Page(Bytes);
 
 /// Bytes; cheap to copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     length: usize,
-    pages: Vec<Arc<Page>>,
+    pages: Vec<Page>,
 }
 
-fn zeros() -> Arc<Page> {
-    static ZEROS: OnceLock<Arc<Page>> = OnceLock::new();
-    Arc::clone(ZEROS.get_or_init(|| Arc::new([0; PAGE_BYTES])))
+/// Zeros, as many as wanted or as there are.
+pub(super) fn zeros(wanted: u64) -> Bytes {
+    let count = usize::try_from(wanted).unwrap_or(usize::MAX);
+    Bytes::from_static(&ZEROS[..count.min(ZEROS.len())])
 }
 
-/// Most of what is ever written is the zeros of new slots.
-fn of(whole: &Page) -> Arc<Page> {
-    let zeros = zeros();
-    if *whole == *zeros { zeros } else { Arc::new(*whole) }
+impl Page {
+    fn new(whole: &[u8]) -> Self {
+        const STEP: usize = 512;
+        let mut end = whole.len();
+        while end >= STEP && whole[end - STEP..end] == ZEROS[..STEP] {
+            end -= STEP;
+        }
+        Self(Bytes::copy_from_slice(&whole[..end]))
+    }
+
+    /// All of it.
+    pub(super) fn whole(&self) -> [u8; PAGE_BYTES] {
+        let mut whole = [0; PAGE_BYTES];
+        whole[..self.0.len()].copy_from_slice(&self.0);
+        whole
+    }
+
+    /// Fills the buffer from this byte of the page on.
+    fn read(&self, buffer: &mut [u8], start: usize) {
+        let held = self.0.get(start..).unwrap_or_default();
+        let count = held.len().min(buffer.len());
+        let (first, zeros) = buffer.split_at_mut(count);
+        first.copy_from_slice(&held[..count]);
+        zeros.fill(0);
+    }
 }
 
 impl Pages {
@@ -33,15 +61,15 @@ impl Pages {
     /// Makes the file longer, with zeros.
     pub(super) fn grow(&mut self, length: usize) {
         self.length = self.length.max(length);
-        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), zeros);
+        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), Page::default);
     }
 
-    pub(super) fn page(&self, number: usize) -> Option<&Arc<Page>> {
+    pub(super) fn page(&self, number: usize) -> Option<&Page> {
         self.pages.get(number)
     }
 
     /// Puts a whole page in place; one behind the end is not there.
-    pub(super) fn replace(&mut self, number: usize, page: Arc<Page>) {
+    pub(super) fn replace(&mut self, number: usize, page: Page) {
         if let Some(held) = self.pages.get_mut(number) {
             *held = page;
         }
@@ -54,7 +82,7 @@ impl Pages {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(count - done);
             let Some(page) = self.pages.get(number) else { break };
-            buffer[done..done + step].copy_from_slice(&page[start..start + step]);
+            page.read(&mut buffer[done..done + step], start);
             done += step;
         }
         done
@@ -68,10 +96,13 @@ impl Pages {
             let step = (PAGE_BYTES - start).min(bytes.len() - done);
             let Some(page) = self.pages.get_mut(number) else { break };
             let part = &bytes[done..done + step];
-            match part.try_into() {
-                Ok(whole) => *page = of(whole),
-                Err(_) => Arc::make_mut(page)[start..start + step].copy_from_slice(part),
-            }
+            *page = if step == PAGE_BYTES {
+                Page::new(part)
+            } else {
+                let mut whole = page.whole();
+                whole[start..start + step].copy_from_slice(part);
+                Page::new(&whole)
+            };
             done += step;
         }
     }
@@ -79,7 +110,29 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    use raft_node::random::Random;
+
     use super::*;
+
+    #[test]
+    fn a_plain_vector_holds_the_same() {
+        let (mut pages, mut plain) = (Pages::default(), Vec::new());
+        let mut random = Random::new(1);
+        for round in 0..500 {
+            let offset = random.below(3 * PAGE_BYTES as u64) as usize;
+            let end = offset + 1 + random.below(2 * PAGE_BYTES as u64) as usize;
+            let byte = [0, 0, 7][random.below(3) as usize];
+            plain.resize(end.max(plain.len()), 0);
+            plain[offset..end].fill(byte);
+            pages.write(offset, &plain[offset..end]);
+            let at = random.below(4 * PAGE_BYTES as u64) as usize;
+            let mut read = vec![9; 2 * PAGE_BYTES];
+            let count = pages.read(&mut read, at);
+            let expected = plain.get(at..).unwrap_or_default();
+            assert_eq!(count, expected.len().min(read.len()), "round {round}");
+            assert!(read[..count] == expected[..count], "round {round}: {count} bytes from {at}");
+        }
+    }
 
     #[test]
     fn a_copy_keeps_what_it_had() {

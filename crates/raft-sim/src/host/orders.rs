@@ -34,8 +34,8 @@ impl Watch for Observer<'_> {
     }
 
     fn stepped(&mut self, replica: &Replica) {
-        let is_due = replica.next_deadline().is_some_and(|deadline| deadline <= self.now);
-        if is_due && self.timer {
+        let is_due = |deadline| deadline <= self.now;
+        if self.timer && replica.next_deadline().is_some_and(is_due) {
             let what = format!("{} wants its timer at once", self.address);
             self.world.checkers.fail("timers", what);
         }

@@ -34,6 +34,8 @@ pub enum Place {
     Host(usize),
     /// At a client, by its number.
     Client(usize),
+    /// Outside, with what dials by the trouble of this number.
+    Stranger(u32),
 }
 
 /// Which of a wire's ends.
@@ -190,6 +192,7 @@ impl Network {
         let number = |place| match place {
             Place::Host(host) => 2 * host as u64,
             Place::Client(client) => 2 * client as u64 + 1,
+            Place::Stranger(number) => 1 << 19 | u64::from(number),
         };
         let pair = (number(from) << 20 | number(to)) << 20;
         let random = stream(self.seed, "wire", pair | *count);

@@ -5,7 +5,7 @@ use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::replica::SnapshotAnswer;
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, ReadAnswer, Reason, Request};
+use raft_node::{Answer, ClientError, ReadAnswer, Reason, Refusal, Request};
 use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
@@ -36,7 +36,7 @@ impl Observer {
             Frame::Request { request, .. } => self.request(request),
             Frame::Reply { reply, .. } => self.answer(&reply.answer),
             Frame::Forward { .. } => self.reach(Probe::Forwarded),
-            Frame::ForwardReply { .. } => self.reach(Probe::ForwardAnswered),
+            Frame::ForwardReply { reply, .. } => self.forward_answered(&reply.answer),
             Frame::Ping { .. } => self.reach(Probe::Pinged),
             Frame::Pong { .. } => self.reach(Probe::Ponged),
             Frame::SnapshotOffer { .. } => self.reach(Probe::SnapshotOffered),
@@ -55,7 +55,15 @@ impl Observer {
 
     /// A client is told how something ended that it wanted.
     pub fn answered(&mut self, client: usize, op: &Op, result: &Result<Box<Success>, ClientError>) {
-        self.hash().text(format_args!("{client} {op:?} -> {result:?}"));
+        let hash = self.hash();
+        match op {
+            Op::Write(command) => {
+                hash.text(format_args!("{client} Write"));
+                hash.bytes(command);
+            }
+            other => hash.text(format_args!("{client} {other:?}")),
+        }
+        hash.text(format_args!("{result:?}"));
         self.tell(|| {
             let wanted = match op {
                 Op::Write(command) => format!("for {}", start_of(command)),
@@ -113,6 +121,15 @@ impl Observer {
         }
     }
 
+    /// Whoever sent a write twice over different ways waits on one of them only: that the other copy
+    /// came too late is known to the member that passed it on, and to nobody else.
+    fn forward_answered(&mut self, answer: &Answer) {
+        self.reach(Probe::ForwardAnswered);
+        if let Answer::Refused(Refusal { reason: Reason::AnswerForgotten { .. }, .. }) = answer {
+            self.reach(Probe::RefusedForgotten);
+        }
+    }
+
     fn request_refused(&mut self, reason: &Reason) {
         self.reach(match reason {
             Reason::NoLeader => Probe::RefusedNoLeader,
@@ -121,20 +138,21 @@ impl Observer {
             Reason::Busy { .. } => Probe::RefusedBusy,
             Reason::SessionExpired { .. } => Probe::RefusedExpired,
             Reason::AnswerForgotten { .. } => Probe::RefusedForgotten,
-            Reason::SessionLimit => Probe::RefusedSessionLimit,
             Reason::ChangeInProgress => Probe::RefusedChanging,
             Reason::LeaderTooYoung => Probe::RefusedYoung,
             Reason::HandingOver { .. } => Probe::RefusedHandingOver,
             Reason::NoNewQuorum { .. } => Probe::RefusedNoQuorum,
             Reason::NotMember { .. } => Probe::RefusedNotMember,
             Reason::LastMember => Probe::RefusedLastMember,
-            Reason::AddressTaken { .. } => Probe::RefusedTaken,
             Reason::Unreachable { .. } => Probe::RefusedUnreachable,
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
             Reason::ShuttingDown => Probe::RefusedStopping,
+            // The first is counted where a client is told, and the next two are told to nobody.
             Reason::DiskFull
             | Reason::Full { .. }
+            | Reason::SessionLimit
+            | Reason::AddressTaken { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,

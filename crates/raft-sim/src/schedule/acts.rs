@@ -26,8 +26,9 @@ impl Cluster {
         self.world.troubles.due = number + 1;
         let faults = &self.world.settings.faults;
         let fault = faults.get(random.below(faults.len() as u64) as usize).copied();
+        let rarity = self.world.settings.rarity(self.world.plan.seed, number);
         let left_out = self.world.plan.without.contains(&number);
-        let Some(fault) = fault.filter(|_| !left_out) else { return };
+        let Some(fault) = rarity.or(fault).filter(|_| !left_out) else { return };
         let Some(victim) = self.victim(random) else { return };
         let Some(text) = self.act(number, fault, victim, random) else { return };
         let told = || What::Trouble { number, text: format!("{} {text}", fault.name()) };
@@ -57,9 +58,7 @@ impl Cluster {
             Fault::Pause => {
                 let limit = pick(random, [T / 20, T / 2, 3 * T, 20 * T]);
                 let pause = 10 + random.below(limit);
-                let host = &mut self.hosts[victim];
-                host.paused_until = host.paused_until.max(self.world.clock.now() + pause);
-                self.world.touch(Place::Host(victim));
+                self.pause(victim, pause);
                 return Some(format!("{name} for {pause} ms"));
             }
             Fault::ClockJump => {
@@ -99,6 +98,10 @@ impl Cluster {
                 self.client_ends(client);
                 return Some(format!("{client}"));
             }
+            Fault::Stranger => return self.stranger_dials(number, victim, random),
+            Fault::NewcomerDies | Fault::LeaverLeads => {
+                return Some(self.lie_in_wait(number, fault, random));
+            }
             disk => return self.disk_fault(disk, victim, random),
         }
         Some(name)
@@ -134,6 +137,14 @@ impl Cluster {
             }
             _ => Some(any),
         }
+    }
+
+    /// A process stands still, and does not know it.
+    pub(super) fn pause(&mut self, host: usize, pause: u64) {
+        let until = self.world.clock.now() + pause;
+        let paused = &mut self.hosts[host].paused_until;
+        *paused = until.max(*paused);
+        self.world.touch(Place::Host(host));
     }
 
     pub(crate) fn stop(&mut self, host: usize, dark: bool) -> bool {

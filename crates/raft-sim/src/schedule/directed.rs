@@ -16,7 +16,7 @@ impl Settings {
             self.fault_every = pick(random, [T / 2, T, 3 * T]);
         }
         match self.schedule {
-            Schedule::Random => {}
+            Schedule::Random => self.rare_one_in = 80,
             Schedule::IsolateOne => {
                 self.faults = vec![
                     Fault::Partition(Shape::Alone),
@@ -56,6 +56,7 @@ impl Settings {
             Schedule::ChurnWhileTransferring => {
                 (self.joiners, self.admins) = (2, 2);
                 self.change_every = pick(random, [50, 150, 400]);
+                self.rare_one_in = 4;
                 self.faults = vec![Fault::Snap, Fault::Kill, Fault::Stall, Fault::Retire];
             }
             Schedule::PauseTheLeader => {

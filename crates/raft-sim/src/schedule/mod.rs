@@ -2,6 +2,7 @@
 //! and chance of its own, so that it can be left out and the others stay what they are.
 
 mod acts;
+mod ambush;
 mod directed;
 mod shapes;
 mod troubles;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use raft_core::Time;
 use raft_node::random::Random;
 
+use crate::faults::Fault;
 use crate::network::Place;
 
 /// A trouble that was done.
@@ -30,6 +31,7 @@ pub struct Troubles {
     /// How many of each kind.
     pub kinds: BTreeMap<&'static str, u64>,
     pub(super) flaps: BTreeMap<u32, Flapping>,
+    pub(super) ambushes: BTreeMap<u32, Ambush>,
 }
 
 /// Cables that are cut and mended in turns.
@@ -38,6 +40,16 @@ pub(super) struct Flapping {
     pub(super) random: Random,
     pub(super) pairs: Vec<(Place, Place)>,
     pub(super) is_cut: bool,
+}
+
+/// A trouble that waits for its moment.
+#[derive(Debug)]
+pub(super) struct Ambush {
+    pub(super) fault: Fault,
+    pub(super) until: Time,
+    pub(super) random: Random,
+    /// What it does in two steps has come to the second.
+    pub(super) is_half_done: bool,
 }
 
 impl Troubles {

@@ -32,7 +32,7 @@ pub(crate) struct Watch {
 impl Cluster {
     /// Looks at leadership, if this schedule says something about it.
     pub(crate) fn watch(&mut self) {
-        let is_promised = self.world.plan.storage == Storage::Tolerated;
+        let is_promised = self.world.settings.storage == Storage::Tolerated;
         if self.world.calm || self.hosts.len() < 3 || !is_promised {
             return;
         }

@@ -107,11 +107,11 @@ impl Hunt {
             if over || stop.load(Ordering::Relaxed) {
                 enough.store(true, Ordering::Relaxed);
             }
-            summary.took = begin.elapsed();
+            (summary.took, summary.worked) = (begin.elapsed(), processor_time());
             progress.show(&summary);
         }
         progress.clear();
-        summary.took = begin.elapsed();
+        (summary.took, summary.worked) = (begin.elapsed(), processor_time());
         for worker in workers {
             // A run catches its own panics; one outside of it is no result.
             if worker.join().is_err() {
@@ -166,4 +166,10 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// What this process has worked so far, all threads together.
+pub(super) fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.try_into().unwrap_or_default()
 }

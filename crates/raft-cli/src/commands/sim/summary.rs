@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_sim::hash::TraceHash;
-use raft_sim::{Probe, Report, Schedule};
+use raft_sim::{Probe, Report, Schedule, Storage};
 use serde_json::{Map, Value, json};
 
 use crate::errors::Problem;
@@ -16,6 +16,8 @@ pub(super) struct Summary {
     pub(super) runs: u64,
     threads: usize,
     pub(super) took: Duration,
+    /// Processor time of all threads.
+    pub(super) worked: Duration,
     events: u64,
     /// Virtual milliseconds.
     time: u64,
@@ -24,6 +26,8 @@ pub(super) struct Summary {
     /// How long it took at worst until all members took writes again, and with which seed.
     healed: Option<(u64, u64)>,
     schedules: BTreeMap<&'static str, u64>,
+    /// How many runs had more damage on disks than a cluster survives.
+    exceeded: u64,
     /// How many runs had so many members at first.
     members: BTreeMap<usize, u64>,
     troubles: BTreeMap<&'static str, u64>,
@@ -63,6 +67,7 @@ impl Summary {
         if let Some(schedule) = report.schedule {
             *self.schedules.entry(schedule.name()).or_default() += 1;
         }
+        self.exceeded += u64::from(report.storage == Storage::Exceeded);
         *self.members.entry(report.members).or_default() += 1;
         self.hashes.insert(seed, report.hash);
     }
@@ -83,9 +88,9 @@ impl Summary {
         few.then(|| format!("{} writes were acknowledged in {} runs", self.acknowledged, self.runs))
     }
 
-    /// Virtual time to real time, for each thread.
+    /// Virtual time to what a core spent on it, whatever else it did meanwhile.
     fn speed(&self) -> f64 {
-        let real = self.took.as_secs_f64() * self.threads.max(1) as f64;
+        let real = self.worked.as_secs_f64();
         if real > 0.0 { self.time as f64 / 1000.0 / real } else { 0.0 }
     }
 
@@ -172,6 +177,10 @@ impl Summary {
             ("committed", format!("{} entries", self.committed)),
             ("acknowledged", format!("{} writes", self.acknowledged)),
             ("trouble", self.trouble()),
+            (
+                "beyond repair",
+                format!("{} runs, in which disks were damaged that far", self.exceeded),
+            ),
             ("well again", healed),
             ("probes", format!("{} of {} reached", self.reached(), Probe::ALL.len())),
         ]
@@ -213,11 +222,13 @@ impl Summary {
             "events": self.events,
             "virtual_seconds": self.time as f64 / 1000.0,
             "seconds": self.took.as_secs_f64(),
+            "processor_seconds": self.worked.as_secs_f64(),
             "threads": self.threads,
             "speed": self.speed(),
             "committed": self.committed,
             "acknowledged": self.acknowledged,
             "schedules": self.schedules,
+            "storage_exceeded": self.exceeded,
             "members": self.members,
             "troubles": self.troubles,
             "healed_after_ms": self.healed.map(|(after, _)| after),
@@ -248,6 +259,7 @@ pub(super) fn of_run(seed: u64, report: &Report) -> Value {
         "committed": report.committed,
         "acknowledged": report.acknowledged,
         "schedule": report.schedule.map(Schedule::name),
+        "storage": report.storage.name(),
         "members": report.members,
         "troubles": report.kinds,
         "healed_after_ms": report.healed_after,
