@@ -77,6 +77,7 @@ pub enum SnapshotDone {
 #[derive(Debug)]
 pub struct SnapshotWorks {
     snapshots: Snapshots,
+    chunk_bytes: usize,
     sent: BTreeMap<NodeId, SnapshotReader>,
     received: Option<SnapshotReceiver>,
 }
@@ -85,7 +86,14 @@ impl SnapshotWorks {
     /// Nothing is under way.
     #[must_use]
     pub const fn new(snapshots: Snapshots) -> Self {
-        Self { snapshots, sent: BTreeMap::new(), received: None }
+        let chunk_bytes = CHUNK_BYTES;
+        Self { snapshots, chunk_bytes, sent: BTreeMap::new(), received: None }
+    }
+
+    /// The same that sends smaller pieces.
+    #[must_use]
+    pub fn in_pieces_of(self, bytes: usize) -> Self {
+        Self { chunk_bytes: bytes.min(CHUNK_BYTES), ..self }
     }
 
     /// Does one piece of work.
@@ -144,7 +152,7 @@ impl SnapshotWorks {
 
     fn read(&self, peer: NodeId, offset: u64) -> Result<Bytes, SnapshotError> {
         let Some(reader) = self.sent.get(&peer) else { return Ok(Bytes::new()) };
-        Ok(harmless(reader.read_at(offset, CHUNK_BYTES))?.unwrap_or_default())
+        Ok(harmless(reader.read_at(offset, self.chunk_bytes))?.unwrap_or_default())
     }
 
     fn add(

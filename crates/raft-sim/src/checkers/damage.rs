@@ -98,6 +98,15 @@ impl Damage {
         };
         // NODE is written beside itself.
         let moved = file.ends_with("NODE") && hurt.scars.iter().any(Scar::is_of_node);
+        let of_snapshots = |name: &str| name.starts_with("snap/");
+        let missed = |scar: &Scar| scar.missed.as_ref().is_some_and(|(file, _)| of_snapshots(file));
+        let in_snapshots = hurt.scars.iter().any(|scar| of_snapshots(&scar.file) || missed(scar));
+        // It was written or received under another name, and a log that begins after what is left
+        // names the directory.
+        let at_snapshots = file.components().any(|part| part.as_os_str() == "snap");
+        if at_snapshots && in_snapshots {
+            return Ok(());
+        }
         if moved || file.ends_with("wal") || hurt.scars.iter().any(known) {
             return Ok(());
         }
@@ -259,7 +268,8 @@ impl Scar {
 
 /// The ways to refuse, so that a run shows which of them it has seen.
 fn reason(what: &str) -> &'static str {
-    const REASONS: [(&str, &str); 8] = [
+    const REASONS: [(&str, &str); 9] = [
+        ("no snapshot goes so far", "refused disk: no snapshot is left"),
         ("which the next slot certifies", "refused disk: a certified block is damaged"),
         ("is not the one that the next slot certifies", "refused disk: the chain ends elsewhere"),
         ("which was durable", "refused disk: a proven block is damaged"),
