@@ -86,7 +86,7 @@ pub(crate) struct Classic {
     pub(crate) endpoints: Option<String>,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
-    /// How long a client waits for an answer [default: 5s]
+    /// How long a client waits for an answer [default: 5s] [env: RAFT_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// The same as -h, as the original spelled it
@@ -101,12 +101,19 @@ pub(crate) struct Tuning {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// How long a server waits without a leader before an election [default: 1s]
+    /// [env: RAFT_ELECTION_TIMEOUT=]
     #[arg(long, value_name = "TIME", value_parser = election_timeout)]
     pub(crate) election_timeout: Option<Duration>,
     /// Serve the live page, metrics and health over HTTP at this address [env: RAFT_HTTP=]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) http: Option<Address>,
-    /// Let a server listen beyond this machine, without encryption
+    /// Take a snapshot after so many bytes of log, as in 64MiB [default: 256MiB] [env: RAFT_SNAPSHOT_BYTES=]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) snapshot_bytes: Option<u64>,
+    /// Take a snapshot after so many entries [default: 4000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) snapshot_entries: Option<u64>,
+    /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
 }
@@ -138,6 +145,9 @@ pub(crate) enum Verb {
     Member(MemberVerb),
     /// Hand leadership over to another member
     Transfer(TransferArgs),
+    /// Take and look at snapshots, which stand for the log below them
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
     /// Look at the log in a data directory, also while its server runs
@@ -338,6 +348,13 @@ pub(crate) struct Load {
     pub(crate) spread: bool,
 }
 
+/// What can be done with snapshots.
+#[derive(Debug, PartialEq, Subcommand)]
+pub(crate) enum SnapshotVerb {
+    /// Take one at the asked server, now; ends when it is on its disk
+    Now(ClientArgs),
+}
+
 /// What another terminal may ask of a local cluster.
 #[derive(Debug, PartialEq, Subcommand)]
 pub(crate) enum DevVerb {
@@ -406,6 +423,24 @@ pub(crate) fn election_timeout(text: &str) -> Result<Duration, String> {
     } else {
         Err("an election timeout is from 50ms to 60s, the same on all members".into())
     }
+}
+
+/// `4096`, `64KiB`, `256MiB`, `1GiB`: at least one byte.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor = match unit.trim() {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0);
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .ok_or_else(|| "bytes as in 4096, 64KiB, 256MiB or 1GiB".into())
 }
 
 /// One address.

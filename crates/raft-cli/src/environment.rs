@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::args::{Tuning, address, duration, election_timeout};
+use crate::args::{Tuning, address, bytes, duration, election_timeout};
 use crate::errors::Problem;
 use crate::output::Format;
 
@@ -21,6 +21,9 @@ pub(crate) fn complete(mut tuning: Tuning) -> Result<Tuning, Problem> {
     }
     if tuning.election_timeout.is_none() {
         tuning.election_timeout = parsed("RAFT_ELECTION_TIMEOUT", election_timeout)?;
+    }
+    if tuning.snapshot_bytes.is_none() {
+        tuning.snapshot_bytes = parsed("RAFT_SNAPSHOT_BYTES", bytes)?;
     }
     if tuning.http.is_none() {
         tuning.http = parsed("RAFT_HTTP", address)?;

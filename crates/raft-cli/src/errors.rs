@@ -13,11 +13,18 @@ pub(crate) struct Problem {
     pub(crate) what: String,
     /// What to do about it; a command where there is one.
     pub(crate) hint: Option<String>,
+    /// What a script may conclude about the request, if there was one.
+    outcome: Option<&'static str>,
 }
 
 impl Problem {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None }
+        Self { exit, what: what.into(), hint: None, outcome: Some(exit.outcome()) }
+    }
+
+    /// What was looked at is not well. Nothing was requested that could be done or not.
+    pub(crate) fn verdict(exit: Exit, what: impl Into<String>) -> Self {
+        Self { outcome: None, ..Self::new(exit, what) }
     }
 
     pub(crate) fn usage(what: impl Into<String>) -> Self {
@@ -81,7 +88,7 @@ impl Problem {
             "error": {
                 "what": self.what,
                 "hint": self.hint,
-                "outcome": self.exit.outcome(),
+                "outcome": self.outcome,
                 "exit": self.exit.code(),
             },
         })

@@ -8,7 +8,7 @@ use raft_store::{Keys, Only, Range};
 
 use crate::args::{
     CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb, MemberVerb, PutArgs,
-    ServerArgs, TxnArgs, Verb, WatchArgs, address, addresses,
+    ServerArgs, SnapshotVerb, TxnArgs, Verb, WatchArgs, address, addresses,
 };
 use crate::commands::{
     Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob, Message,
@@ -63,6 +63,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             let to = args.to.as_deref().map(Target::parse).transpose()?;
             Command::Transfer { ask: ask(&args.client)?, to }
         }
+        Verb::Snapshot(SnapshotVerb::Now(client)) => Command::Snapshot { ask: ask(&client)? },
         Verb::Status(args) => {
             Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
         }

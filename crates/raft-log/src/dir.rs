@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{OpenError, is_full};
-use crate::node_file::{NodeFile, NodeFileError, NodeState};
+use crate::node_file::{NodeFile, NodeFileError, NodeState, can_be_address};
 use crate::open::{Log, LogOwner, any_slot_used, open_log};
 use crate::rng::Rng;
 use crate::shown::{SHOWN_NAME, SHOWN_TEMPORARY_NAME, Shown, ShownMark, remove_if_there};
@@ -237,7 +237,9 @@ impl Opening<'_> {
         let text = String::from_utf8_lossy(&text[..read]);
         let value = |key| text.lines().find_map(|line| line.strip_prefix(key));
         let pid = value("pid ").and_then(|pid| pid.trim().parse().ok());
-        let address = value("address ").map(|address| address.trim().to_owned());
+        // Anybody may have written the file: what is no address is not shown.
+        let address = value("address ").map(str::trim).filter(|text| can_be_address(text));
+        let address = address.map(str::to_owned);
         OpenError::Locked { path: self.disk.path(LOCK_NAME), pid, address }
     }
 

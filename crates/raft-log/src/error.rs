@@ -68,7 +68,7 @@ pub enum OpenError {
     #[error(
         "{}: holds files that are not ours ({}) and no NODE file; nothing was changed. Choose an \
          empty directory with --data-dir",
-        dir.display(), found.join(", ")
+        dir.display(), names(found)
     )]
     ForeignFiles {
         /// The directory.
@@ -239,6 +239,11 @@ impl From<MakeError> for OpenError {
 /// Whether the disk (or the quota) is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// File names may hold what a terminal obeys.
+fn names(found: &[String]) -> String {
+    found.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 struct IndexRange(Option<Index>, Option<Index>);

@@ -79,6 +79,8 @@ pub struct InspectedSlot {
     pub boot: Boot,
     /// The number of its first block.
     pub base: u64,
+    /// Where one of the two copies of the header is damaged, if one is: the other one counts.
+    pub damaged_copy: Option<u64>,
     /// The blocks that count, as far as they could be read.
     pub blocks: Vec<InspectedBlock>,
     place: usize,
@@ -265,7 +267,9 @@ impl Inspection {
     /// What another look has to confirm.
     fn troubles(&self) -> Vec<String> {
         let cut = self.cut.iter().map(|cut| format!("{cut:?}"));
-        cut.chain(self.damages.iter().map(ToString::to_string)).collect()
+        let copies = self.slots.iter().filter_map(|slot| Some((&slot.file, slot.damaged_copy?)));
+        let copies = copies.map(|copy| format!("{copy:?}"));
+        cut.chain(copies).chain(self.damages.iter().map(ToString::to_string)).collect()
     }
 }
 
@@ -332,6 +336,7 @@ impl Look<'_> {
             order: header.slot_seq,
             boot: header.boot,
             base: header.base_block_seq,
+            damaged_copy: self.found.damaged_copy(place),
             blocks,
             place,
         };

@@ -155,7 +155,7 @@ impl NodeFile {
         }
         match lines.lines.next() {
             None => Ok(Self { state, epoch }),
-            Some(line) => Err(NodeFileError::Damaged(format!("unexpected line \"{line}\""))),
+            Some(line) => Err(NodeFileError::Damaged(format!("unexpected line {line:?}"))),
         }
     }
 }
@@ -178,7 +178,7 @@ impl<'a> Lines<'a> {
 
     fn number(&mut self, key: &str) -> Result<u64, NodeFileError> {
         let value = self.value(key)?;
-        value.parse().map_err(|_| NodeFileError::Damaged(format!("\"{key} {value}\"")))
+        value.parse().map_err(|_| NodeFileError::Damaged(format!("{:?}", format!("{key} {value}"))))
     }
 
     fn hex(&mut self, key: &str) -> Result<u128, NodeFileError> {
@@ -196,7 +196,7 @@ impl<'a> Lines<'a> {
         while let Some(value) = self.optional("founder") {
             let (incarnation, place) = value
                 .split_once(' ')
-                .ok_or_else(|| NodeFileError::Damaged(format!("\"founder {value}\"")))?;
+                .ok_or_else(|| NodeFileError::Damaged(format!("no address: founder {value:?}")))?;
             founders.push(Founder { address: readable(place)?, incarnation: hex(incarnation)? });
         }
         if founders.is_empty() {
@@ -207,7 +207,7 @@ impl<'a> Lines<'a> {
 }
 
 fn hex(value: &str) -> Result<u128, NodeFileError> {
-    u128::from_str_radix(value, 16).map_err(|_| NodeFileError::Damaged(format!("\"{value}\"")))
+    u128::from_str_radix(value, 16).map_err(|_| NodeFileError::Damaged(format!("{value:?}")))
 }
 
 /// What can be read can be written.
@@ -216,11 +216,16 @@ fn readable(value: &str) -> Result<String, NodeFileError> {
 }
 
 fn checked(address: &str) -> io::Result<String> {
-    if address.is_empty() || address.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if !can_be_address(address) {
         let what = format!("address {address:?} cannot stand in NODE");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     Ok(address.to_owned())
+}
+
+/// Whether it is one word, and a terminal takes it for text.
+pub(crate) fn can_be_address(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]
@@ -271,6 +276,21 @@ mod tests {
         let text = format!("{body}checksum {:08x}\n", crc32c::crc32c(body.as_bytes()));
         let newer = NodeFileError::TooNew("2".into());
         assert_eq!(NodeFile::decode(text.as_bytes()), Err(newer));
+    }
+
+    #[test]
+    fn what_is_damaged_is_shown_as_text() {
+        let good = NodeFile { state: NodeState::Member(identity()), epoch: 7 };
+        let text = good.encode().unwrap();
+        for (from, to) in [("node 2\n", "node \u{1b}[2J\n"), ("epoch 7\n", "epoch 7\n\u{1b}c\n")] {
+            let (body, _) = text.split_once("checksum ").unwrap();
+            let body = body.replace(from, to);
+            let bad = format!("{body}checksum {:08x}\n", crc32c::crc32c(body.as_bytes()));
+            let Err(NodeFileError::Damaged(what)) = NodeFile::decode(bad.as_bytes()) else {
+                panic!("{bad:?}")
+            };
+            assert!(what.contains("\\u{1b}") && !what.contains('\u{1b}'), "{what:?}");
+        }
     }
 
     #[test]

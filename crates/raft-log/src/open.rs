@@ -205,6 +205,11 @@ impl Found {
         slots.filter_map(|slot| Some((&slot.file, slot.header.as_ref()?)))
     }
 
+    /// Which copy of the header is damaged in the slot at this place of the chain: the other counts.
+    pub(crate) fn damaged_copy(&self, place: usize) -> Option<u64> {
+        self.slots.get(*self.chain.get(place)?)?.torn
+    }
+
     /// Slots that nothing refers to, in two parts: those free at once, and those that hold what
     /// the newest slot holds too. If `newest_durable` is not certain the latter are the only
     /// durable copy, and must stay until there is another.

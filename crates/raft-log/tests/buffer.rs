@@ -111,14 +111,17 @@ fn a_batch_is_one_slice_and_small_ones_are_joined() {
 #[test]
 fn a_small_piece_does_not_keep_a_large_frame_alive() {
     let mut buffer = LogBuffer::new(Index(1));
+    let mut first = None;
     for index in 1..=3000 {
         let mut frame = BytesMut::zeroed(20_000);
         frame.clear();
         frame.extend_from_slice(&encode_entry(Index(index), Term(1), Kind::COMMAND, &[b"x"]));
         let bytes = frame.freeze();
+        first.get_or_insert_with(|| bytes.clone());
         let entries = decode_entries(&bytes).unwrap();
         buffer.append_encoded(&entries, bytes);
     }
+    assert!(first.unwrap().is_unique(), "the buffer still holds on to the first frame");
     let slices = buffer.slice(Index(1), Index(1600)).unwrap();
     assert!(slices.len() < 3, "{} slices", slices.len());
 }

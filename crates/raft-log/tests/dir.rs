@@ -94,8 +94,24 @@ fn the_second_process_is_told_who_is_there() {
     let OpenError::Locked { pid, address, .. } = &error else { panic!("{error}") };
     assert_eq!((*pid, address.as_deref()), (Some(4711), Some(":9991")));
     assert!(error.to_string().contains("process 4711, which serves :9991"), "{error}");
+    // What stands in the file is another program's word.
+    for (address, told) in [("a\u{1b}[2Jb", None), ("", None), ("a b", None), ("ü:1", Some("ü:1"))]
+    {
+        fs::write(temp.path().join("LOCK"), format!("pid 4711\naddress {address}\n")).unwrap();
+        let error = DataDir::open(real(temp.path()), holder.clone()).unwrap_err();
+        let OpenError::Locked { pid, address, .. } = &error else { panic!("{error}") };
+        assert_eq!((*pid, address.as_deref()), (Some(4711), told));
+    }
     drop(first);
     drop(DataDir::open(real(temp.path()), holder).unwrap());
+}
+
+#[test]
+fn no_name_of_a_file_commands_the_terminal() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("a\u{1b}[2Jb"), "mine").unwrap();
+    let error = DataDir::open(real(temp.path()), holder()).unwrap_err();
+    assert!(error.to_string().contains("not ours (a\\u{1b}[2Jb)"), "{error}");
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub enum Op {
     /// Hand leadership over.
     Transfer(Option<String>),
     /// How is the contacted server?
+    Snapshot,
+    /// How the asked server sees itself.
     Status,
     /// How is it, what happened there lately, and how does its log end?
     Recent {

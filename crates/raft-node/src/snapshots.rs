@@ -66,9 +66,9 @@ pub enum SnapshotDone {
         /// None at all: what was open is damaged, or shut.
         bytes: Bytes,
     },
-    /// Of `Begin` and `Add`: from where on bytes are wanted, nothing if all are there; or why this
-    /// snapshot cannot be received.
-    Wanted(Result<Option<u64>, String>),
+    /// Of `Begin` and `Add`: of which snapshot, and from where on bytes are wanted, nothing if all
+    /// are there; or why it cannot be received. Another one may have been offered meanwhile.
+    Wanted(SnapshotInfo, Result<Option<u64>, String>),
     /// Of `Finish`: the machine, or why nobody can go on from this snapshot.
     Came(Result<Box<Machine>, String>),
 }
@@ -79,7 +79,7 @@ pub struct SnapshotWorks {
     snapshots: Snapshots,
     chunk_bytes: usize,
     sent: BTreeMap<NodeId, SnapshotReader>,
-    received: Option<SnapshotReceiver>,
+    received: Option<(SnapshotInfo, SnapshotReceiver)>,
 }
 
 impl SnapshotWorks {
@@ -109,12 +109,19 @@ impl SnapshotWorks {
             }
             SnapshotJob::Begin(info) => {
                 self.received = None;
-                let begun = self.snapshots.receive(info);
-                let begun =
-                    harmless(begun)?.map(|receiver| self.received.insert(receiver).wanted());
-                SnapshotDone::Wanted(begun)
+                let begun = harmless(self.snapshots.receive(info))?;
+                let wanted = begun.map(|receiver| {
+                    let (_, receiver) = self.received.insert((info, receiver));
+                    receiver.wanted()
+                });
+                SnapshotDone::Wanted(info, wanted)
             }
-            SnapshotJob::Add { offset, bytes } => SnapshotDone::Wanted(self.add(offset, &bytes)?),
+            SnapshotJob::Add { offset, bytes } => {
+                // Pieces may be on their way to what failed, or was given up.
+                let Some((info, receiver)) = &mut self.received else { return Ok(None) };
+                let added = harmless(receiver.add(offset, &bytes))?;
+                SnapshotDone::Wanted(*info, added.map(|()| receiver.wanted()))
+            }
             SnapshotJob::Finish(machine) => SnapshotDone::Came(self.finish(machine)?),
             SnapshotJob::Shut(peer) => {
                 self.sent.remove(&peer);
@@ -155,26 +162,12 @@ impl SnapshotWorks {
         Ok(harmless(reader.read_at(offset, self.chunk_bytes))?.unwrap_or_default())
     }
 
-    fn add(
-        &mut self,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<Result<Option<u64>, String>, SnapshotError> {
-        let Some(receiver) = &mut self.received else {
-            return Ok(Err("nothing was begun".into()));
-        };
-        let added = harmless(receiver.add(offset, bytes))?;
-        let wanted = receiver.wanted();
-        Ok(added.map(|()| wanted))
-    }
-
     fn finish(
         &mut self,
         mut machine: Box<Machine>,
     ) -> Result<Result<Box<Machine>, String>, SnapshotError> {
-        let Some(receiver) = self.received.take_if(|receiver| receiver.wanted().is_none()) else {
-            return Ok(Err("it is not all here".into()));
-        };
+        let whole = self.received.take_if(|(_, receiver)| receiver.wanted().is_none());
+        let Some((_, receiver)) = whole else { return Ok(Err("it is not all here".into())) };
         let info = match harmless(receiver.finish())? {
             Ok(info) => info,
             Err(why) => return Ok(Err(why)),

@@ -184,6 +184,15 @@ impl Network {
         self.settle();
     }
 
+    /// Everything starts again, and finds everything else.
+    fn restart_all(&mut self) {
+        for address in self.servers.keys().cloned().collect::<Vec<_>>() {
+            self.stop(&address);
+            self.start(&address);
+        }
+        self.connect_all();
+    }
+
     /// What must never be false: the members that have a directory agree on one cluster, and
     /// its list holds them.
     fn check(&self) {
@@ -262,11 +271,7 @@ fn crashes_and_lost_connections_delay_a_founding_and_no_more() {
                 }
             }
         }
-        for address in &all {
-            network.stop(address);
-            network.start(address);
-        }
-        network.connect_all();
+        network.restart_all();
         assert_eq!(network.formed_count(), 3, "seed {seed}");
     }
 }
@@ -307,11 +312,7 @@ fn directories_lost_during_a_founding_never_make_two_clusters() {
                 }
             }
         }
-        for address in &all {
-            network.stop(address);
-            network.start(address);
-        }
-        network.connect_all();
+        network.restart_all();
         // Everybody, or all but the one who came back with another directory.
         assert!(network.formed_count() >= 2, "seed {seed}");
     }

@@ -116,6 +116,18 @@ impl Bench {
         self.step(vec![heard(from, message, chunk)]);
     }
 
+    /// n3 leads term 3 already.
+    fn hear_next_leader(&mut self) {
+        let append = AppendEntries {
+            term: Term(3),
+            prev_log_id: LogId::default(),
+            entries: vec![],
+            commit_index: Index(0),
+            round: 0,
+        };
+        self.hear(N3, Message::AppendEntries(append), Chunk::default());
+    }
+
     /// n1 leads term 1, with its no-op committed and applied.
     fn leading() -> Self {
         let mut bench = Self::new();
@@ -313,16 +325,7 @@ fn what_was_appended_under_a_lost_leadership_is_unknown() {
 fn what_was_passed_on_is_unknown_when_the_leader_is_lost() {
     let lose: [fn(&mut Bench); 2] = [
         |bench| bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: false }]),
-        |bench| {
-            let append = AppendEntries {
-                term: Term(3),
-                prev_log_id: LogId::default(),
-                entries: vec![],
-                commit_index: Index(0),
-                round: 0,
-            };
-            bench.hear(N3, Message::AppendEntries(append), Chunk::default());
-        },
+        |bench| bench.hear_next_leader(),
     ];
     for lose in lose {
         let mut bench = Bench::new();
@@ -343,14 +346,7 @@ fn a_transfer_that_was_passed_on_is_answered_by_the_next_leader() {
         bench.step(vec![Event::Link { peer: N2, lane: Lane::Outbound, up: true }]);
         bench.follow(LogId::default(), &[], 0);
         let origin = bench.ask(Request::Transfer { to });
-        let append = AppendEntries {
-            term: Term(3),
-            prev_log_id: LogId::default(),
-            entries: vec![],
-            commit_index: Index(0),
-            round: 0,
-        };
-        bench.hear(N3, Message::AppendEntries(append), Chunk::default());
+        bench.hear_next_leader();
         let expected = if ends_well {
             Answer::Transferred { to: ":9993".into() }
         } else {

@@ -299,14 +299,14 @@ impl Settings {
 
     /// Small ones, often: most runs have installs. Some have none, and long logs.
     fn draw_snapshots(&mut self, random: &mut Random) {
-        self.chunk_bytes = pick(random, [1024, 4096, 16 * 1024, 512 * 1024]);
+        self.chunk_bytes = pick(random, [4096, 16 * 1024, 64 * 1024, 512 * 1024]);
         let slots = pick(random, [2, 8, 1024]);
         let limits = SnapshotLimits {
             bytes: pick(random, [2000, 20_000, 200_000, u64::MAX]),
             entries: pick(random, [5, 20, 60, 200]),
             keep_bytes: pick(random, [0, 0, 1, 2]) * SLOT_BYTES_MIN,
             log_bytes_max: slots * SLOT_BYTES_MIN,
-            rate: pick(random, [100_000, 500_000, 1 << 30]),
+            rate: pick(random, [200_000, 1_000_000, 1 << 30]),
         };
         self.snapshots = (random.below(5) > 0).then_some(limits);
     }

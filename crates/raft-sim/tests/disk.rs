@@ -11,6 +11,8 @@ use raft_sim::disk::{Blow, PAGE_BYTES, Platter, SECTOR_BYTES};
 
 const OLD: u8 = b'o';
 const NEW: u8 = b'n';
+/// Stands for bytes that nobody wrote.
+const GARBAGE: u8 = b'!';
 
 /// A file of old bytes, durable in name and content.
 fn file(platter: &Platter, name: &str, bytes: usize) -> (Arc<dyn Disk>, Arc<dyn DiskFile>) {
@@ -32,22 +34,24 @@ fn open(platter: &Platter, name: &str) -> io::Result<Vec<u8>> {
     Ok(contents(&*platter.mount().open(name)?))
 }
 
-/// Which sectors of the file are new; a sector is never half of each.
-fn new_sectors(bytes: &[u8]) -> Vec<bool> {
-    let whole = |sector: &[u8]| sector.iter().all(|byte| *byte == sector[0]);
-    assert!(bytes.chunks(SECTOR_BYTES).all(whole), "a torn sector");
-    bytes.chunks(SECTOR_BYTES).map(|sector| sector[0] == NEW).collect()
+/// What each sector holds: [`OLD`] or [`NEW`] bytes, zeros, or [`GARBAGE`].
+fn sectors(bytes: &[u8]) -> Vec<u8> {
+    let of = |sector: &[u8]| {
+        let whole = sector.iter().all(|byte| *byte == sector[0]);
+        if whole { sector[0] } else { GARBAGE }
+    };
+    bytes.chunks(SECTOR_BYTES).map(of).collect()
 }
 
 /// What is left of `writes` in a file of two pages, over many cuts.
-fn left(writes: impl Fn(&dyn DiskFile)) -> BTreeSet<Vec<bool>> {
+fn left(writes: impl Fn(&dyn DiskFile)) -> BTreeSet<Vec<u8>> {
     let mut seen = BTreeSet::new();
     for seed in 0..3000 {
         let platter = Platter::new(seed);
         let (_disk, file) = file(&platter, "a", 2 * PAGE_BYTES);
         writes(&*file);
         platter.cut();
-        seen.insert(new_sectors(&open(&platter, "a").unwrap()));
+        seen.insert(sectors(&open(&platter, "a").unwrap()));
     }
     seen
 }
@@ -55,9 +59,15 @@ fn left(writes: impl Fn(&dyn DiskFile)) -> BTreeSet<Vec<bool>> {
 #[test]
 fn a_cut_leaves_any_sectors_of_what_was_not_synced() {
     let seen = left(|file| file.write_at(&[&[NEW; 3 * SECTOR_BYTES]], 0).unwrap());
-    let sectors: BTreeSet<Vec<bool>> = seen.iter().map(|all| all[..3].to_vec()).collect();
-    assert_eq!(sectors.len(), 8, "every subset of three sectors: {sectors:?}");
-    assert!(seen.iter().all(|all| !all[3..].contains(&true)), "what was not written is old");
+    let written: BTreeSet<&[u8]> = seen.iter().map(|all| &all[..3]).collect();
+    let garbage = |sectors: &[u8]| sectors.iter().filter(|held| **held == GARBAGE).count();
+    let (ruined, whole): (Vec<&[u8]>, Vec<&[u8]>) =
+        written.into_iter().partition(|sectors| garbage(sectors) > 0);
+    assert_eq!(whole.len(), 8, "every subset of three sectors: {whole:?}");
+    assert_eq!(ruined.len(), 3 * 4, "one of them garbage, and any subset of two: {ruined:?}");
+    assert!(ruined.iter().all(|sectors| garbage(sectors) == 1), "no more than one: {ruined:?}");
+    let old = |all: &Vec<u8>| all[3..].iter().all(|held| *held == OLD);
+    assert!(seen.iter().all(old), "what was not written is old");
 }
 
 #[test]
@@ -67,8 +77,9 @@ fn a_later_write_may_survive_an_earlier_one() {
             file.write_at(&[&[NEW; PAGE_BYTES]], (page * PAGE_BYTES) as u64).unwrap();
         }
     });
-    let only = |page: usize| (0..16).map(|sector| sector / 8 == page).collect::<Vec<_>>();
-    assert!(seen.contains(&only(0)) && seen.contains(&only(1)), "whole pages, in any order");
+    let (old, new) = ([OLD; 8], [NEW; 8]);
+    let any = [[new, old], [old, new]].map(|pages| seen.contains(&pages.concat()));
+    assert_eq!(any, [true, true], "whole pages, in any order");
 }
 
 #[test]
@@ -81,7 +92,7 @@ fn a_cut_leaves_any_of_several_files() {
             file.write_at(&[&[NEW; SECTOR_BYTES]], 0).unwrap();
         }
         platter.cut();
-        seen.insert(["a", "b"].map(|name| open(&platter, name).unwrap()[0] == NEW));
+        seen.insert(["a", "b"].map(|name| open(&platter, name).unwrap() == [NEW; SECTOR_BYTES]));
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
@@ -112,9 +123,10 @@ fn a_file_may_have_grown_without_its_bytes() {
         platter.cut();
         let left = open(&platter, "a").unwrap();
         assert_eq!(left[..SECTOR_BYTES], [OLD; SECTOR_BYTES]);
-        seen.insert(left.get(SECTOR_BYTES).copied());
+        seen.insert(sectors(&left).get(1).copied());
     }
-    assert_eq!(seen, [None, Some(0), Some(NEW)].into(), "as it was, zeros, or all of it");
+    let any = [None, Some(0), Some(NEW), Some(GARBAGE)];
+    assert_eq!(seen, any.into(), "as it was, zeros, all of it, or garbage");
 }
 
 #[test]
@@ -152,8 +164,9 @@ fn after_a_failed_sync_the_cache_shows_what_no_later_sync_writes() {
         file.sync_data().unwrap();
         assert_eq!(contents(&*file), [NEW; PAGE_BYTES], "and goes on to");
         platter.cut();
-        let left = new_sectors(&open(&platter, "a").unwrap());
-        lost += usize::from(left.contains(&false));
+        let left = sectors(&open(&platter, "a").unwrap());
+        assert!(!left.contains(&GARBAGE), "nothing is on its way any more");
+        lost += usize::from(left.contains(&OLD));
     }
     assert!((50..200).contains(&lost), "{lost} of 200 were lost, in part or as a whole");
 }

@@ -50,13 +50,8 @@ pub(crate) fn run(options: &LogOptions, output: &Output) -> Result<(), Problem> 
     if let (Some(cut), false) = (&inspection.cut, output.format.is_json()) {
         output.note(&torn(cut));
     }
-    if let (Shown::Lost(why), LogJob::Verify, false) =
-        (&inspection.shown, options.job, output.format.is_json())
-    {
-        output.note(&format!(
-            "{why}: up to where lines were shown is not known. The log does not depend on it: the \
-             next start takes all that it recovers for shown"
-        ));
+    if options.job == LogJob::Verify && !output.format.is_json() {
+        harmless(&inspection).iter().for_each(|fact| output.note(fact));
     }
     conclude(&inspection, options.job == LogJob::Verify, output)
 }
@@ -100,6 +95,7 @@ fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
         "last_term": inspection.last().term.0,
         "shown": shown_index(inspection),
         "torn_end": torn_object(inspection),
+        "damaged_copies": copy_objects(inspection),
         "damages": damage_objects(inspection),
     });
     output.line(&text, object)
@@ -151,6 +147,29 @@ fn torn(cut: &Cut) -> String {
     )
 }
 
+/// What is damaged, and costs no entry.
+fn harmless(inspection: &Inspection) -> Vec<String> {
+    let copy = |(file, offset): (&Path, u64)| {
+        format!(
+            "{}, byte {offset}: one of the two copies of the slot's header is damaged, as by a \
+             crash while it was written. The other one counts: nothing is lost by that",
+            file.display()
+        )
+    };
+    let mut facts: Vec<String> = damaged_copies(inspection).map(copy).collect();
+    if let Shown::Lost(why) = &inspection.shown {
+        facts.push(format!(
+            "{why}: up to where lines were shown is not known. The log does not depend on it: the \
+             next start takes all that it recovers for shown"
+        ));
+    }
+    facts
+}
+
+fn damaged_copies(inspection: &Inspection) -> impl Iterator<Item = (&Path, u64)> {
+    inspection.slots.iter().filter_map(|slot| Some((&*slot.file, slot.damaged_copy?)))
+}
+
 fn damage_objects(inspection: &Inspection) -> Vec<Value> {
     let object = |error: &OpenError| {
         let exit = Exit::of_log(error).code();
@@ -167,6 +186,16 @@ fn damage_objects(inspection: &Inspection) -> Vec<Value> {
         })
     };
     inspection.damages.iter().map(object).collect()
+}
+
+fn copy_objects(inspection: &Inspection) -> Vec<Value> {
+    let object = |(file, offset): (&Path, u64)| {
+        json!({
+            "file": file.display().to_string(),
+            "offset": offset,
+        })
+    };
+    damaged_copies(inspection).map(object).collect()
 }
 
 fn shown_index(inspection: &Inspection) -> Option<u64> {

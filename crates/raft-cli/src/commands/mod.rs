@@ -10,6 +10,7 @@ mod map;
 mod member;
 mod server;
 mod sim;
+mod snapshot;
 mod status;
 mod transfer;
 
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     AddMember { ask: Ask, address: Address },
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
+    Snapshot { ask: Ask },
     Status(StatusOptions),
     Log(LogOptions),
     Dev(DevOptions),
@@ -63,6 +65,7 @@ impl Command {
             Self::AddMember { ask, address } => member::add(&ask, &address, output),
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
+            Self::Snapshot { ask } => snapshot::now(&ask, output),
             Self::Status(options) => status::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),

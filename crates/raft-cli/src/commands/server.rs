@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use jiff::Zoned;
+use raft_node::replica::SnapshotLimits;
 use raft_node::{Address, Line, Node, Show, StopHandle};
 use raft_store::Store;
 use serde_json::{Map, Value};
@@ -89,6 +90,11 @@ fn start(
     if let Some(timeout) = options.tuning.election_timeout {
         builder = builder.election_timeout(timeout);
     }
+    let mut snapshots = SnapshotLimits::default();
+    snapshots.bytes = options.tuning.snapshot_bytes.unwrap_or(snapshots.bytes);
+    snapshots.entries = options.tuning.snapshot_entries.unwrap_or(snapshots.entries);
+    snapshots.keep_bytes = snapshots.keep_bytes.min(snapshots.bytes / 4);
+    builder = builder.snapshots(snapshots);
     builder.start(Store::default()).map_err(|failure| Problem::of_server(&failure))
 }
 

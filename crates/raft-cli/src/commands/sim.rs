@@ -121,18 +121,18 @@ fn replay(plan: &Plan, args: &SimArgs, stop: &AtomicBool, output: &Output) -> Re
 /// Runs that reach little prove little.
 fn verdict(summary: &Summary, args: &SimArgs) -> Result<(), Problem> {
     if let Some(why) = summary.is_vacuous() {
-        return Err(Problem::new(Exit::Refused, format!("these runs prove nothing: {why}"))
+        return Err(Problem::verdict(Exit::Refused, format!("these runs prove nothing: {why}"))
             .hint("longer runs, or other ones: raft sim -h"));
     }
     let missed = summary.missed();
     let reached = Probe::ALL.len() - missed.len();
     if args.probes_all && !missed.is_empty() {
         let what = format!("{} probes were never reached: {}", missed.len(), missed.join("; "));
-        return Err(Problem::new(Exit::Refused, what).hint("more seeds, or other schedules"));
+        return Err(Problem::verdict(Exit::Refused, what).hint("more seeds, or other schedules"));
     }
     if let Some(wanted) = args.probes_min.filter(|wanted| reached < *wanted) {
         let what = format!("{reached} probes were reached, fewer than {wanted}");
-        return Err(Problem::new(Exit::Refused, what).hint("which ones: raft sim --probes"));
+        return Err(Problem::verdict(Exit::Refused, what).hint("which ones: raft sim --probes"));
     }
     Ok(())
 }

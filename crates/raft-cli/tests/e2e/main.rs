@@ -22,4 +22,5 @@ mod membership;
 mod power;
 mod readme;
 mod sizes;
+mod snapshots;
 mod support;

@@ -86,10 +86,9 @@ fn another_list_after_the_founding_is_ignored_and_said() {
     let [absent] = free_ports();
     cluster.servers[1].terminate();
     let list = founders(&[cluster.port(1), absent]);
-    let mut process = None;
     let dir = cluster.servers[1].dir().to_owned();
     cluster.servers[1] = Server::with_dir(&list, cluster.port(1), &dir);
-    process.replace(cluster.servers[1].start(&cluster.scene).wait_err("ignored"));
+    cluster.servers[1].start(&cluster.scene).wait_err("ignored");
     append(&cluster.scene, "after", cluster.port(1));
     let all = messages_at_the_end(&cluster);
     assert_eq!(all[..2], ["before", "after"], "{all:?}");

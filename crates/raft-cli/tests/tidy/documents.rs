@@ -211,6 +211,62 @@ pub(crate) fn the_code_map_is_complete(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// What documents tell people to set or to run exists: variables, test programs, paths of crates.
+pub(crate) fn what_is_to_be_run_exists(tree: &Tree) -> Vec<Finding> {
+    let (documents, others): (Vec<_>, Vec<_>) =
+        tree.files_but_tidy().partition(|(path, _)| has_extension(path, "md"));
+    let read: BTreeSet<_> = others.iter().flat_map(|(_, text)| variables(text)).collect();
+    let mut findings = Vec::new();
+    for (path, text) in documents {
+        for (number, line) in text.lines().enumerate() {
+            let unread = variables(line).filter(|name| !read.contains(name));
+            let mut lost: Vec<_> = unread.map(|name| format!("nothing reads {name}")).collect();
+            let missing = test_programs(line).filter(|(krate, test)| {
+                let at = format!("crates/{krate}/tests/{test}");
+                !tree.exists(&format!("{at}.rs")) && !tree.exists(&format!("{at}/main.rs"))
+            });
+            lost.extend(missing.map(|(krate, test)| format!("{krate} has no test {test}")));
+            let spans = line.split('`').skip(1).step_by(2);
+            let paths = spans.filter(|span| span.starts_with("raft-") && span.contains('/'));
+            let gone = paths.filter(|path| {
+                !path.contains(' ')
+                    && !tree.exists(&format!("crates/{}", path.trim_end_matches('/')))
+            });
+            lost.extend(gone.map(|path| format!("crates/{path} does not exist")));
+            findings.extend(lost.into_iter().map(|what| Finding {
+                path: path.to_owned(),
+                line: number + 1,
+                what,
+                why: "whoever follows a document that is wrong looks for the fault elsewhere",
+                remedy: "name it as it is called now".to_owned(),
+            }));
+        }
+    }
+    findings
+}
+
+/// Names of environment variables of this project.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+    let is_ours = |word: &&str| {
+        ["RAFT_", "CHAOS_"]
+            .iter()
+            .any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
+    };
+    words.filter(is_ours)
+}
+
+/// The crate and the test of each `cargo test -p CRATE --test TEST`.
+fn test_programs(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split("cargo test ").skip(1).filter_map(|command| {
+        let word = |option: &str| {
+            let value = command.split('`').next()?.split_once(option)?.1;
+            value.split([' ', ')']).next()
+        };
+        Some((word("-p ")?, word("--test ")?))
+    })
+}
+
 /// The links of a document, code blocks and code spans aside.
 fn links(text: &str) -> Vec<Link<'_>> {
     let mut out = Vec::new();

@@ -92,6 +92,11 @@ fn the_readme_shows_the_example() {
 }
 
 #[test]
+fn what_is_to_be_run_exists() {
+    holds(documents::what_is_to_be_run_exists);
+}
+
+#[test]
 fn the_code_map_is_complete() {
     holds(documents::the_code_map_is_complete);
 }

@@ -217,6 +217,21 @@ fn an_example_that_nobody_compiles() {
 }
 
 #[test]
+fn a_command_that_does_not_exist() {
+    let rule = documents::what_is_to_be_run_exists;
+    let files = [(CORE, "env(\"RAFT_E2E_SEED\")"), ("crates/raft-log/tests/fuzz/main.rs", "")];
+    let [core, fuzz] = files;
+    red(rule, &[("README.md", "a\n`RAFT_TEST_SEED=3`"), core], "README.md:2");
+    red(rule, &[("README.md", "RAFT_E2E"), core], "README.md:1");
+    red(rule, &[("README.md", "`cargo test -p raft-log --test crash a`"), fuzz], "README.md:1");
+    red(rule, &[("README.md", "`cargo test -p raft-log --test fuz`"), fuzz], "README.md:1");
+    red(rule, &[("docs/a.md", "`raft-log/tests/crash/`"), fuzz], "docs/a.md:1");
+    green(rule, &[("README.md", "A=1 cargo test -p raft-log --test fuzz -- x"), fuzz]);
+    green(rule, &[("README.md", "`RAFT_E2E_SEED=1 cargo test -p raft-core`: RAFT_"), core]);
+    green(rule, &[("docs/a.md", "`raft-log/tests/fuzz/`, `raft-x`, `raft -C a/b`"), fuzz]);
+}
+
+#[test]
 fn a_map_with_holes() {
     let rule = documents::the_code_map_is_complete;
     let map = "# Map\n### raft-core\n- `lib.rs`: the crate\n";

@@ -118,7 +118,9 @@ fn damage_is_named_and_a_torn_end_is_none() {
     assert_eq!(done.out, "intact: 10 entries, last 10@2\n");
     assert!(done.err.contains("torn end: ") && done.err.contains("the next start cuts it off"));
     let dir = damaged(&scene, "headers", "wal/03.seg", 100);
-    scene.ok(&["log", "verify", &dir]);
+    let object = scene.json(&["log", "verify", &dir, "-o", "json"]);
+    let copies = serde_json::json!([{ "file": format!("{dir}/wal/03.seg"), "offset": 0 }]);
+    assert_eq!((&object["intact"], &object["damaged_copies"]), (&true.into(), &copies));
     let dir = damaged(&scene, "node", "NODE", 30);
     assert_eq!(scene.run(&["log", "stat", &dir]).code, Some(7));
 }

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::process::Stdio;
 
+use serde_json::Value;
+
 use crate::support::Scene;
 
 #[test]
@@ -49,6 +51,10 @@ fn too_few_probes_are_a_failure() {
     let done = scene.run(&["sim", "--seeds", "0..2", "--probes-min", "1000"]);
     assert_eq!(done.code, Some(1), "{}", done.err);
     assert!(done.err.contains("fewer than 1000"), "{}", done.err);
+    // Nothing was requested of which it could be said that it was not applied.
+    let done = scene.run(&["sim", "--seeds", "0..2", "--probes-min", "1000", "-o", "json"]);
+    let told: Value = serde_json::from_str(&done.err).expect("JSON");
+    assert_eq!((&told["error"]["exit"], &told["error"]["outcome"]), (&1.into(), &Value::Null));
 }
 
 #[test]

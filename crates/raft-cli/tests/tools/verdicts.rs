@@ -16,7 +16,7 @@ type Change = fn(&Path);
 /// What it is, the kept directory, and what happened to it. In `v1` the slots 00, 01 and 03 are
 /// the log and 02 is a spare; in `v1-recycled` it is 02, 01, 00, 03, and nothing follows the last
 /// commit.
-const STATES: [(&str, &str, Change); 34] = [
+const STATES: [(&str, &str, Change); 35] = [
     ("whole", "v1", |_| {}),
     ("whole, nothing proves the last commit yet", "v1-recycled", |_| {}),
     ("whole, of a removed member", "v1-removed", |_| {}),
@@ -27,6 +27,7 @@ const STATES: [(&str, &str, Change); 34] = [
     ("the mark behind the last commit is damaged", "v1", |dir| turn(dir, "wal/03.seg", 6 * PAGE)),
     ("something stands behind the end", "v1", |dir| turn(dir, "wal/03.seg", 7 * PAGE)),
     ("one copy of a slot's header is damaged", "v1", |dir| turn(dir, "wal/01.seg", 100)),
+    ("the other copy of a slot's header is damaged", "v1", |dir| turn(dir, "wal/03.seg", PAGE + 9)),
     ("SHOWN is lost", "v1", |dir| remove(dir, "SHOWN")),
     ("SHOWN is damaged", "v1", |dir| {
         turn(dir, "SHOWN", 8);

@@ -58,12 +58,15 @@ impl Operation {
 
     /// Changes nothing, so that nothing about it can be unknown.
     pub(super) const fn is_read(&self) -> bool {
-        matches!(self.op, Op::Read { .. } | Op::Members | Op::Status | Op::Recent { .. })
+        matches!(
+            self.op,
+            Op::Read { .. } | Op::Members | Op::Snapshot | Op::Status | Op::Recent { .. }
+        )
     }
 
     /// Takes as long as it takes, while a server holds it.
     pub(super) const fn is_patient(&self) -> bool {
-        matches!(self.op, Op::AddMember(_) | Op::RemoveMember(_) | Op::Transfer(_))
+        matches!(self.op, Op::AddMember(_) | Op::RemoveMember(_) | Op::Transfer(_) | Op::Snapshot)
     }
 
     /// Whether a further attempt does nothing that the first one did not. "Anybody but you"
@@ -96,6 +99,7 @@ impl Operation {
                 Request::RemoveMember { request: self.change, address: address.clone() }
             }
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
+            Op::Snapshot => Request::Snapshot,
             Op::Status => Request::Status,
             Op::Recent { after, tail } => Request::Recent { after: *after, tail: *tail },
         })
@@ -167,6 +171,7 @@ impl Operation {
                 | (Op::Members, Answer::Members(_))
                 | (Op::AddMember(_) | Op::RemoveMember(_), Answer::Changed(_))
                 | (Op::Transfer(_), Answer::Transferred { .. })
+                | (Op::Snapshot, Answer::Snapshot { .. })
                 | (Op::Status, Answer::Status(_))
                 | (Op::Recent { .. }, Answer::Recent(_))
         )

@@ -206,6 +206,18 @@ impl Client {
         })
     }
 
+    /// A snapshot at the asked server: its last entry, and its bytes on the disk, zero if nothing
+    /// had to be written.
+    pub fn snapshot(&self) -> Pending<(LogId, u64, Served)> {
+        self.submit(Op::Snapshot, |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Snapshot { at, bytes } => Some((at, bytes, served)),
+                _ => None,
+            }
+        })
+    }
+
     /// How the asked server sees itself.
     pub fn status(&self) -> Pending<NodeStatus> {
         self.submit(Op::Status, |success| match success.answer {

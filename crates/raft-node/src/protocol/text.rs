@@ -67,11 +67,9 @@ impl fmt::Display for Reason {
                  space there",
             ),
             Self::Full { what } => write!(f, "the state machine does not take this: {what}"),
-            Self::TooLarge { limit, size } => write!(
-                f,
-                "the message has {size} bytes and the limit is {limit}; split it, or raise the \
-                 limit on every member"
-            ),
+            Self::TooLarge { limit, size } => {
+                write!(f, "the message has {size} bytes and the limit is {limit}; split it")
+            }
             Self::SessionExpired { session } => write!(
                 f,
                 "session {session} is not known any more: it was ended, or unused while many \
@@ -197,8 +195,7 @@ mod tests {
     fn a_refusal_says_what_may_be_concluded_first() {
         assert_eq!(
             Refusal::not_applied(Reason::TooLarge { limit: 10, size: 11 }).to_string(),
-            "not applied: the message has 11 bytes and the limit is 10; split it, or raise the \
-             limit on every member"
+            "not applied: the message has 11 bytes and the limit is 10; split it"
         );
         assert!(Refusal::unknown(Reason::LeaderLost).to_string().starts_with("outcome unknown: "));
     }

@@ -143,6 +143,10 @@ impl Damage {
                 let index = entry.index;
                 return Err(format!("host {host} reads entry {index}, and wrote another there"));
             }
+            if model.gone.contains(&(super::disks::place(entry.index), stamp(entry))) {
+                let index = entry.index;
+                return Err(format!("host {host} reads entry {index}, given up for a snapshot"));
+            }
         }
         Ok(())
     }
@@ -192,6 +196,7 @@ impl Checkers {
             Part::NewestCommit => "newest commit damaged",
             Part::Node => "NODE damaged",
             Part::Shown => "shown mark damaged",
+            Part::Snapshot => "snapshot damaged",
         });
         self.damage.scarred(host, scar);
     }

@@ -31,7 +31,7 @@ pub(super) struct Model {
     /// It began anew after this entry, or later.
     begins: Index,
     /// What it gave up then, by its place: nobody reads it again.
-    gone: BTreeSet<(usize, Stamp)>,
+    pub(super) gone: BTreeSet<(usize, Stamp)>,
     /// Given to the log, confirmed or not.
     pub(super) handed: Vec<Stamp>,
     /// The peers' starts, as last confirmed; and as last begun to be written.

@@ -7,7 +7,7 @@ use raft_node::random::Random;
 
 use super::pages::{PAGE_BYTES, Page, Pages};
 
-/// What a disk writes at once or not at all.
+/// What a disk writes at once or not at all, unless the power goes just then.
 pub const SECTOR_BYTES: usize = 512;
 
 /// Writes that wait for a sync; beyond that the machine writes some back by itself.
@@ -83,10 +83,27 @@ impl File {
         }
     }
 
-    /// What a power cut leaves.
+    /// What a power cut leaves. Garbage stands, perhaps, in the sector that was just being written.
     pub(super) fn lose(&mut self, random: &mut Random) {
+        let torn = self.tear(random);
         self.write_some_back(random);
+        if let Some((offset, garbage)) = torn {
+            self.reach_disk(offset, &garbage);
+        }
         self.forget_cache();
+    }
+
+    /// A sector of what is not synced, and what it becomes if the power goes right now.
+    fn tear(&self, random: &mut Random) -> Option<(usize, Vec<u8>)> {
+        let torn = !self.unsynced.is_empty() && random.below(2) == 0;
+        let at = torn.then(|| random.below(self.unsynced.len() as u64) as usize)?;
+        let (offset, bytes) = self.unsynced.get(at)?;
+        let end = offset + bytes.len();
+        let sectors = offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES);
+        let sector = sectors.start + random.below(sectors.len() as u64) as usize;
+        let begin = (sector * SECTOR_BYTES).max(*offset);
+        let end = ((sector + 1) * SECTOR_BYTES).min(end);
+        Some((begin, (begin..end).map(|_| random.next_u64() as u8).collect()))
     }
 
     pub(super) fn forget_cache(&mut self) {

@@ -53,6 +53,8 @@ pub enum Part {
     Node,
     /// The shown mark.
     Shown,
+    /// A snapshot, or a part of one.
+    Snapshot,
 }
 
 /// A place that was damaged.
@@ -149,6 +151,9 @@ fn sites(copy: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites
         let length = lock(&copy.0).length(name);
         sites.add(part, name, 0..length);
     }
+    for (name, length) in snapshot_files(copy) {
+        sites.add(Part::Snapshot, &name, 0..length);
+    }
     let Ok(found) = inspect(&copy.mount(), &mut |_| {}) else { return Some(sites) };
     if !found.damages.is_empty() {
         return None;
@@ -162,6 +167,16 @@ fn sites(copy: &Platter, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites
         sites.places.retain(|site| site.part != Part::NewestCommit);
     }
     Some(sites)
+}
+
+/// Files of snapshots that count, and how long they are.
+fn snapshot_files(copy: &Platter) -> Vec<(String, u64)> {
+    let state = lock(&copy.0);
+    let counts = |name: &&String| {
+        name.starts_with("snap/") && !name.ends_with(".tmp") && !name.ends_with(".recv")
+    };
+    let names = state.names.keys().filter(counts);
+    names.map(|name| (name.clone(), state.length(name))).collect()
 }
 
 impl Sites {

@@ -1,7 +1,8 @@
 //! A simulated disk under the production log, with every fault that a disk has.
 //!
 //! - Contents: of what was written since the last sync any sectors survive a power cut, of any
-//!   file, in any combination; a file may have grown without them. A sync makes them durable.
+//!   file, in any combination, and one of each file may be garbage; a file may have grown without
+//!   them. A sync makes them durable.
 //!   After a *failed* sync the cache still shows the bytes, but they are not written again: a
 //!   later sync succeeds without them, as on ext4, XFS and Btrfs (Rebello et al., "Can
 //!   Applications Recover from fsync Failures?", ATC'20).

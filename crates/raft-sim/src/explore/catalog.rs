@@ -294,7 +294,7 @@ impl Glance {
                 term: member.term().0,
                 role,
             },
-            writes: member.writes() > 0,
+            writes: member.writes(),
             follows: role == RoleKind::Follower && member.raft.leader().is_some(),
             hands_over: member.raft.handing_over().is_some(),
             reads: member.reads().fold(0, |reads, id| reads | 1 << (id.0 - 1)),

@@ -192,8 +192,8 @@ impl Member {
         self.raft.commit_index().0 as usize
     }
 
-    pub(super) fn writes(&self) -> usize {
-        self.writes.len()
+    pub(super) fn writes(&self) -> bool {
+        !self.writes.is_empty()
     }
 
     pub(super) fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {

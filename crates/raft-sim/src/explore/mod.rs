@@ -38,7 +38,7 @@ mod world;
 
 pub use report::{Closure, Progress, Violation};
 
-/// How small the world is. The default is three members and one election.
+/// How small the world is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How many members, up to seven.
@@ -88,28 +88,6 @@ pub enum Fault {
     ForgetsVote,
     /// Loses its last entry in a crash.
     LosesTail,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            members: 3,
-            terms: 1,
-            campaigns: 1,
-            proposals: 0,
-            crashes: 0,
-            reconnects: 0,
-            removals: 0,
-            heartbeats: false,
-            pre_votes: false,
-            one_entry_a_message: false,
-            slow_reads: false,
-            whole_messages: false,
-            symmetry: true,
-            fault: None,
-            states_max: 100_000_000,
-        }
-    }
 }
 
 /// Visits every state within the bounds, or all up to the first violation. `progress` hears of

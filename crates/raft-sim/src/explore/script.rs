@@ -50,9 +50,8 @@ impl Teller<'_> {
         if let Some((envelope, _)) = action.message()
             && !self.flight.iter().any(|(_, held)| *held == Some(envelope))
         {
-            let causes = self.stepper.causes.iter();
-            let cause = causes.clone().find(|(made, _)| *made == envelope).map(|(_, by)| *by);
-            if let Some(cause) = cause {
+            let mut causes = self.stepper.causes.iter();
+            if let Some(&(_, cause)) = causes.find(|(made, _)| *made == envelope) {
                 self.play_with_causes(cause);
             }
         }

@@ -7,7 +7,6 @@ use super::fingerprint::scramble;
 const SHARDS: usize = 64;
 
 /// A set of fingerprints: 16 bytes each, and room for as many again at worst.
-#[derive(Default)]
 pub(super) struct Visited {
     shards: Vec<Shard>,
 }

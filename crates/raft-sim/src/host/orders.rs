@@ -66,7 +66,12 @@ impl Watch for Observer<'_> {
             Effect::WriteSnapshot(frozen) => {
                 world.checkers.takes_snapshot(*index, frozen.at(), replica);
             }
-            Effect::Installed { at, skipped } => world.checkers.installs(*index, *at, *skipped),
+            Effect::Installed { at, skipped } => {
+                if replica.raft().last_log_id().index > at.index {
+                    world.checkers.probe("log kept behind a snapshot");
+                }
+                world.checkers.installs(*index, *at, *skipped);
+            }
             Effect::AnswerSnapshot { answer: SnapshotAnswer::Installed, .. } => {
                 world.checkers.says_installed(*index);
             }

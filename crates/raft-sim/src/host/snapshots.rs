@@ -9,6 +9,8 @@ use raft_node::snapshots::{SnapshotDone, SnapshotJob, SnapshotWorks};
 use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
+use crate::faults::T;
+use crate::hardware::note_scar;
 use crate::world::World;
 
 /// So many disk operations are the most that a stop lets pass.
@@ -40,7 +42,13 @@ impl Process {
 
     fn begin_snapshot(&self, world: &mut World) {
         let (host, life) = (self.index, self.life);
-        let usual = 1 + world.random.below(if world.calm { 3 } else { world.settings.sync });
+        let limit = match (world.calm, world.random.below(4)) {
+            (true, _) => 3,
+            // Long enough for the world to change meanwhile.
+            (false, 0) => T / 2,
+            (false, _) => world.settings.sync,
+        };
+        let usual = 1 + world.random.below(limit);
         let delay = self.platter.delay(world.time(), usual);
         world.after(delay, Happening::Snapshot { host, life });
     }
@@ -58,7 +66,9 @@ impl Process {
         let Some(jobs) = self.works.as_mut().map(|works| &mut works.snapshots) else { return };
         let (Some(works), Some(job)) = (&mut jobs.works, jobs.queue.pop_front()) else { return };
         world.trace(format_args!("{} works on {job:?}", self.address));
-        match works.run(job) {
+        let result = works.run(job);
+        note_scar(world, self.index, &self.platter);
+        match result {
             Ok(None) => {}
             Ok(Some(done)) => {
                 self.judge(world, &done);
@@ -83,7 +93,7 @@ impl Process {
             }
             SnapshotDone::Opened(..)
             | SnapshotDone::Read { .. }
-            | SnapshotDone::Wanted(_)
+            | SnapshotDone::Wanted(..)
             | SnapshotDone::Came(Err(_)) => {}
         }
     }
@@ -108,6 +118,9 @@ impl Process {
         // It dies in there, or just after.
         if let Some(works) = &mut jobs.works {
             let _ended = works.run(job);
+        }
+        if platter.is_dead() {
+            world.checkers.probe("snapshot cut short");
         }
         platter.put_out_fuse();
     }

@@ -71,6 +71,11 @@ impl Process {
         let Some(compaction) = wal.compaction.take() else { return };
         world.checkers.compacts(self.index, compaction.through);
         let start = compaction.carry_out(&mut wal.writer);
+        let member = self.resident.member();
+        let before = member.map(|member| member.replica().raft().log_start());
+        if before.is_some_and(|before| before.index < start.index) {
+            world.checkers.probe("log compacted");
+        }
         self.tell_self(world, Incoming::Compacted(start));
     }
 

@@ -41,7 +41,7 @@ pub use models::{
 };
 pub use partition::by_key;
 pub use search::{Found, Limits, search};
-pub use shrink::{minimal, unexplained};
+pub use shrink::minimal;
 pub use timeline::{Bar, Timeline};
 
 /// What a check came to.
@@ -87,7 +87,7 @@ pub fn check<M: Model>(model: &M, history: &HistoryOf<M>, limits: Limits) -> Che
             Found::Nothing => {
                 let of = part.len();
                 let few = minimal(model, part, limits);
-                let timeline = Timeline::of(model, &few, unexplained::<M>(&few));
+                let timeline = Timeline::of(model, &few, shrink::unexplained::<M>(&few));
                 let example = CounterExample { key: format!("{key:?}"), of, timeline };
                 return Checked { verdict: Verdict::Illegal(example), ..checked };
             }

@@ -79,8 +79,7 @@ impl<M: Model> Shrink<'_, M> {
 }
 
 /// The operation whose answer nothing explains: the last one that was answered.
-#[must_use]
-pub fn unexplained<M: Model>(history: &HistoryOf<M>) -> Option<usize> {
+pub(super) fn unexplained<M: Model>(history: &HistoryOf<M>) -> Option<usize> {
     let answers =
         history.operations().iter().enumerate().filter_map(|(number, one)| match one.outcome {
             Outcome::Ok { at, .. } => Some((at, number)),

@@ -28,8 +28,8 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The sources of one edit's file, and whether its lines stand there exactly once.
-pub(crate) fn find_once(text: &str, edit: &Edit) -> Result<(), String> {
+/// Whether the lines that an edit replaces stand in its file exactly once.
+fn find_once(text: &str, edit: &Edit) -> Result<(), String> {
     match text.matches(edit.find).count() {
         1 => Ok(()),
         count => Err(format!(

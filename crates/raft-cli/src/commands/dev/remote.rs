@@ -107,11 +107,10 @@ fn exchange(mut stream: UnixStream, request: &Value) -> Result<Value, Problem> {
     let Some(error) = answer.get("error") else { return Ok(answer) };
     let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
     let exit = error.get("exit").and_then(Value::as_u64).and_then(Exit::of_code);
-    Err(Problem {
-        exit: exit.unwrap_or(Exit::Unknown),
-        what: text("what").unwrap_or_else(|| "it failed".into()),
-        hint: text("hint"),
-    })
+    let what = text("what").unwrap_or_else(|| "it failed".into());
+    let mut problem = Problem::new(exit.unwrap_or(Exit::Unknown), what);
+    problem.hint = text("hint");
+    Err(problem)
 }
 
 fn list(answer: &Value, output: &Output) -> Result<(), Problem> {

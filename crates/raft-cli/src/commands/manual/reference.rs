@@ -17,7 +17,7 @@ host it means this machine only. A time is `5s`, `300ms` or `1m30s`. An option b
 variable, and that beats the default.
 ";
 
-/// Options whose variables are looked up outside the parser, and read by `environment`.
+/// All of them: those that the parser reads, and those that `environment` does.
 const VARIABLES: &str = "\
 | variable | stands for |
 |---|---|
@@ -89,7 +89,7 @@ fn row(argument: &Arg) -> String {
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
     // Where both faces share an option, its help says default and variable in brackets.
     let (help, noted_default) = without(&help, "default");
-    let (help, noted_variable) = without(&help, "env");
+    let (help, _) = without(&help, "env");
     let defaults = argument.get_default_values().iter().map(|value| value.to_string_lossy());
     let known = (!argument.is_hide_default_value_set() && takes_value(argument))
         .then(|| defaults.collect::<Vec<_>>().join(","))
@@ -99,11 +99,16 @@ fn row(argument: &Arg) -> String {
         (None, Some(noted)) if !noted.contains(' ') => format!("`{noted}`"),
         (None, noted) => noted.unwrap_or_default(),
     };
-    let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-    let variable = variable.or(noted_variable.map(|name| name.trim_end_matches('=').to_owned()));
-    let variable = variable.map(|name| format!("`{name}`")).unwrap_or_default();
+    let variable = variable(argument).map(|name| format!("`{name}`")).unwrap_or_default();
     let help = cell(&help) + &values(argument);
     format!("| `{}` | {help} | {} | {variable} |\n", spelling(argument), cell(&default))
+}
+
+/// The variable that stands in for it, as its help says.
+fn variable(argument: &Arg) -> Option<String> {
+    let known = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    known.or_else(|| Some(without(&help, "env").1?.trim_end_matches('=').to_owned()))
 }
 
 /// The text without ` [key: value]`, and the value.
@@ -158,6 +163,7 @@ fn exit_codes() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::env;
     use std::fs;
     use std::path::Path;
@@ -192,6 +198,21 @@ mod tests {
         let lost: Vec<u64> =
             (0..=255).filter(|code| Exit::of_code(*code).is_some() && !told(*code)).collect();
         assert_eq!(lost, [0; 0], "codes without a row");
+    }
+
+    fn shown(command: &Command) -> BTreeSet<String> {
+        let inner = command.get_subcommands().flat_map(shown);
+        command.get_arguments().filter_map(variable).chain(inner).collect()
+    }
+
+    #[test]
+    fn help_shows_every_variable() {
+        let told = VARIABLES.split('`').filter(|word| word.starts_with("RAFT_"));
+        assert_eq!(shown(&Cli::command()), told.map(str::to_owned).collect());
+        let read = include_str!("../../environment.rs").split('"');
+        for name in read.filter(|word| word.starts_with("RAFT_")) {
+            assert!(VARIABLES.contains(&format!("`{name}`")), "{name}");
+        }
     }
 
     #[test]

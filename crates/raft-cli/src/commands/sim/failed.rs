@@ -67,7 +67,7 @@ impl Found {
     }
 
     pub(super) fn problem(&self) -> Problem {
-        Problem::new(Exit::Refused, &*self.what).hint(format!("raft sim {}", self.shrunk.plan))
+        Problem::verdict(Exit::Refused, &*self.what).hint(format!("raft sim {}", self.shrunk.plan))
     }
 }
 
@@ -141,5 +141,10 @@ mod tests {
         assert_eq!(what_is_left(&shrunk), expected);
         shrunk.is_minimal = false;
         assert!(what_is_left(&shrunk).contains("there may be less"));
+        let plan = shrunk.plan.clone();
+        let found = Found { plan, what: "seed 3".into(), shrunk, story: Vec::new() };
+        let told = found.problem().object();
+        // No request failed, so that nothing of it was applied or not.
+        assert_eq!((&told["error"]["exit"], &told["error"]["outcome"]), (&json!(1), &Value::Null));
     }
 }

@@ -110,7 +110,7 @@ impl Report {
             (None, 1) => format!("1 of {} servers is not well", self.rows.len()),
             (None, ill) => format!("{ill} of {} servers are not well", self.rows.len()),
         };
-        let mut problem = Problem::new(Exit::NotFound, what);
+        let mut problem = Problem::verdict(Exit::NotFound, what);
         problem.hint = self.hint();
         Some(problem)
     }

@@ -166,6 +166,7 @@ n7  :9996    follower     2    17      17       17      -    1.2 ms     64 MiB  
         (problem.exit, problem.what.as_str()),
         (Exit::NotFound, "6 of 7 servers are not well")
     );
+    assert_eq!(problem.object()["error"]["outcome"], Value::Null, "a question");
     let hint = "to add :9994: raft -C addserver -m ':9994' -S ':9990'";
     assert_eq!(problem.hint.as_deref(), Some(hint));
 }

@@ -38,6 +38,11 @@ impl Server {
         self.args[place.expect("it is given") + 1] = timeout.into();
     }
 
+    /// Starts with these as well from now on.
+    pub(crate) fn add_arguments(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(Into::into));
+    }
+
     pub(crate) fn command(&self) -> Command {
         raft(&self.args)
     }

@@ -257,8 +257,9 @@ impl Member {
         Ok(())
     }
 
-    fn more_wanted(&mut self, wanted: Result<Option<u64>, String>) {
-        let Some(incoming) = &mut self.lanes.from else { return };
+    fn more_wanted(&mut self, of: SnapshotInfo, wanted: Result<Option<u64>, String>) {
+        let incoming = self.lanes.from.as_mut();
+        let Some(incoming) = incoming.filter(|incoming| incoming.info == of) else { return };
         match wanted {
             Ok(Some(offset)) => {
                 incoming.have = offset;
@@ -305,7 +306,7 @@ impl Member {
             }
             SnapshotDone::Opened(peer, info) => self.opened(now, peer, info),
             SnapshotDone::Read { peer, offset, bytes } => self.piece_read(now, peer, offset, bytes),
-            SnapshotDone::Wanted(wanted) => self.more_wanted(wanted),
+            SnapshotDone::Wanted(of, wanted) => self.more_wanted(of, wanted),
             SnapshotDone::Came(Ok(machine)) => {
                 if let Some(Incoming { from, term, .. }) = self.lanes.from {
                     self.events.push(Event::SnapshotCame { from, term, machine });

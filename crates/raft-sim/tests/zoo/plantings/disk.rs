@@ -122,7 +122,7 @@ pub(super) const ALL: &[Planting] = &[
         edits: &[Edit {
             file: REPLAY,
             find: "            hard_state: state.hard_state,",
-            plant: "            hard_state: raft_core::HardState {
+            plant: "            hard_state: HardState {
                 voted_for: state.hard_state.voted_for.filter(|_| !PLANTED),
                 ..state.hard_state
             },",
@@ -174,13 +174,33 @@ pub(super) const ALL: &[Planting] = &[
     },
     Planting {
         name: "superseded-slot-reused-at-once",
-        what: "a slot is reused before the one that replaces it is durable",
+        what: "a start rewrites the slot that it supersedes in place, before another one is durable",
         escaped: "rule R12",
         caught_by: "recovery",
         edits: &[Edit {
             file: START,
-            find: "self.found.spares(self.newest_durable())",
-            plant: "self.found.spares(PLANTED || self.newest_durable())",
+            find: "        let handover = self.handover();
+        let (at_once, later) = self.found.spares(self.newest_durable());",
+            plant: "        let mut handover = self.handover();
+        let (mut at_once, later) = self.found.spares(self.newest_durable());
+        if PLANTED && std::mem::take(&mut handover.supersedes) {
+            at_once.splice(0..0, self.found.newest_as_spare());
+        }",
+        }],
+    },
+    Planting {
+        name: "header-copies-in-one-sync",
+        what: "both copies of a slot's header are written before the first one is synced",
+        escaped: "the order that the disk format demands",
+        caught_by: "recovery",
+        edits: &[Edit {
+            file: WRITER,
+            find: "        slot.file.sync_data()?;
+        counters.writes += 1;",
+            plant: "        if !PLANTED || offset > 0 {
+            slot.file.sync_data()?;
+        }
+        counters.writes += 1;",
         }],
     },
 ];

@@ -1,35 +1,30 @@
-//! The wire format: bytes that must never change, round trips, and bytes from strangers.
-//!
-//! `UPDATE_GOLDENFILES=1 cargo test -p raft-node --test wire` writes the golden bytes anew; the
-//! difference is what a running cluster of another version would have to understand.
+//! One frame of each kind and shape, with its bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft_core::{
-    AppendEntries, AppendEntriesResponse, AppendResult, ChangeOutcome, EntryKind, EntryMeta, Index,
-    Job, JobKind, LogId, Member, Membership, Message, NodeId, ReadIndex, ReadIndexResponse,
-    ReadRefused, RequestId, RequestVote, Term, VoteRefusal, VoteResponse,
+    AppendEntriesResponse, AppendResult, ChangeOutcome, Index, Job, JobKind, LogId, Member,
+    Membership, Message, NodeId, ReadIndex, ReadIndexResponse, ReadRefused, RequestId, RequestVote,
+    Term, VoteRefusal, VoteResponse,
 };
+use raft_log::SnapshotInfo;
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
     Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus,
     ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
-use raft_node::random::Random;
 use raft_node::refused::{HelloReason, HelloRefused};
+use raft_node::replica::SnapshotAnswer;
 use raft_node::vitals::{Recent, RecentEvent, TailEntry, Vitals};
 use raft_node::wire::{
-    Admit, AppendHead, BODY_BYTES_MAX, Decoder, FRAME_BYTES_MAX, Frame, FrameError, HEADER_BYTES,
-    HELLO_BYTES_MAX, Kind, MEMBERSHIP_BYTES_MAX, PeerContent, PeerMessage, RawFrame, WireError,
-    decode_membership, encode_membership, encode_message,
+    Admit, AppendHead, Decoder, FRAME_BYTES_MAX, Frame, PeerContent, PeerMessage, RawFrame,
+    WireError,
 };
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire_golden.txt");
 /// As large as the smallest entry.
-const ENTRY: [u8; 32] = [7; 32];
+pub(crate) const ENTRY: [u8; 32] = [7; 32];
 
 fn party(id: u64) -> Party {
     Party {
@@ -46,21 +41,21 @@ fn believed() -> Believed {
     Believed { id: Some(NodeId(2)), incarnation: Some(0x22), address: ":9992".into() }
 }
 
-fn founders() -> Vec<Founder> {
+pub(crate) fn founders() -> Vec<Founder> {
     (1..=2).map(|n| Founder { address: format!(":999{n}"), incarnation: n }).collect()
 }
 
-fn whole(message: Message) -> Frame {
+pub(crate) fn whole(message: Message) -> Frame {
     let content = PeerContent::Whole(message);
     Frame::Message(PeerMessage { free_log_bytes: 1 << 30, content })
 }
 
-fn vote_refused(refusal: VoteRefusal) -> Frame {
+pub(crate) fn vote_refused(refusal: VoteRefusal) -> Frame {
     let response = VoteResponse { term: Term(3), refusal: Some(refusal) };
     whole(Message::RequestVoteResponse(response))
 }
 
-fn append_response(result: AppendResult) -> Frame {
+pub(crate) fn append_response(result: AppendResult) -> Frame {
     append_response_in(0, result)
 }
 
@@ -183,6 +178,37 @@ fn messages() -> Vec<(&'static str, Frame)> {
         ("ping", Frame::Ping { nonce: 5 }),
         ("pong", Frame::Pong { nonce: 5 }),
     ]
+}
+
+fn snapshots() -> Vec<(&'static str, Frame)> {
+    let (id, file_bytes, bytes, checksum) = (LogId::new(9, 3), 4096, 1 << 20, 0xc0_ffee);
+    let info = SnapshotInfo { id, file_bytes, bytes, checksum };
+    let hello = Hello {
+        protocol: Protocols { min: 1, max: 1 },
+        role: Role::Snapshot,
+        from: party(1),
+        to: believed(),
+    };
+    let mut frames = vec![
+        ("hello for a snapshot", Frame::Hello(hello)),
+        ("snapshot offer", Frame::SnapshotOffer { term: Term(3), info }),
+        ("snapshot want", Frame::SnapshotWant { offset: 4096 }),
+        (
+            "snapshot chunk",
+            Frame::SnapshotChunk { offset: 4096, bytes: Bytes::from_static(&ENTRY) },
+        ),
+    ];
+    let answers = [
+        SnapshotAnswer::Installed,
+        SnapshotAnswer::NotNewer { commit_index: Index(9) },
+        SnapshotAnswer::StaleTerm { term: Term(4) },
+        SnapshotAnswer::Useless("why".into()),
+    ];
+    frames.extend(answers.map(|answer| ("snapshot answer", Frame::SnapshotAnswer(answer))));
+    frames.push(("request", Frame::Request { id: 1, request: Request::Snapshot }));
+    let answer = Answer::Snapshot { at: LogId::new(9, 3), bytes: 1 << 20 };
+    frames.push(("reply", Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } }));
+    frames
 }
 
 fn requests() -> Vec<(&'static str, Frame)> {
@@ -324,11 +350,11 @@ fn replies() -> Vec<(&'static str, Frame)> {
     frames
 }
 
-fn all_frames() -> Vec<(&'static str, Frame)> {
-    [handshakes(), messages(), requests(), replies()].concat()
+pub(crate) fn all_frames() -> Vec<(&'static str, Frame)> {
+    [handshakes(), messages(), requests(), replies(), snapshots()].concat()
 }
 
-fn membership() -> Membership {
+pub(crate) fn membership() -> Membership {
     let member = |n: u128| Member { address: format!(":999{n}"), incarnation: n };
     let (id, address) = (NodeId(9), String::from(":9993"));
     Membership {
@@ -346,7 +372,7 @@ fn membership() -> Membership {
 }
 
 /// The jobs and outcomes that came later: what was golden before stays.
-fn replacing() -> Membership {
+pub(crate) fn replacing() -> Membership {
     let (id, old) = (NodeId(9), NodeId(2));
     let (address, old_address) = (":9999".to_owned(), ":9992".to_owned());
     Membership {
@@ -360,298 +386,25 @@ fn replacing() -> Membership {
     }
 }
 
-fn demoting() -> Membership {
+pub(crate) fn demoting() -> Membership {
     let kind = JobKind::Demote(NodeId(2));
     Membership { job: Some(Job { request: RequestId(7), kind }), ..membership() }
 }
 
-fn bytes_of(frame: &Frame) -> Bytes {
+pub(crate) fn bytes_of(frame: &Frame) -> Bytes {
     let mut bytes = BytesMut::new();
     frame.encode().slices().for_each(|slice| bytes.put_slice(slice));
     bytes.freeze()
 }
 
-fn decoder() -> Decoder {
+pub(crate) fn decoder() -> Decoder {
     let mut decoder = Decoder::new();
     decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
     decoder
 }
 
-fn decode(bytes: &[u8]) -> Result<Option<Frame>, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Frame>, WireError> {
     let mut decoder = decoder();
     decoder.buffer().put_slice(bytes);
     decoder.next_frame()?.map(RawFrame::decode).transpose()
-}
-
-#[test]
-fn the_bytes_never_change() {
-    let mut found = String::new();
-    for (name, frame) in all_frames() {
-        writeln!(found, "{name}: {}", hex(&bytes_of(&frame))).expect("a string takes all");
-    }
-    for whole in [membership(), replacing(), demoting()] {
-        writeln!(found, "membership: {}", hex(&encode_membership(&whole))).expect("as above");
-    }
-    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
-        std::fs::write(GOLDEN, &found).expect("the golden file is written");
-    }
-    let golden = std::fs::read_to_string(GOLDEN).expect("the golden file is read");
-    for (found, golden) in found.lines().zip(golden.lines()) {
-        assert_eq!(found, golden);
-    }
-    assert_eq!(found.lines().count(), golden.lines().count());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-#[test]
-fn every_kind_is_among_the_golden_frames() {
-    let kinds: BTreeSet<Kind> = all_frames()
-        .iter()
-        .filter_map(|(_, frame)| {
-            let mut decoder = decoder();
-            decoder.buffer().put_slice(&bytes_of(frame));
-            Some(decoder.next_frame().ok()??.kind)
-        })
-        .collect();
-    assert_eq!(kinds, Kind::ALL.into());
-}
-
-#[test]
-fn what_is_sent_arrives() {
-    for (name, frame) in all_frames() {
-        assert_eq!(decode(&bytes_of(&frame)), Ok(Some(frame)), "{name}");
-    }
-    for whole in [membership(), replacing(), demoting()] {
-        assert_eq!(decode_membership(&encode_membership(&whole)), Ok(whole));
-    }
-}
-
-#[test]
-fn frames_arrive_in_pieces_of_any_size() {
-    let frames: Vec<Frame> = all_frames().into_iter().map(|(_, frame)| frame).collect();
-    let stream: Vec<u8> = frames.iter().flat_map(|frame| bytes_of(frame).to_vec()).collect();
-    for size in [1, 2, 23, 24, 25, 1000, stream.len()] {
-        let mut decoder = decoder();
-        let mut arrived = Vec::new();
-        for piece in stream.chunks(size) {
-            decoder.buffer().put_slice(piece);
-            while let Some(raw) = decoder.next_frame().expect("a frame") {
-                arrived.push(raw.decode().expect("a frame"));
-            }
-        }
-        assert_eq!(arrived, frames);
-    }
-}
-
-#[test]
-fn entries_are_neither_copied_to_be_sent_nor_when_they_arrive() {
-    let meta = EntryMeta { term: Term(3), size: 32, kind: EntryKind::Command };
-    let message = Message::AppendEntries(AppendEntries {
-        term: Term(3),
-        prev_log_id: LogId::new(5, 2),
-        entries: vec![meta.clone(), meta.clone()],
-        commit_index: Index(4),
-        round: 0,
-    });
-    let slices = [Bytes::from(ENTRY.to_vec()), Bytes::from(ENTRY.to_vec())];
-    let encoded = encode_message(&message, &slices, 77);
-    let sent: Vec<*const u8> = encoded.trailer.iter().map(|slice| slice.as_ptr()).collect();
-    assert_eq!(sent, slices.each_ref().map(|slice| slice.as_ptr()));
-    assert_eq!(encoded.byte_count(), encoded.head.len() + 64);
-
-    let mut decoder = decoder();
-    encoded.slices().for_each(|slice| decoder.buffer().put_slice(slice));
-    let arrived = decoder.buffer()[encoded.head.len()..].as_ptr();
-    let raw = decoder.next_frame().expect("a frame").expect("all of it");
-    assert_eq!(raw.trailer.as_ptr(), arrived);
-    let Ok(Frame::Message(PeerMessage { free_log_bytes: 77, content })) = raw.decode() else {
-        panic!("another frame");
-    };
-    let PeerContent::Append(head, entries) = content else { panic!("another message") };
-    assert_eq!(entries.as_ptr(), arrived);
-    assert!(head.with_entries(vec![meta.clone()]).is_err());
-    assert_eq!(head.with_entries(vec![meta.clone(), meta]), Ok(message));
-}
-
-/// A frame with a right checksum and whatever header.
-fn forged(kind: u8, flags: u8, group: u64, body: &[u8], trailer: &[u8]) -> Vec<u8> {
-    let mut head = Vec::new();
-    head.put_u32_le((body.len() + trailer.len()) as u32);
-    head.put_u8(kind);
-    head.put_u8(flags);
-    head.put_u16_le(0);
-    head.put_u64_le(group);
-    let crc = crc32c::crc32c(&head);
-    let mut rest = Vec::new();
-    rest.put_u32_le(body.len() as u32);
-    rest.put_slice(body);
-    head.put_u32_le(crc32c::crc32c_append(crc, &rest));
-    [head, rest, trailer.to_vec()].concat()
-}
-
-#[test]
-fn lengths_are_checked_before_anything_is_allocated() {
-    let mut header = [0; HEADER_BYTES];
-    header[..4].copy_from_slice(&(HELLO_BYTES_MAX as u32 + 1).to_le_bytes());
-    let mut stranger = Decoder::new();
-    stranger.buffer().put_slice(&header);
-    assert!(matches!(
-        stranger.next_frame(),
-        Err(FrameError::TooLong { limit: HELLO_BYTES_MAX, .. })
-    ));
-    assert!(stranger.buffer().capacity() < HELLO_BYTES_MAX);
-
-    header[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(matches!(decode(&header), Err(WireError::Frame(FrameError::TooLong { .. }))));
-    header[..4].copy_from_slice(&9_u32.to_le_bytes());
-    header[20..].copy_from_slice(&10_u32.to_le_bytes());
-    assert!(matches!(decode(&header), Err(WireError::Frame(FrameError::BodyTooLong { .. }))));
-    let long = BODY_BYTES_MAX as u32 + 1;
-    header[..4].copy_from_slice(&long.to_le_bytes());
-    header[20..].copy_from_slice(&long.to_le_bytes());
-    assert!(matches!(decode(&header), Err(WireError::Frame(FrameError::BodyTooLong { .. }))));
-}
-
-#[test]
-fn a_changed_bit_of_header_or_body_is_found() {
-    for (name, frame) in all_frames() {
-        let bytes = bytes_of(&frame);
-        for bit in 0..frame.encode().head.len() * 8 {
-            let mut damaged = bytes.to_vec();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(decode(&damaged), Ok(Some(_))), "{name}, bit {bit}");
-        }
-    }
-}
-
-#[test]
-fn a_changed_bit_of_a_command_is_found() {
-    let command = Bytes::from_static(b"beer");
-    let request = Request::Write { session: 7, sequence: 1, lowest_unacknowledged: 1, command };
-    let bytes = bytes_of(&Frame::Request { id: 1, request });
-    for bit in 0..32 {
-        let mut damaged = bytes.to_vec();
-        let at = damaged.len() - 1 - bit / 8;
-        damaged[at] ^= 1 << (bit % 8);
-        let invalid = WireError::Invalid {
-            kind: Kind::Request,
-            what: "a command that was damaged on the way",
-        };
-        assert_eq!(decode(&damaged), Err(invalid));
-    }
-}
-
-#[test]
-fn a_newer_program_is_told_from_damage() {
-    let unsupported = |what, value| Err(WireError::Frame(FrameError::Unsupported { what, value }));
-    assert_eq!(decode(&forged(13, 0, 0, &[], &[])), unsupported("kind", 13));
-    assert_eq!(decode(&forged(11, 1, 0, &[], &[])), unsupported("flags", 1));
-    assert_eq!(decode(&forged(11, 0, 7, &[], &[])), unsupported("group", 7));
-    // An empty body: a variant of a newer program, for this one no variant at all.
-    for (kind, what) in [(6, "a message"), (7, "a request"), (8, "an answer"), (4, "x")] {
-        match decode(&forged(kind, 0, 0, &[], &[])) {
-            Err(WireError::Unsupported { what: found, .. }) => {
-                assert!(kind == 4 || found == what, "{found}");
-            }
-            Err(WireError::Invalid { .. }) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    // A reason that is not known keeps its words and its outcome (field 1: 1, field 2: "why"),
-    // inside of answer 10.
-    let reply = [0x52, 7, 0x08, 1, 0x12, 3, b'w', b'h', b'y'];
-    let answer = Refusal::not_applied(Reason::Invalid("why".into())).into();
-    let expected = Frame::Reply { id: 0, reply: Reply { answer, forwarded_to: None } };
-    assert_eq!(decode(&forged(8, 0, 0, &reply, &[])), Ok(Some(expected)));
-    // A vote that is not granted in so many words is none (message 5, term 3).
-    let response = [0x2a, 2, 0x08, 3];
-    assert!(matches!(
-        decode(&forged(6, 0, 0, &response, &[])),
-        Err(WireError::Unsupported { what: "a reason to refuse a vote", .. })
-    ));
-    // A field that is not known is skipped (field 15 of a ping).
-    let ping = [0x09, 5, 0, 0, 0, 0, 0, 0, 0, 0x78, 1];
-    assert_eq!(decode(&forged(11, 0, 0, &ping, &[])), Ok(Some(Frame::Ping { nonce: 5 })));
-}
-
-#[test]
-fn numbers_that_cannot_be_counted_on_are_refused() {
-    for frame in [
-        whole(Message::TimeoutNow { term: Term(u64::MAX) }),
-        append_response(AppendResult::Match(Index(1 << 62))),
-        append_response(AppendResult::Conflict { prev_index: Index(1), hint: LogId::new(0, 1) }),
-        vote_refused(VoteRefusal::LeaderAlive { leader: NodeId(0) }),
-    ] {
-        assert!(matches!(decode(&bytes_of(&frame)), Err(WireError::Invalid { .. })), "{frame:?}");
-    }
-}
-
-#[test]
-fn configurations_that_no_cluster_can_have_are_refused() {
-    let refused = |change: &dyn Fn(&mut Membership)| {
-        let mut membership = membership();
-        change(&mut membership);
-        decode_membership(&encode_membership(&membership)).expect_err("no configuration")
-    };
-    refused(&|m| m.voters.clear());
-    refused(&|m| m.old_voters = Some(BTreeSet::new()));
-    refused(&|m| m.voters.extend([NodeId(77)]));
-    refused(&|m| m.founders = u64::MAX);
-    refused(&|m| m.outcomes = vec![m.outcomes[0].clone(); 65]);
-    let version = Bytes::from_static(&[2]);
-    assert_eq!(
-        decode_membership(&version).expect_err("a newer version").to_string(),
-        "a configuration entry of version 2 is not known to this version of the program; \
-         upgrade it"
-    );
-    assert!(decode_membership(&Bytes::new()).is_err());
-    assert!(decode_membership(&Bytes::from(vec![1; MEMBERSHIP_BYTES_MAX + 1])).is_err());
-}
-
-#[test]
-fn bytes_from_strangers_are_refused_in_peace() {
-    let frames: Vec<Bytes> = all_frames().iter().map(|(_, frame)| bytes_of(frame)).collect();
-    for seed in 0..20_000 {
-        let mut random = Random::new(seed);
-        let mut bytes: Vec<u8> = match random.below(3) {
-            // Noise, noise with a right checksum, and true frames with a changed body.
-            0 => (0..random.below(200)).map(|_| random.next_u64() as u8).collect(),
-            1 => {
-                let body: Vec<u8> = (0..random.below(60)).map(|_| random.below(40) as u8).collect();
-                let trailer = vec![1; random.below(70) as usize];
-                forged(1 + random.below(12) as u8, 0, 0, &body, &trailer)
-            }
-            _ => {
-                let frame = &frames[random.below(frames.len() as u64) as usize];
-                let split = u32::from_le_bytes(frame[20..24].try_into().expect("four")) as usize;
-                let (mut body, trailer) = {
-                    let (body, trailer) = frame[HEADER_BYTES..].split_at(split);
-                    (body.to_vec(), trailer.to_vec())
-                };
-                let length = body.len() as u64;
-                for _ in 0..random.below(4) {
-                    if let Some(byte) = body.get_mut(random.below(length) as usize) {
-                        *byte = random.next_u64() as u8;
-                    }
-                }
-                forged(frame[4], 0, 0, &body, &trailer)
-            }
-        };
-        let mut decoder = Decoder::new();
-        decoder.buffer().put_slice(&bytes);
-        while let Ok(Some(raw)) = decoder.next_frame() {
-            // What is understood can be said again and means the same.
-            if let Ok(frame) = raw.decode() {
-                assert_eq!(decode(&bytes_of(&frame)), Ok(Some(frame)), "seed {seed}");
-            }
-        }
-        assert!(decoder.buffer().capacity() <= 2 * (HELLO_BYTES_MAX + HEADER_BYTES), "seed {seed}");
-        bytes.insert(0, 1);
-        if let Ok(membership) = decode_membership(&Bytes::from(bytes)) {
-            assert!(decode_membership(&encode_membership(&membership)).is_ok(), "seed {seed}");
-        }
-    }
 }
