@@ -126,6 +126,8 @@ impl Raft {
             Input::Receive { from, message } => self.on_message(from, message),
             Input::Persisted(ticket) => self.tickets.persisted(ticket),
             Input::Applied(index) => {
+                // What was known to be committed at the start is applied before anything else.
+                self.advance_apply();
                 self.applied_index = self.applied_index.max(index.min(self.apply_through));
             }
             Input::Propose { sizes } => self.on_propose(&sizes),

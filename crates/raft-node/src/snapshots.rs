@@ -66,9 +66,9 @@ pub enum SnapshotDone {
         /// None at all: what was open is damaged, or shut.
         bytes: Bytes,
     },
-    /// Of `Begin` and `Add`: from where on bytes are wanted, nothing if all are there; or what the
-    /// sender is to be told.
-    Wanted(Result<Option<u64>, SnapshotAnswer>),
+    /// Of `Begin` and `Add`: of which snapshot, and from where on bytes are wanted, nothing if all
+    /// are there; or what the sender is to be told. Another one may have been offered meanwhile.
+    Wanted(SnapshotInfo, Result<Option<u64>, SnapshotAnswer>),
     /// Of `Finish`: the machine, or what the sender is to be told.
     Came(Result<Box<Machine>, SnapshotAnswer>),
 }
@@ -77,15 +77,23 @@ pub enum SnapshotDone {
 #[derive(Debug)]
 pub struct SnapshotWorks {
     snapshots: Snapshots,
+    chunk_bytes: usize,
     sent: BTreeMap<NodeId, SnapshotReader>,
-    received: Option<SnapshotReceiver>,
+    received: Option<(SnapshotInfo, SnapshotReceiver)>,
 }
 
 impl SnapshotWorks {
     /// Nothing is under way.
     #[must_use]
     pub const fn new(snapshots: Snapshots) -> Self {
-        Self { snapshots, sent: BTreeMap::new(), received: None }
+        let chunk_bytes = CHUNK_BYTES;
+        Self { snapshots, chunk_bytes, sent: BTreeMap::new(), received: None }
+    }
+
+    /// The same that sends smaller pieces.
+    #[must_use]
+    pub fn in_pieces_of(self, bytes: usize) -> Self {
+        Self { chunk_bytes: bytes.min(CHUNK_BYTES), ..self }
     }
 
     /// Does one piece of work.
@@ -101,12 +109,19 @@ impl SnapshotWorks {
             }
             SnapshotJob::Begin(info) => {
                 self.received = None;
-                let begun = self.snapshots.receive(info);
-                let begun =
-                    harmless(begun)?.map(|receiver| self.received.insert(receiver).wanted());
-                SnapshotDone::Wanted(begun)
+                let begun = harmless(self.snapshots.receive(info))?;
+                let wanted = begun.map(|receiver| {
+                    let (_, receiver) = self.received.insert((info, receiver));
+                    receiver.wanted()
+                });
+                SnapshotDone::Wanted(info, wanted)
             }
-            SnapshotJob::Add { offset, bytes } => SnapshotDone::Wanted(self.add(offset, &bytes)?),
+            SnapshotJob::Add { offset, bytes } => {
+                // Pieces may be on their way to what failed, or was given up.
+                let Some((info, receiver)) = &mut self.received else { return Ok(None) };
+                let added = harmless(receiver.add(offset, &bytes))?;
+                SnapshotDone::Wanted(*info, added.map(|()| receiver.wanted()))
+            }
             SnapshotJob::Finish(machine) => SnapshotDone::Came(self.finish(machine)?),
             SnapshotJob::Shut(peer) => {
                 self.sent.remove(&peer);
@@ -144,27 +159,15 @@ impl SnapshotWorks {
 
     fn read(&self, peer: NodeId, offset: u64) -> Result<Bytes, SnapshotError> {
         let Some(reader) = self.sent.get(&peer) else { return Ok(Bytes::new()) };
-        Ok(harmless(reader.read_at(offset, CHUNK_BYTES))?.unwrap_or_default())
-    }
-
-    fn add(
-        &mut self,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<Result<Option<u64>, SnapshotAnswer>, SnapshotError> {
-        let Some(receiver) = &mut self.received else {
-            return Ok(Err(SnapshotAnswer::Useless("nothing was begun".into())));
-        };
-        let added = harmless(receiver.add(offset, bytes))?;
-        let wanted = receiver.wanted();
-        Ok(added.map(|()| wanted))
+        Ok(harmless(reader.read_at(offset, self.chunk_bytes))?.unwrap_or_default())
     }
 
     fn finish(
         &mut self,
         mut machine: Box<Machine>,
     ) -> Result<Result<Box<Machine>, SnapshotAnswer>, SnapshotError> {
-        let Some(receiver) = self.received.take_if(|receiver| receiver.wanted().is_none()) else {
+        let whole = self.received.take_if(|(_, receiver)| receiver.wanted().is_none());
+        let Some((_, receiver)) = whole else {
             return Ok(Err(SnapshotAnswer::Useless("it is not all here".into())));
         };
         let info = match harmless(receiver.finish())? {

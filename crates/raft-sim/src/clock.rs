@@ -134,6 +134,13 @@ pub enum Happening {
         /// About how much.
         bytes_max: u64,
     },
+    /// A piece of work on snapshots is done.
+    Snapshot {
+        /// Whose.
+        host: usize,
+        /// Its life.
+        life: u64,
+    },
     /// The helper looks after spare slots.
     Spare {
         /// Whose.
@@ -198,6 +205,7 @@ impl Happening {
             Self::Knock { dial, .. } => (5, *dial),
             Self::Dialled { dial, .. } => (6, *dial),
             Self::Look { host, .. } => (7, *host as u64),
+            Self::Snapshot { host, .. } => (8, *host as u64),
             Self::Written { host, .. } => (9, *host as u64),
             Self::Attest { host, .. } => (10, *host as u64),
             Self::Read { request, .. } => (11, *request),

@@ -229,11 +229,12 @@ impl Cluster {
             Happening::Written { host, life }
             | Happening::Attest { host, life, .. }
             | Happening::Read { host, life, .. }
+            | Happening::Snapshot { host, life }
             | Happening::Spare { host, life }
             | Happening::Look { host, life } => (*host, *life),
             _ => return,
         };
-        let hangs = matches!(happening, Happening::Written { .. });
+        let hangs = matches!(happening, Happening::Written { .. } | Happening::Snapshot { .. });
         let hangs = if hangs { self.world.disk_hangs_until(host) } else { None };
         let until = self.hosts[host].paused_until.max(hangs.unwrap_or_default());
         if until > self.world.time() && self.hosts[host].process_of(life).is_some() {
@@ -253,6 +254,7 @@ impl Cluster {
             Happening::Read { request, first, last, bytes_max, .. } => {
                 process.read_log(&mut self.world, request, (first, last, bytes_max));
             }
+            Happening::Snapshot { .. } => process.work_on_snapshots(&mut self.world),
             Happening::Spare { .. } => process.make_spare(&mut self.world),
             Happening::Look { .. } => process.look_at_disk(&self.world),
             _ => {}

@@ -4,7 +4,7 @@
 use raft_core::{Config, NodeId};
 use raft_log::Options;
 use raft_node::random::Random;
-use raft_node::replica::Limits;
+use raft_node::replica::{Limits, SnapshotLimits};
 use raft_node::sessions::{self, Sessions};
 
 use crate::chance::{pick, stream};
@@ -231,6 +231,10 @@ pub struct Settings {
     pub slot_bytes_max: u64,
     /// So few sessions that some are evicted.
     pub few_sessions: bool,
+    /// When members take snapshots; they take none if it is not given.
+    pub snapshots: Option<SnapshotLimits>,
+    /// They are sent in pieces of so many bytes.
+    pub chunk_bytes: usize,
     /// What comes in together is handled together: how long a server dozes at most.
     pub doze: u64,
     /// Clocks run fast or slow by up to so many thousandths.
@@ -266,6 +270,7 @@ impl Settings {
         let mut settings = Self::anything(random, schedule);
         settings.direct(random);
         settings.trouble += settings.first_trouble();
+        settings.draw_snapshots(&mut stream(plan.seed, "snapshots", 0));
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
         settings.storage = plan.storage.unwrap_or_else(|| settings.draw_storage(plan.seed));
@@ -327,6 +332,8 @@ impl Settings {
             window: pick(random, [(1, 1, 16), (300, 500, 4), (300, 5000, 1), (2000, 500, 4)]),
             slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
             few_sessions: random.below(4) == 0,
+            snapshots: None,
+            chunk_bytes: 0,
             doze: pick(random, [0, 0, 5, 50]),
             skew: pick(random, [0, 0, 10, 50]),
             insane: (random.below(8) == 0).then_some(insane),
@@ -341,6 +348,20 @@ impl Settings {
         let random = &mut stream(seed, "rarity", u64::from(number));
         let comes = self.rare_one_in > 0 && random.below(self.rare_one_in) == 0;
         comes.then(|| pick(random, RARITIES))
+    }
+
+    /// Small ones, often: most runs have installs. Some have none, and long logs.
+    fn draw_snapshots(&mut self, random: &mut Random) {
+        self.chunk_bytes = pick(random, [4096, 16 * 1024, 64 * 1024, 512 * 1024]);
+        let slots = pick(random, [2, 8, 1024]);
+        let limits = SnapshotLimits {
+            bytes: pick(random, [2000, 20_000, 200_000, u64::MAX]),
+            entries: pick(random, [5, 20, 60, 200]),
+            keep_bytes: pick(random, [0, 0, 1, 2]) * SLOT_BYTES_MIN,
+            log_bytes_max: slots * SLOT_BYTES_MIN,
+            rate: pick(random, [200_000, 1_000_000, 1 << 30]),
+        };
+        self.snapshots = (random.below(5) > 0).then_some(limits);
     }
 
     /// The core's settings.
@@ -365,10 +386,12 @@ impl Settings {
     /// The replica's limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
+        let snapshots = self.snapshots.unwrap_or_default();
         if !self.tight {
-            return Limits::default();
+            return Limits { snapshots, ..Limits::default() };
         }
         Limits {
+            snapshots,
             uncommitted_bytes_max: 4096,
             unapplied_entries_max: 64,
             apply_bytes_max: 400,

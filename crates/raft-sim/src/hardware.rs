@@ -112,9 +112,10 @@ impl Cluster {
     /// Reads back all that a server has in its log: right, or known to be damaged.
     fn read_all(&mut self, host: usize) {
         let Some(member) = self.hosts[host].member() else { return };
-        let last = member.replica().raft().last_log_id().index;
+        let raft = member.replica().raft();
+        let (first, last) = (raft.log_start().index.next(), raft.last_log_id().index);
         let Some(reader) = self.hosts[host].reader() else { return };
-        let mut next = Index(1);
+        let mut next = first;
         while next <= last {
             let read = reader.read(next, last, 1);
             let count = match &read {

@@ -1,12 +1,16 @@
 //! The built-in state machine with an observer: what was applied, in which order, with what
 //! answer.
+//!
+//! A server has several such machines in turn: one that begins with the first entry, others that
+//! begin with a snapshot. Which of them is the server's is whichever was asked last, or applied
+//! something.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use raft_core::LogId;
-use raft_node::{Applied, Apply, Command, Snapshot};
+use raft_node::{Applied, Apply, Command, Part, Snapshot};
 use raft_store::{Answer, Keys, Messages, Query, Range, Store};
 
 /// A command that a replica applied.
@@ -20,42 +24,102 @@ pub struct Seen {
     pub response: Bytes,
 }
 
+/// What is kept of a command in snapshots: its place, and a checksum of it and of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// Its place in the log.
+    pub at: LogId,
+    /// Of the command and its answer.
+    pub checksum: u32,
+}
+
+/// What a machine found in the snapshot from which it goes on.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// All commands below.
+    pub trail: Vec<Trail>,
+    /// The whole text log.
+    pub messages: Messages,
+    /// All keys with their values and revisions.
+    pub values: Answer,
+}
+
+/// What a server's machine did since anybody looked.
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    /// It came from a snapshot.
+    pub restored: Option<Box<Restored>>,
+    /// And applied these then.
+    pub seen: Vec<Seen>,
+}
+
 /// What was applied since anybody looked, and what came of all of it.
 #[derive(Clone, Debug, Default)]
-pub struct Sight(Arc<Mutex<View>>);
+pub struct Sight(Arc<Mutex<Current>>);
+
+/// The machine that is the server's now.
+type Current = Arc<Mutex<View>>;
 
 #[derive(Debug, Default)]
 struct View {
     store: Store,
-    seen: Vec<Seen>,
+    /// All commands, from the first.
+    trail: Arc<Vec<Trail>>,
+    news: News,
 }
 
 /// The store, observed.
 #[derive(Debug, Default)]
-pub struct Witness(Sight);
+pub struct Witness {
+    view: Current,
+    sight: Sight,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Trail {
+    /// What is kept of a command.
+    #[must_use]
+    pub fn of(seen: &Seen) -> Self {
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&seen.command), &seen.response);
+        Self { at: seen.at, checksum }
+    }
+}
 
 impl Sight {
-    fn view(&self) -> MutexGuard<'_, View> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> Current {
+        Arc::clone(&lock(&self.0))
     }
 
     /// Takes what there is.
     #[must_use]
-    pub fn take(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.view().seen)
+    pub fn take(&self) -> News {
+        std::mem::take(&mut lock(&self.current()).news)
     }
 
     /// The whole text log.
     #[must_use]
     pub fn messages(&self) -> Messages {
-        self.view().store.messages().clone()
+        lock(&self.current()).store.messages().clone()
+    }
+
+    /// What is kept of all commands.
+    #[must_use]
+    pub fn trail(&self) -> Arc<Vec<Trail>> {
+        Arc::clone(&lock(&self.current()).trail)
     }
 
     /// All keys with their values and revisions.
     #[must_use]
     pub fn values(&self) -> Answer {
-        self.view().store.ask(&Query::Range(Range::of(Keys::prefix(""))))
+        lock(&self.current()).store.ask(&everything())
     }
+}
+
+fn everything() -> Query {
+    Query::Range(Range::of(Keys::prefix("")))
 }
 
 impl Witness {
@@ -63,8 +127,17 @@ impl Witness {
     #[must_use]
     pub fn new() -> (Self, Sight) {
         let witness = Self::default();
-        let sight = witness.0.clone();
+        witness.stand_in();
+        let sight = witness.sight.clone();
         (witness, sight)
+    }
+
+    /// From now on this is the server's machine.
+    fn stand_in(&self) {
+        let mut current = lock(&self.sight.0);
+        if !Arc::ptr_eq(&current, &self.view) {
+            *current = Arc::clone(&self.view);
+        }
     }
 }
 
@@ -78,34 +151,102 @@ pub(crate) fn text_of(command: &Bytes) -> Bytes {
 
 impl Apply for Witness {
     fn apply(&mut self, command: Command<'_>) -> Applied {
+        self.stand_in();
         let (at, bytes) = (command.at, text_of(command.bytes));
-        let mut view = self.0.view();
+        let mut view = lock(&self.view);
         let applied = view.store.apply(command);
-        view.seen.push(Seen { at, command: bytes, response: applied.response.clone() });
+        let seen = Seen { at, command: bytes, response: applied.response.clone() };
+        Arc::make_mut(&mut view.trail).push(Trail::of(&seen));
+        view.news.seen.push(seen);
         applied
     }
 
     fn query(&self, query: &[u8]) -> Bytes {
-        self.0.view().store.query(query)
+        lock(&self.view).store.query(query)
     }
 
     fn version(&self) -> u64 {
-        self.0.view().store.version()
+        self.stand_in();
+        lock(&self.view).store.version()
     }
 
     fn admits(&self, command: &[u8]) -> Result<(), String> {
-        self.0.view().store.admits(command)
+        lock(&self.view).store.admits(command)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        self.0.view().store.snapshot()
+        let view = lock(&self.view);
+        Box::new(Image { trail: Arc::clone(&view.trail), store: view.store.snapshot() })
     }
 
     fn fresh(&self) -> Box<dyn Apply> {
-        Box::new(Self::default())
+        Box::new(Self { view: Current::default(), sight: self.sight.clone() })
     }
 
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        self.0.view().store.restore(from)
+        let mut trail = Vec::new();
+        for _ in 0..u64::from_le_bytes(array(from)?) {
+            let at = LogId::new(u64::from_le_bytes(array(from)?), u64::from_le_bytes(array(from)?));
+            trail.push(Trail { at, checksum: u32::from_le_bytes(array(from)?) });
+        }
+        let mut view = lock(&self.view);
+        view.store.restore(from)?;
+        let messages = view.store.messages().clone();
+        let values = view.store.ask(&everything());
+        let restored = Restored { trail: trail.clone(), messages, values };
+        view.news = News { restored: Some(Box::new(restored)), seen: Vec::new() };
+        view.trail = Arc::new(trail);
+        Ok(())
+    }
+}
+
+fn array<const N: usize>(from: &mut dyn Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// So many commands of the trail are a part that never changes again: small, so that snapshots
+/// have several of them.
+const SEALED: usize = 64;
+
+/// Beyond the names that the store gives.
+const FIRST_NAME: u64 = 1 << 32;
+
+/// A witness as it was once: how many commands there are, those of them in sealed parts, the rest
+/// of them, and the store.
+#[derive(Debug)]
+struct Image {
+    trail: Arc<Vec<Trail>>,
+    store: Box<dyn Snapshot>,
+}
+
+impl Image {
+    fn sealed(&self) -> usize {
+        self.trail.len() / SEALED
+    }
+}
+
+impl Snapshot for Image {
+    fn parts(&self) -> Vec<Part> {
+        let sealed = (0..self.sealed() as u64).map(|number| Part::Sealed(FIRST_NAME + number));
+        let own = [Part::Changing].into_iter().chain(sealed).chain([Part::Changing]);
+        own.chain(self.store.parts()).collect()
+    }
+
+    fn write(&self, part: usize, to: &mut dyn Write) -> io::Result<()> {
+        let sealed = self.sealed();
+        if part > sealed + 1 {
+            return self.store.write(part - sealed - 2, to);
+        }
+        let Some(part) = part.checked_sub(1) else {
+            return to.write_all(&(self.trail.len() as u64).to_le_bytes());
+        };
+        for Trail { at, checksum } in self.trail.iter().skip(part * SEALED).take(SEALED) {
+            to.write_all(&at.index.0.to_le_bytes())?;
+            to.write_all(&at.term.0.to_le_bytes())?;
+            to.write_all(&checksum.to_le_bytes())?;
+        }
+        Ok(())
     }
 }

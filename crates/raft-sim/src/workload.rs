@@ -99,7 +99,8 @@ impl Cluster {
                 2 => Op::Members,
                 3 => Op::Status,
                 4 if pending == 0 => Op::EndSession,
-                5..20 => self.about_a_key(),
+                5 if self.world.settings.snapshots.is_some() => Op::Snapshot,
+                6..20 => self.about_a_key(),
                 _ => Op::Write(self.message()),
             }
         };

@@ -77,6 +77,7 @@ impl World {
         if traced {
             checkers.observer().tell_all();
         }
+        checkers.expect_sessions(settings.sessions());
         if let Some(host) = settings.insane {
             checkers.expect_lies_of(host);
         }

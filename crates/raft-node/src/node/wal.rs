@@ -160,9 +160,7 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
         let (ticket, stop, compaction) = (queue.ticket, queue.stop, queue.compaction.take());
         drop(queue);
         if let Some(compaction) = compaction {
-            let start = compaction.carry_out(&mut writer);
-            shared.lock().start = Some(start);
-            shared.wake.notify_one();
+            compact(&mut writer, compaction, shared);
             if writes.is_empty() && !stop {
                 continue;
             }
@@ -195,6 +193,12 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
     }
 }
 
+fn compact(writer: &mut LogWriter, compaction: Compaction, shared: &Shared) {
+    let start = compaction.carry_out(writer);
+    shared.lock().start = Some(start);
+    shared.wake.notify_one();
+}
+
 /// Waits for room as long as it takes: what was queued was admitted, and is neither lost nor
 /// refused by a disk that is full for now.
 fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Result<(), WriteError> {
@@ -205,6 +209,12 @@ fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Resul
                 let mut queue = shared.lock();
                 if queue.stop {
                     return Err(error);
+                }
+                if let Some(compaction) = queue.compaction.take() {
+                    // The room may be in the log itself.
+                    drop(queue);
+                    compact(writer, compaction, shared);
+                    continue;
                 }
                 if !told {
                     told = true;

@@ -119,7 +119,9 @@ impl Machine {
         self.sessions.answer(session, sequence)
     }
 
-    pub(super) const fn settled(&self) -> (Index, &Membership) {
+    /// The last configuration applied that is not joint, and its index.
+    #[must_use]
+    pub const fn settled(&self) -> (Index, &Membership) {
         (self.settled.0, &self.settled.1)
     }
 
@@ -198,7 +200,10 @@ impl Machine {
     }
 
     /// Applies the next entry; the answer is for whoever proposed it.
-    pub(super) fn take(&mut self, entry: &Entry) -> Result<(Option<Answer>, Vec<Show>), String> {
+    ///
+    /// # Errors
+    /// What it is, if this version does not know it.
+    pub fn take(&mut self, entry: &Entry) -> Result<(Option<Answer>, Vec<Show>), String> {
         let at = LogId { term: entry.term, index: entry.index };
         let done = match Payload::decode(entry.kind, &entry.payload)? {
             Payload::Noop => (None, Vec::new()),

@@ -131,7 +131,9 @@ impl Replica {
     ) -> Self {
         let last = recovered.last_index;
         // A machine that is kept from an earlier life may know of commits that no block does.
-        recovered.commit_index = recovered.commit_index.max(machine.applied().min(last));
+        let applied = machine.applied().min(last);
+        recovered.commit_index = recovered.commit_index.max(applied);
+        recovered.snapshot_index = recovered.snapshot_index.max(applied);
         let id = config.id;
         let snapshots = Snapshots::new(machine.base().map(|base| base.at));
         let raft = Raft::restore(config, recovered, seed, now);
@@ -311,6 +313,7 @@ impl Replica {
                 self.snapshot_answered(now, (peer, through), &answer, fx);
             }
             Event::SnapshotFailed { peer } => {
+                self.snapshots.sends_no_more(peer);
                 self.core(now, Input::SnapshotFailed { peer }, &Context::default(), fx);
             }
             Event::SnapshotCame { from, term, machine } => {
@@ -362,6 +365,7 @@ impl Replica {
                 self.queries.refused(request, reason, fx);
             }
             Output::SendSnapshot { peer, at_least: _, term } => {
+                self.snapshots.sends(peer);
                 fx.push(Effect::SendSnapshot { peer, term });
             }
             Output::SnapshotInstalled { at, kept } => self.install(at, kept, fx),

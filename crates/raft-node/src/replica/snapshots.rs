@@ -1,6 +1,8 @@
 //! Snapshots in place of log (thesis, chapter 5): when this member takes one, what may go then,
 //! and one that its leader sent.
 
+use std::collections::BTreeMap;
+
 use raft_core::{Index, Input, LogId, NodeId, Snapshot, SnapshotRefused, Term, Ticket, Time};
 use raft_log::{LogBuffer, LogWriter};
 
@@ -69,6 +71,8 @@ pub(super) struct Snapshots {
     not_before: Time,
     /// One is due, and what is applied is not durable here yet.
     holds: bool,
+    /// To whom one is sent, and how far it goes at least: they go on from the log behind it.
+    sent: BTreeMap<NodeId, Index>,
     /// A leader's that this member goes on from, and the write that makes it so.
     installing: Option<(NodeId, LogId, Ticket)>,
 }
@@ -124,6 +128,14 @@ impl Snapshots {
 
     pub(super) const fn newest(&self) -> LogId {
         self.newest
+    }
+
+    pub(super) fn sends(&mut self, peer: NodeId) {
+        self.sent.insert(peer, self.newest.index);
+    }
+
+    pub(super) fn sends_no_more(&mut self, peer: NodeId) {
+        self.sent.remove(&peer);
     }
 
     pub(super) const fn holds(&self) -> bool {
@@ -222,10 +234,14 @@ impl Replica {
         if through.index <= self.raft.log_start().index {
             return;
         }
-        // Who is being fed goes on from the log; who is sent a snapshot needs none of it.
+        // Who is being fed goes on from the log; who is sent a snapshot, from the log behind that.
         let peers = self.raft.status().peers;
-        let fed = peers.iter().filter(|peer| peer.connected && !peer.installing);
-        let needed = fed.map(|peer| peer.match_index.max(peer.next_index.previous())).min();
+        let needed = peers.iter().filter_map(|peer| match peer.installing {
+            true => self.snapshots.sent.get(&peer.id).copied(),
+            false if peer.connected => Some(peer.match_index.max(peer.next_index.previous())),
+            false => None,
+        });
+        let needed = needed.min();
         let unneeded = needed.unwrap_or(through.index).min(through.index);
         let term = self.raft.term_at(unneeded);
         let unneeded =
@@ -251,6 +267,7 @@ impl Replica {
         answer: &SnapshotAnswer,
         fx: &mut Vec<Effect>,
     ) {
+        self.snapshots.sends_no_more(peer);
         let input = match answer {
             SnapshotAnswer::Installed => Input::SnapshotSent { peer, through: through.index },
             SnapshotAnswer::NotNewer { commit_index } => {

@@ -10,7 +10,7 @@ use raft_core::{Index, LogId};
 use raft_store::{COUNT, PRINT, TXN_FORMAT};
 
 use super::{Checked, Named};
-use crate::witness::Seen;
+use crate::witness::{Seen, Trail};
 
 #[derive(Debug, Default)]
 pub(super) struct AppliedOnce {
@@ -45,6 +45,16 @@ impl AppliedOnce {
 
     pub(super) fn new_machine(&mut self, host: usize) {
         self.machines.insert(host, 0);
+    }
+
+    /// A machine comes from a snapshot that holds these commands.
+    pub(super) fn goes_on(&mut self, host: usize, trail: &[Trail]) -> Checked {
+        self.machines.insert(host, trail.len());
+        let known = self.commands.get(..trail.len()).unwrap_or_default();
+        if !trail.iter().copied().eq(known.iter().map(Trail::of)) {
+            return Err(format!("host {host} goes on from commands that nobody applied so"));
+        }
+        Ok(())
     }
 
     pub(super) fn place_of(&self, command: &Bytes) -> Option<LogId> {

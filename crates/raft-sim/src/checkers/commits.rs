@@ -30,6 +30,11 @@ impl Commits {
         self.committed.len()
     }
 
+    /// All that is committed, from the first entry on.
+    pub(super) fn all(&self) -> &[Stamp] {
+        &self.committed
+    }
+
     /// The term of a committed entry; zero before the log.
     pub(super) fn term_at(&self, index: Index) -> Term {
         let stamp = index.0.checked_sub(1).and_then(|at| self.committed.get(at as usize));
@@ -40,11 +45,18 @@ impl Commits {
         self.told.remove(&host);
     }
 
-    pub(super) fn leads(&self, host: usize, term: Term, raft: &Raft) -> Checked {
+    /// Below the beginning of its log a snapshot holds them.
+    pub(super) fn leads(&self, host: usize, term: Term, raft: &Raft, disks: &Disks) -> Checked {
         let before = self.committed_in.partition_point(|earlier| *earlier < term);
+        let handed = disks.model(host).map(|model| &model.handed[..]).unwrap_or_default();
         for (i, stamp) in self.committed.iter().take(before).enumerate() {
             let index = Index(i as u64 + 1);
-            if raft.term_at(index) != Ok(stamp.term) {
+            let held = if index < raft.log_start().index {
+                handed.get(i) == Some(stamp)
+            } else {
+                raft.term_at(index) == Ok(stamp.term)
+            };
+            if !held {
                 return Err(format!("host {host} leads term {term} without entry {index}"));
             }
         }

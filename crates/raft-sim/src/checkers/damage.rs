@@ -103,6 +103,15 @@ impl Damage {
         };
         // NODE is written beside itself.
         let moved = file.ends_with("NODE") && hurt.scars.iter().any(Scar::is_of_node);
+        let of_snapshots = |name: &str| name.starts_with("snap/");
+        let missed = |scar: &Scar| scar.missed.as_ref().is_some_and(|(file, _)| of_snapshots(file));
+        let in_snapshots = hurt.scars.iter().any(|scar| of_snapshots(&scar.file) || missed(scar));
+        // It was written or received under another name, and a log that begins after what is left
+        // names the directory.
+        let at_snapshots = file.components().any(|part| part.as_os_str() == "snap");
+        if at_snapshots && in_snapshots {
+            return Ok(());
+        }
         if moved || file.ends_with("wal") || hurt.scars.iter().any(known) {
             return Ok(());
         }
@@ -138,6 +147,10 @@ impl Damage {
             if written.is_some_and(|written| *written != stamp(entry)) {
                 let index = entry.index;
                 return Err(format!("host {host} reads entry {index}, and wrote another there"));
+            }
+            if model.gone.contains(&(super::disks::place(entry.index), stamp(entry))) {
+                let index = entry.index;
+                return Err(format!("host {host} reads entry {index}, given up for a snapshot"));
             }
         }
         Ok(())
@@ -191,6 +204,7 @@ impl Checkers {
             Part::Node => "NODE damaged",
             Part::Shown => "shown mark damaged",
             Part::WholeSlot => "whole slot damaged",
+            Part::Snapshot => "snapshot damaged",
         });
         self.damage.scarred(host, scar);
     }
@@ -284,7 +298,8 @@ fn reason(host: usize, what: &str) -> Checked<Option<&'static str>> {
     if WRITTEN_SO.iter().any(|words| what.contains(words)) {
         return Err(format!("host {host} wrote what it refuses: {what}"));
     }
-    const REASONS: [(&str, &str); 7] = [
+    const REASONS: [(&str, &str); 8] = [
+        ("no snapshot goes so far", "refused disk: no snapshot is left"),
         ("which the next slot certifies", "refused disk: a certified block is damaged"),
         ("which was durable", "refused disk: a proven block is damaged"),
         ("both copies", "refused disk: both header copies are damaged"),

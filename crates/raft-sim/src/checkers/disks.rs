@@ -2,14 +2,14 @@
 //! and whenever the disk is read as a power cut would leave it. What was confirmed once is there
 //! until a later write replaces it; term and vote never go back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use raft_core::{HardState, Index, LogId, Membership, NodeId, Term};
 use raft_log::{
-    DataDir, Holder, Log, MemberIdentity, NodeState, OpenError, Options, PeerBoot, ReadError, Write,
+    DataDir, Entry, Holder, Log, NodeState, OpenError, Options, PeerBoot, ReadError, SnapshotError,
+    SnapshotInfo, Snapshots, Write,
 };
-use raft_node::replica::founding;
 use raft_node::wire::decode_membership;
 
 use super::log_matching::{entries, stamp};
@@ -28,6 +28,10 @@ pub(super) struct Model {
     /// Confirmed.
     pub(super) hard_state: HardState,
     pub(super) durable: Vec<Stamp>,
+    /// It began anew after this entry, or later.
+    begins: Index,
+    /// What it gave up then, by its place: nobody reads it again.
+    pub(super) gone: BTreeSet<(usize, Stamp)>,
     /// Given to the log, confirmed or not.
     pub(super) handed: Vec<Stamp>,
     /// The peers' starts, as last confirmed; and as last begun to be written.
@@ -37,8 +41,8 @@ pub(super) struct Model {
     pub(super) state: Option<NodeState>,
 }
 
-/// An entry that was handed over: its index, the term before it, itself.
-type Placed = (Index, Term, Stamp);
+/// An entry that was handed over: the term before it, itself.
+type Placed = (Term, Entry);
 
 impl Disks {
     pub(super) fn id_of(&self, host: usize) -> NodeId {
@@ -89,8 +93,17 @@ impl Disks {
         Ok(())
     }
 
-    pub(super) fn handed(&mut self, host: usize, write: &Write) -> Result<Vec<Placed>, String> {
+    /// Of what is committed, a log that begins anew holds what its snapshot stands for.
+    pub(super) fn handed(
+        &mut self,
+        host: usize,
+        write: &Write,
+        committed: &[Stamp],
+    ) -> Result<Vec<Placed>, String> {
         let model = self.models.entry(host).or_default();
+        if let Some(at) = write.reset {
+            model.handed = below(at, committed)?;
+        }
         let held = model.handed.len() as u64;
         if write.count > 0 && write.first.0 > held + 1 {
             return Err(format!("entry {} is written where {held} are", write.first));
@@ -102,17 +115,30 @@ impl Disks {
         Ok(placed)
     }
 
-    pub(super) fn persisted(&mut self, host: usize, writes: &[Write]) -> Checked {
+    pub(super) fn persisted(
+        &mut self,
+        host: usize,
+        writes: &[Write],
+        committed: &[Stamp],
+    ) -> Checked {
         let model = self.models.entry(host).or_default();
         for write in writes {
             model.hard_state = write.hard_state.unwrap_or(model.hard_state);
+            if let Some(at) = write.reset {
+                let gone = model.durable.iter().enumerate().skip(at.index.0 as usize);
+                model.gone.extend(gone.map(|(i, stamp)| (i, *stamp)));
+                (model.durable, model.begins) = (below(at, committed)?, at.index);
+            }
             if let Some(from) = write.truncate_from {
                 model.durable.truncate(place(from));
             }
             if write.count > 0 && write.first.0 != model.durable.len() as u64 + 1 {
                 return Err(format!("entry {} leaves a gap on the disk", write.first));
             }
-            model.durable.extend(entries(&write.entries)?.iter().map(stamp));
+            for entry in entries(&write.entries)? {
+                model.gone.remove(&(model.durable.len(), stamp(&entry)));
+                model.durable.push(stamp(&entry));
+            }
             if let Some(peers) = &write.peers {
                 model.peers.clone_from(peers);
             }
@@ -122,8 +148,17 @@ impl Disks {
     }
 
     /// These writes were begun and never confirmed.
-    pub(super) fn begun(&mut self, host: usize, writes: &[Write]) {
+    pub(super) fn begun(&mut self, host: usize, writes: &[Write], committed: &[Stamp]) {
         let Some(model) = self.models.get_mut(&host) else { return };
+        if writes.iter().any(|write| write.reset.is_some()) {
+            // The log of before, or the snapshot: what both have.
+            let both = model.durable.iter().zip(committed).take_while(|(a, b)| a == b).count();
+            model.durable.truncate(both);
+        }
+        let begun = writes.iter().filter_map(|write| entries(&write.entries).ok()).flatten();
+        for entry in begun {
+            model.gone.remove(&(place(entry.index), stamp(&entry)));
+        }
         if let Some(from) = writes.iter().filter_map(|write| write.truncate_from).min() {
             model.durable.truncate(place(from));
         }
@@ -160,6 +195,19 @@ impl Disks {
                 ));
             }
         }
+        let unconfirmed = log.entries.iter().copied().enumerate().skip(model.durable.len());
+        if let Some((i, _)) = unconfirmed.into_iter().find(|entry| model.gone.contains(entry)) {
+            return Err(format!(
+                "host {host} gave up entry {} for a snapshot, and its disk has it again",
+                i + 1
+            ));
+        }
+        if log.begins < model.begins {
+            return Err(format!(
+                "the log of host {host} begins after {}, and it confirmed {}",
+                log.begins, model.begins
+            ));
+        }
         let known = log.peers == model.peers || Some(&log.peers) == model.peers_begun.as_ref();
         if !known && forgets.is_none() {
             return Err(format!("host {host} forgot the starts of its peers: {:?}", model.peers));
@@ -191,8 +239,8 @@ impl Model {
             if entry.index.0 != self.handed.len() as u64 + 1 {
                 return Err(format!("entry {} is written out of place", entry.index));
             }
-            placed.push((entry.index, before, stamp(&entry)));
             self.handed.push(stamp(&entry));
+            placed.push((before, entry));
         }
         if placed.len() as u64 != write.count {
             return Err(format!("{} entries are called {}", placed.len(), write.count));
@@ -205,7 +253,9 @@ impl Model {
 #[derive(Debug)]
 pub(super) struct OnDisk {
     pub(super) hard_state: HardState,
+    /// From the first on: what is below its beginning is in a snapshot.
     pub(super) entries: Vec<Stamp>,
+    begins: Index,
     peers: Vec<PeerBoot>,
     state: NodeState,
 }
@@ -216,43 +266,113 @@ pub(super) enum Unread {
     /// A start would be refused.
     Refused(OpenError),
     /// What was opened cannot be read.
-    Wrong(String),
+    Corrupt(ReadError),
+}
+
+/// What stands for entries up to this one.
+fn below(at: LogId, committed: &[Stamp]) -> Checked<Vec<Stamp>> {
+    let below = committed.get(..at.index.0 as usize);
+    match below.filter(|below| below.last().is_some_and(|stamp| stamp.term == at.term)) {
+        Some(below) => Ok(below.to_vec()),
+        None => Err(format!("a log begins after {at}, which nobody committed")),
+    }
+}
+
+fn open(platter: &Platter) -> Result<DataDir, OpenError> {
+    let holder = Holder { pid: 0, address: String::new() };
+    DataDir::open_seeded(platter.durable_copy(), holder, Some(1))
 }
 
 /// Reads the log that a power cut would leave, if it is a member's.
-pub(super) fn read(platter: &Platter) -> Result<Option<OnDisk>, Unread> {
-    let holder = Holder { pid: 0, address: String::new() };
-    let dir = DataDir::open_seeded(platter.durable_copy(), holder, Some(1));
-    let mut dir = dir.map_err(Unread::Refused)?;
+pub(super) fn read(platter: &Platter, committed: &[Stamp]) -> Result<Option<OnDisk>, Unread> {
+    let mut dir = open(platter).map_err(Unread::Refused)?;
     let state = dir.identity().clone();
-    let NodeState::Member(_) = state else { return Ok(None) };
+    let (NodeState::Member(_), Some(snapshots)) = (&state, dir.snapshots()) else {
+        return Ok(None);
+    };
     let start = 32 * 1024;
     let options =
         Options { slot_bytes_start: start, slot_bytes_max: start, spares: 0, seed: Some(1) };
     let log = dir.open_log(options).map_err(Unread::Refused)?;
-    read_back(&log, state).map(Some).map_err(|error| Unread::Wrong(error.to_string()))
+    let stands_for = newest_whole(&snapshots, &log)?;
+    read_back(&log, state, stands_for, committed).map(Some)
 }
 
-/// All that a log holds which was just opened.
-pub(super) fn read_back(log: &Log, state: NodeState) -> Result<OnDisk, ReadError> {
-    let mut entries = Vec::new();
-    let last = log.recovered.last_index;
-    while (entries.len() as u64) < last.0 {
+/// The newest snapshot from which a start would go on.
+fn newest_whole(snapshots: &Snapshots, log: &Log) -> Result<Index, Unread> {
+    let mut wrong = None;
+    for id in log.recovered.snapshot.iter().chain(&log.recovered.older_snapshots) {
+        match snapshots.open(*id).and_then(|reader| reader.verify()) {
+            Ok(()) => return Ok(id.index),
+            Err(error) => wrong = Some(error),
+        }
+    }
+    match wrong {
+        Some(error) if log.recovered.start.index > Index(0) => Err(Unread::Refused(refusal(error))),
+        _ => Ok(Index(0)),
+    }
+}
+
+/// A start that fails because of a snapshot.
+pub(crate) fn refusal(error: SnapshotError) -> OpenError {
+    let damaged =
+        |file, offset, what| OpenError::Damaged { file, offset, what, first: None, last: None };
+    match error {
+        SnapshotError::Io { doing, path, source } => OpenError::Io { doing, path, source },
+        SnapshotError::NoSpace { path } => OpenError::NoSpace { path, bytes: 0 },
+        SnapshotError::Damaged { file, offset, what } => damaged(file, offset, what),
+        SnapshotError::TooNew { file, version } => damaged(file, 0, version),
+        SnapshotError::OtherCluster { file, what } => damaged(file, 0, what),
+        SnapshotError::Unusable { file, source } => damaged(file, 0, source.to_string()),
+    }
+}
+
+/// The snapshots that a power cut would leave, and what is wrong with others.
+pub(super) fn snapshots(
+    platter: &Platter,
+) -> Result<(Vec<SnapshotInfo>, Vec<String>), SnapshotError> {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    let Some(snapshots) = open(platter).ok().and_then(|dir| dir.snapshots()) else {
+        return Ok((found, wrong));
+    };
+    for id in snapshots.list()? {
+        let reader = snapshots.open(id);
+        match reader.and_then(|reader| reader.verify().map(|()| reader.info())) {
+            Ok(info) => found.push(info),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    Ok((found, wrong))
+}
+
+/// All that a log holds which was just opened, beside a snapshot that `stands_for` the entries up
+/// to one.
+pub(super) fn read_back(
+    log: &Log,
+    state: NodeState,
+    stands_for: Index,
+    committed: &[Stamp],
+) -> Result<OnDisk, Unread> {
+    let (begins, last) = (log.recovered.start.index, log.recovered.last_index);
+    let held = committed.get(..begins.min(stands_for).0 as usize).unwrap_or_default();
+    let mut entries = held.to_vec();
+    // Without a snapshot that goes so far, what is behind counts for nothing.
+    while held.len() as u64 == begins.0 && (entries.len() as u64) < last.0 {
         let first = Index(entries.len() as u64 + 1);
-        let range = log.reader.read(first, last, 1 << 20)?;
+        let range = log.reader.read(first, last, 1 << 20).map_err(Unread::Corrupt)?;
         entries.extend(range.entries.iter().map(stamp));
     }
     let (hard_state, peers) = (log.recovered.hard_state, log.recovered.peers.clone());
-    Ok(OnDisk { hard_state, entries, peers, state })
+    Ok(OnDisk { hard_state, entries, begins, peers, state })
 }
 
-/// The configurations in a log which was just opened, the founders' first.
+/// The configurations in a log which was just opened, behind those below its snapshot.
 pub(super) fn memberships(
-    me: &MemberIdentity,
+    mut found: Vec<(Index, Arc<Membership>)>,
     log: &Log,
-) -> Result<Vec<(Index, Arc<Membership>)>, String> {
-    let mut found = vec![(Index(0), Arc::new(founding(me)))];
-    for (index, payload) in &log.recovered.memberships {
+) -> Checked<Vec<(Index, Arc<Membership>)>> {
+    let below = found.last().map_or(Index(0), |(index, _)| *index);
+    for (index, payload) in log.recovered.memberships.iter().filter(|(at, _)| *at > below) {
         let membership = decode_membership(payload).map_err(|error| error.to_string())?;
         found.push((*index, Arc::new(membership)));
     }

@@ -15,23 +15,27 @@ mod monotone;
 mod pre_votes;
 mod promises;
 mod shown;
+mod snapshots;
 mod told;
 mod values;
 mod votes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, Message, NodeId, Raft, Term, Time};
+use raft_core::{Index, LogId, Message, NodeId, Raft, Snapshot, Term, Time};
 use raft_log::{Log, MemberIdentity, NodeState, PeerBoot, Write};
 use raft_node::Conclusion;
-use raft_node::replica::{Event, Replica};
+use raft_node::replica::{Event, Replica, founding};
 
 use crate::disk::Platter;
 use crate::network::insane::Known;
 use crate::observer::Observer;
 use crate::trace::What;
-use crate::witness::Seen;
+use crate::witness::News;
+
+pub(crate) use disks::refusal;
 
 /// All of them, and what the first one found.
 #[derive(Debug, Default)]
@@ -51,6 +55,9 @@ pub struct Checkers {
     monotone: monotone::Monotone,
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
+    agreement: snapshots::Agreement,
+    /// The snapshot of a leader that each server went on from, in this life.
+    installed: BTreeMap<usize, LogId>,
     history: history::History,
     is_full: bool,
     told: told::Told,
@@ -78,7 +85,7 @@ impl fmt::Display for Violation {
 }
 
 /// An entry, without its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
     /// Its term.
     pub term: Term,
@@ -190,18 +197,29 @@ impl Checkers {
         }
     }
 
-    /// A member started with what its log gave back.
-    pub fn started(&mut self, host: usize, me: &MemberIdentity, log: &Log) {
+    /// A member started with what its log gave back, and from this snapshot, if from one.
+    pub fn started(
+        &mut self,
+        host: usize,
+        me: &MemberIdentity,
+        log: &Log,
+        (base, platter): (Option<&Snapshot>, &Platter),
+    ) {
         self.probe("member started");
         self.observer.started(host, me.id, log);
         if log.recovered.notes.iter().any(|note| note.contains("not counted")) {
             self.probe("start not counted for lack of room");
         }
+        self.agreement.founded(founding(me));
+        self.look_at_snapshots(host, platter);
         let id = me.id;
-        let held = match disks::read_back(log, NodeState::Member(me.clone())) {
+        let stands_for = base.map_or(Index(0), |base| base.at.index);
+        let state = NodeState::Member(me.clone());
+        let held = match disks::read_back(log, state, stands_for, self.commits.all()) {
             Ok(held) => held,
             // Copied into a new slot, and damaged there.
-            Err(error) => return self.read_refused(host, &error),
+            Err(disks::Unread::Corrupt(error)) => return self.read_refused(host, &error),
+            Err(error) => return self.fail("recovery", format!("host {host}: {error:?}")),
         };
         let promised = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);
         let forgets = self.damage.forgets(host);
@@ -213,13 +231,15 @@ impl Checkers {
             self.note("damage", checked);
         }
         self.damage.proven(host);
-        match disks::memberships(me, log) {
+        let below = self.agreement.memberships(Index(stands_for.0), self.commits.all());
+        match below.and_then(|below| disks::memberships(below, log)) {
             Ok(found) => self.memberships.started(host, found),
             Err(what) => self.fail("recovery", what),
         }
         self.leadership.started(host);
         self.monotone.started(host, log.recovered.hard_state);
         self.commits.started(host);
+        self.snapshots_started(host, log.recovered.start);
     }
 
     /// A process ended; `dark` if its machine lost its power.
@@ -273,20 +293,35 @@ impl Checkers {
     /// A replica gave something to its log.
     pub fn handed(&mut self, host: usize, write: &Write, raft: &Raft) {
         self.leadership.handed(host, self.now);
+        if let Some(at) = write.reset {
+            self.resets(host, at);
+        }
         let checked = self.memberships.handed(host, write, raft);
         self.note("one change at a time", checked);
         if write.truncate_from.is_some() {
             self.probe("entries replaced");
         }
         self.observer.handed(host, write);
-        match self.disks.handed(host, write) {
+        match self.disks.handed(host, write, self.commits.all()) {
             Ok(entries) => {
-                for (at, before, stamp) in entries {
-                    let checked = self.log_matching.check(at, before, stamp);
+                for (before, entry) in &entries {
+                    let stamp = log_matching::stamp(entry);
+                    let checked = self.log_matching.check(entry.index, *before, stamp);
                     self.note("log matching", checked);
                 }
+                self.agreement.handed(entries.into_iter().map(|(_, entry)| entry));
             }
             Err(what) => self.fail("log seam", what),
+        }
+    }
+
+    /// A log begins anew after this entry.
+    fn resets(&mut self, host: usize, at: LogId) {
+        self.probe("log begun anew");
+        self.stands_for(host, at);
+        match self.agreement.memberships(at.index, self.commits.all()) {
+            Ok(below) => self.memberships.started(host, below),
+            Err(what) => self.fail("snapshots agree", what),
         }
     }
 
@@ -294,7 +329,7 @@ impl Checkers {
     pub fn persisted(&mut self, host: usize, writes: &[Write]) {
         self.leadership.persisted(host, writes);
         self.observer.persisted(writes);
-        let checked = self.disks.persisted(host, writes);
+        let checked = self.disks.persisted(host, writes, self.commits.all());
         self.note("log seam", checked);
         self.damage.proven(host);
     }
@@ -302,7 +337,7 @@ impl Checkers {
     /// These writes were begun and never confirmed.
     pub fn begun(&mut self, host: usize, writes: &[Write]) {
         self.observer.begun(writes);
-        self.disks.begun(host, writes);
+        self.disks.begun(host, writes, self.commits.all());
     }
 
     /// A server reads in its directory who it is.
@@ -364,7 +399,7 @@ impl Checkers {
         self.leadership.leads(host, term, self.now);
         let checked = self.elections.leads(self.disks.id_of(host), term, raft);
         self.note("election safety", checked);
-        let checked = self.commits.leads(host, term, raft);
+        let checked = self.commits.leads(host, term, raft, &self.disks);
         self.note("leader completeness", checked);
     }
 
@@ -388,11 +423,15 @@ impl Checkers {
         let left_out = self.memberships.leaves_out(host, id, raft.commit_index());
         let checked = self.leadership.stepped((host, id), raft, left_out, self.now);
         self.note("leadership ends", checked);
+        self.snapshots_stepped(host, replica);
     }
 
-    /// A state machine applied commands.
-    pub fn applied(&mut self, host: usize, seen: Vec<Seen>) {
-        for seen in seen {
+    /// A state machine came from a snapshot, or applied commands, or both.
+    pub fn applied(&mut self, host: usize, news: News, replica: &Replica) {
+        if let Some(restored) = &news.restored {
+            self.restored(host, restored, replica);
+        }
+        for seen in news.seen {
             let checked = self.history.applied(&seen);
             self.note("certainly not applied", checked);
             let checked = self.applied.applied(host, seen);
@@ -480,7 +519,8 @@ impl Checkers {
     pub fn inspect(&mut self, disks: &[(usize, Platter)]) {
         let mut logs = Vec::new();
         for (host, platter) in disks {
-            match disks::read(platter) {
+            self.look_at_snapshots(*host, platter);
+            match disks::read(platter, self.commits.all()) {
                 Ok(None) => {}
                 Ok(Some(log)) => {
                     let checked = self.disks.covers(*host, &log, self.damage.forgets(*host));
@@ -491,8 +531,8 @@ impl Checkers {
                     Ok(_) => self.probe("damage found in a copy"),
                     Err(what) => self.fail("recovery", what),
                 },
-                Err(disks::Unread::Wrong(what)) => {
-                    self.fail("recovery", format!("host {host}: {what}"));
+                Err(disks::Unread::Corrupt(error)) => {
+                    self.fail("recovery", format!("host {host}: {error}"));
                 }
             }
         }

@@ -19,6 +19,9 @@ struct Server {
     last: Index,
     /// Nothing up to here is owed any more.
     forgiven: Index,
+    /// Entries whose lines were never made here: a snapshot stands for those after the first of
+    /// two up to the second.
+    skipped: Vec<(Index, Index)>,
     /// Lines that a stop may have swallowed.
     stops: usize,
     was_dark: bool,
@@ -47,6 +50,13 @@ impl ShownOnce {
         Ok(())
     }
 
+    /// The lines of entries after one up to another are not made here.
+    pub(super) fn skips(&mut self, host: usize, after: Index, through: Index) {
+        let server = self.servers.entry(host).or_default();
+        server.skipped.push((after, through));
+        server.last = server.last.max(through);
+    }
+
     pub(super) fn shown(
         &mut self,
         host: usize,
@@ -69,7 +79,10 @@ impl ShownOnce {
 
     pub(super) fn complete(&self, host: usize, applied: Index) -> Checked {
         let Some(server) = self.servers.get(&host) else { return Ok(()) };
+        let skipped =
+            |at: Index| server.skipped.iter().any(|(after, through)| *after < at && at <= *through);
         let due = self.lines.keys().filter(|at| **at <= applied && **at > server.forgiven);
+        let due = due.filter(|at| !skipped(**at));
         let missing: Vec<_> = due.filter(|at| !server.shown.contains(at)).collect();
         if missing.len() > server.stops {
             return Err(format!(

@@ -60,6 +60,8 @@ pub enum Part {
     Shown,
     /// A slot with all that it holds.
     WholeSlot,
+    /// A snapshot, or a part of one.
+    Snapshot,
 }
 
 /// A place that was damaged.
@@ -156,6 +158,9 @@ fn sites(copy: State, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
         let length = copy.length(name);
         sites.add(part, name, 0..length);
     }
+    for (name, length) in snapshot_files(&copy) {
+        sites.add(Part::Snapshot, &name, 0..length);
+    }
     let Ok(found) = inspect(&copy.into_disk(), &mut |_| {}) else { return Some(sites) };
     if !found.damages.is_empty() {
         return None;
@@ -169,6 +174,15 @@ fn sites(copy: State, gap: Option<Elsewhere<'_>>, harm: Harm) -> Option<Sites> {
         sites.places.retain(|site| site.part != Part::NewestCommit);
     }
     Some(sites)
+}
+
+/// Files of snapshots that count, and how long they are.
+fn snapshot_files(state: &State) -> Vec<(String, u64)> {
+    let counts = |name: &&String| {
+        name.starts_with("snap/") && !name.ends_with(".tmp") && !name.ends_with(".recv")
+    };
+    let names = state.names.keys().filter(counts);
+    names.map(|name| (name.clone(), state.length(name))).collect()
 }
 
 impl Sites {

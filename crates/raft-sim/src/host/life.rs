@@ -7,12 +7,16 @@ use raft_log::{
     DataDir, LogReader, MakeError, MemberIdentity, NodeState, OpenError, ReadError, ShownMark,
     SpareMaker,
 };
+use raft_node::notice::Notice;
 use raft_node::replica::{Machine, founding, shown_mark};
 use raft_node::resident::{End, Lobby, Member, Next, Resident, Room, Settings, Start};
+use raft_node::snapshots::go_on;
 
 use super::lines::Lines;
+use super::snapshots::Jobs;
 use super::wal::Wal;
 use super::{Host, Incoming, Process};
+use crate::checkers::refusal;
 use crate::disk::Platter;
 use crate::faults::T;
 use crate::hardware::{note_scar, note_start};
@@ -24,6 +28,7 @@ use crate::world::World;
 pub(super) struct Works {
     pub(super) wal: Wal,
     pub(super) reader: LogReader,
+    pub(super) snapshots: Jobs,
     spares: SpareMaker,
     /// No spare could be made when one was wanted last.
     refused: bool,
@@ -76,7 +81,11 @@ impl Estate {
         note_scar(world, self.index, &self.platter);
         note_start(world, &self.platter);
         self.platter.let_read();
-        world.checkers.started(self.index, &me, &log);
+        let snapshots = self.dir.snapshots();
+        let gone_on = go_on(snapshots.as_ref(), &log.recovered, machine).map_err(refusal)?;
+        let machine = self.went_on(world, gone_on);
+        let from = (machine.base(), &self.platter);
+        world.checkers.started(self.index, &me, &log, from);
         let start = Start {
             settings,
             config: world.settings.config(me.id),
@@ -93,10 +102,30 @@ impl Estate {
         let works = Works {
             wal: Wal::new(log.writer),
             reader: log.reader,
+            snapshots: Jobs::new(snapshots, world.settings.chunk_bytes),
             spares: log.spares,
             refused: false,
         };
         Ok((Resident::Member(Box::new(member)), Some(works)))
+    }
+
+    /// A machine goes on from a snapshot, or from the first entry.
+    fn went_on(
+        &mut self,
+        world: &mut World,
+        (machine, damaged): (Machine, Vec<Notice>),
+    ) -> Machine {
+        if !damaged.is_empty() {
+            world.checkers.probe("snapshot not used");
+        }
+        for notice in damaged {
+            world.trace(format_args!("{notice}"));
+        }
+        if let Some(base) = machine.base() {
+            world.checkers.probe("start from a snapshot");
+            world.trace(format_args!("{} goes on from {}", self.settings.address, base.at));
+        }
+        machine
     }
 
     fn new_machine(
@@ -168,6 +197,7 @@ impl Process {
         self.lines.close_all(world);
         self.inbox.clear();
         self.flush_wal(world);
+        self.finish_snapshots(world);
         self.life = life;
         self.works = None;
         let (settings, state) = (self.estate.settings.clone(), self.estate.dir.identity());

@@ -4,16 +4,18 @@
 mod life;
 mod lines;
 mod orders;
+mod snapshots;
 mod wal;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use raft_core::{Ticket, Time};
+use raft_core::{LogId, Ticket, Time};
 use raft_log::{DataDir, Holder, LogReader, MakeError, OpenError};
 use raft_node::Address;
 use raft_node::replica::Chunk;
 use raft_node::resident::{Member, Order, Resident};
+use raft_node::snapshots::SnapshotDone;
 use raft_store::Messages;
 
 use crate::disk::{Blow, Platter};
@@ -90,6 +92,10 @@ pub enum Incoming {
     DiskSeen(u64),
     /// The log waits for room.
     NoSpace(String),
+    /// The log begins after this entry now.
+    Compacted(LogId),
+    /// A piece of work on snapshots was done.
+    Snapshot(SnapshotDone),
     /// Somebody wants the server to end.
     HandOver,
 }
@@ -212,6 +218,7 @@ impl Host {
             if dark { "loses its power" } else { "is killed" }
         ));
         if let Some(mut process) = self.process.take() {
+            process.stop_mid_snapshot(world, &self.platter);
             process.stop_mid_write(world, &self.platter);
             note_scar(world, self.index, &self.platter);
             world.checkers.stopped(self.index, dark);
@@ -316,7 +323,9 @@ impl Process {
             | Incoming::Persisted(_)
             | Incoming::SlotMade(_)
             | Incoming::DiskSeen(_)
-            | Incoming::NoSpace(_) => self.works_did(now, incoming),
+            | Incoming::NoSpace(_)
+            | Incoming::Compacted(_)
+            | Incoming::Snapshot(_) => self.works_did(now, incoming),
         }
     }
 
@@ -328,6 +337,8 @@ impl Process {
             Incoming::SlotMade(result) => member.slot_made(now, result, works.room()),
             Incoming::DiskSeen(free) => member.disk_seen(now, free),
             Incoming::NoSpace(what) => member.no_space(what),
+            Incoming::Compacted(start) => member.compacted(start),
+            Incoming::Snapshot(done) => member.snapshot_done(now, done),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use raft_core::{Index, RoleKind, Time};
 use raft_log::NodeState;
 use raft_node::Show;
 use raft_node::binding::ConnectionId;
-use raft_node::replica::{Effect, Event, Replica};
+use raft_node::replica::{Effect, Event, Replica, SnapshotAnswer};
 use raft_node::resident::{Order, Watch};
 
 use super::{Incoming, Process};
@@ -39,7 +39,7 @@ impl Watch for Observer<'_> {
             let what = format!("{} wants its timer at once", self.address);
             self.world.checkers.fail("timers", what);
         }
-        self.world.checkers.applied(self.index, self.sight.take());
+        self.world.checkers.applied(self.index, self.sight.take(), replica);
     }
 
     fn effect(&mut self, replica: &Replica, effect: &Effect) {
@@ -62,6 +62,18 @@ impl Watch for Observer<'_> {
                 let what = format!("{address} says that {peer} {what}");
                 let expected = world.settings.insane.is_some();
                 world.checkers.alarm(what, expected);
+            }
+            Effect::WriteSnapshot(frozen) => {
+                world.checkers.takes_snapshot(*index, frozen.at(), replica);
+            }
+            Effect::Installed { at, skipped } => {
+                if replica.raft().last_log_id().index > at.index {
+                    world.checkers.probe("log kept behind a snapshot");
+                }
+                world.checkers.installs(*index, *at, *skipped);
+            }
+            Effect::AnswerSnapshot { answer: SnapshotAnswer::Installed, .. } => {
+                world.checkers.says_installed(*index);
             }
             Effect::Halt { why } => world.checkers.fail("halt", why.clone()),
             _ => {}
@@ -152,7 +164,8 @@ impl Process {
             Order::Remember(kind, text) => {
                 world.trace(format_args!("{}: {kind}: {text}", self.address));
             }
-            Order::Snapshot(_) | Order::Compact(_) => {}
+            Order::Snapshot(job) => self.queue_snapshot(world, job),
+            Order::Compact(compaction) => self.compact(world, compaction),
             // Dials that nobody waits for come to nothing, bytes have no sockets to wait in, and
             // no program asks its own server.
             Order::Trust(_) | Order::Hurry(_) | Order::GiveUp(_) | Order::Answer { .. } => {}
@@ -195,6 +208,10 @@ impl Process {
             && mark.advance(index).is_err()
         {
             self.ends = Some("the shown mark cannot be written".into());
+            return;
+        }
+        if lines.is_empty() {
+            // Those up to here came in a snapshot.
             return;
         }
         let mut text = Vec::new();

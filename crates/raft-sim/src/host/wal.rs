@@ -3,6 +3,7 @@
 
 use raft_core::Ticket;
 use raft_log::{LogWriter, Write, WriteError};
+use raft_node::replica::Compaction;
 
 use super::life::Works;
 use super::{Incoming, Process};
@@ -28,6 +29,8 @@ pub(super) struct Wal {
     writes: u64,
     /// For room on the disk, and has said so.
     waits: bool,
+    /// Before anything that is written after what is under way.
+    compaction: Option<Compaction>,
 }
 
 impl Wal {
@@ -40,6 +43,7 @@ impl Wal {
             ticket: Ticket(0),
             writes: 0,
             waits: false,
+            compaction: None,
         }
     }
 }
@@ -51,6 +55,28 @@ impl Process {
         wal.queue.push(write);
         wal.queued = ticket.unwrap_or(wal.queued);
         self.begin_write(world);
+    }
+
+    /// Has space freed before anything that is queued later is written.
+    pub(super) fn compact(&mut self, world: &mut World, compaction: Compaction) {
+        let Some(Works { wal, .. }) = &mut self.works else { return };
+        wal.compaction = Some(compaction);
+        if wal.batch.is_empty() {
+            self.carry_out_compaction(world);
+        }
+    }
+
+    fn carry_out_compaction(&mut self, world: &mut World) {
+        let Some(wal) = self.works.as_mut().map(|works| &mut works.wal) else { return };
+        let Some(compaction) = wal.compaction.take() else { return };
+        world.checkers.compacts(self.index, compaction.through);
+        let start = compaction.carry_out(&mut wal.writer);
+        let member = self.resident.member();
+        let before = member.map(|member| member.replica().raft().log_start());
+        if before.is_some_and(|before| before.index < start.index) {
+            world.checkers.probe("log compacted");
+        }
+        self.tell_self(world, Incoming::Compacted(start));
     }
 
     fn begin_write(&mut self, world: &mut World) {
@@ -97,6 +123,7 @@ impl Process {
                 }
                 let ticket = *ticket;
                 self.tell_self(world, Incoming::Persisted(ticket));
+                self.carry_out_compaction(world);
                 self.begin_write(world);
             }
             Err(error @ WriteError::NoSpace { .. }) => {
@@ -106,6 +133,7 @@ impl Process {
                 if !std::mem::replace(waits, true) {
                     self.tell_self(world, Incoming::NoSpace(error.to_string()));
                 }
+                self.carry_out_compaction(world);
                 let (host, life) = (self.index, self.life);
                 world.after(NO_SPACE_RETRY, Happening::Written { host, life });
             }

@@ -9,6 +9,7 @@ mod consensus;
 mod disk;
 mod membership;
 mod server;
+mod snapshots;
 
 /// One fault.
 #[derive(Clone, Copy, Debug)]
@@ -35,5 +36,5 @@ pub(crate) struct Edit {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Planting> {
-    [consensus::ALL, membership::ALL, disk::ALL, server::ALL].concat()
+    [consensus::ALL, membership::ALL, disk::ALL, server::ALL, snapshots::ALL].concat()
 }
