@@ -23,15 +23,17 @@ use crate::wire::Frame;
 /// Bytes that may be sent and not yet wanted no more.
 const WINDOW_BYTES: u64 = 4 * CHUNK_BYTES as u64;
 
-/// Who could not use a snapshot is sent no other one for so long, in milliseconds.
-const PAUSE: u64 = 30_000;
+/// Who could not use a snapshot is sent no other one for so many election timeouts.
+const PAUSE_TIMEOUTS: u64 = 5;
 
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     to: BTreeMap<NodeId, Outgoing>,
-    /// These could not use one, and are tried again then.
-    paused: BTreeMap<NodeId, Time>,
+    /// These could not use one: when they are tried again, and what people were told.
+    paused: BTreeMap<NodeId, (Time, String)>,
+    /// What people were told of the last one that could not be used here.
+    told: Option<String>,
     from: Option<Incoming>,
     /// When more may be sent to somebody: the rate is the disks' and the network's to give.
     next_at: Option<Time>,
@@ -76,8 +78,7 @@ impl Member {
 
     /// The newest snapshot is to go to a peer.
     pub(super) fn send_snapshot(&mut self, now: Time, peer: NodeId, term: Term) {
-        self.lanes.paused.retain(|_, until| now < *until);
-        if self.lanes.paused.contains_key(&peer) {
+        if self.lanes.paused.get(&peer).is_some_and(|(until, _)| now < *until) {
             // The core asks again.
             return self.events.push(Event::SnapshotFailed { peer });
         }
@@ -176,9 +177,14 @@ impl Member {
         let Some(outgoing) = self.lanes.to.remove(&peer) else { return };
         self.orders.push(Order::Snapshot(SnapshotJob::Shut(peer)));
         if let SnapshotAnswer::Useless(why) | SnapshotAnswer::NoRoom(why) = &answer {
-            self.lanes.paused.insert(peer, now + PAUSE);
             let text = format!("{} cannot use the snapshot: {why}", self.named(peer));
-            self.orders.push(Order::Tell(Notice::Peer(text)));
+            let until = now + PAUSE_TIMEOUTS * self.settings.election_timeout;
+            let before = self.lanes.paused.insert(peer, (until, text.clone()));
+            if before.is_none_or(|(_, told)| told != text) {
+                self.orders.push(Order::Tell(Notice::Peer(text)));
+            }
+        } else {
+            self.lanes.paused.remove(&peer);
         }
         match outgoing.info {
             Some(info) => {
@@ -279,14 +285,17 @@ impl Member {
     /// Tells the leader how it went; its snapshot is done with.
     pub(super) fn answer_snapshot(&mut self, answer: SnapshotAnswer) {
         let Some(incoming) = self.lanes.from.take() else { return };
-        if let SnapshotAnswer::Useless(why) | SnapshotAnswer::NoRoom(why) = &answer {
-            let text = format!(
-                "the snapshot {} of {} cannot be used: {why}",
-                incoming.info.id,
-                self.named(incoming.from)
-            );
-            self.orders.push(Order::Tell(Notice::Peer(text)));
-        }
+        self.lanes.told = match &answer {
+            SnapshotAnswer::Useless(why) | SnapshotAnswer::NoRoom(why) => {
+                let from = self.named(incoming.from);
+                let text = format!("the snapshot of {from} cannot be used here: {why}");
+                if self.lanes.told.as_ref() != Some(&text) {
+                    self.orders.push(Order::Tell(Notice::Peer(text.clone())));
+                }
+                Some(text)
+            }
+            _ => None,
+        };
         if let Some(connection) = incoming.connection {
             self.push(connection, &Frame::SnapshotAnswer(answer));
         }
