@@ -60,6 +60,14 @@ impl Space {
         }
     }
 
+    /// A log that wants no slot, because it was given others back, says nothing of the disk.
+    const fn set_room(&mut self, room: Room) {
+        self.room = room;
+        if !room.slot_wanted {
+            (self.failing, self.full) = (false, false);
+        }
+    }
+
     /// What the log can still take: slots that are there, and those that the disk has room for.
     pub(super) const fn free_log_bytes(&self) -> u64 {
         let disk = if self.full { 0 } else { self.disk_free };
@@ -71,7 +79,7 @@ impl Member {
     /// Everything up to this ticket is durable; what the log can take now.
     pub fn persisted(&mut self, now: Time, ticket: Ticket, room: Room) {
         self.events.push(Event::Persisted(ticket));
-        self.space.room = room;
+        self.space.set_room(room);
         if !self.space.failing {
             self.want_slot();
         }
@@ -82,7 +90,6 @@ impl Member {
     /// no slot yet.
     pub fn slot_made(&mut self, now: Time, result: Result<(), MakeError>, room: Room) {
         self.space.making = false;
-        self.space.room = room;
         self.space.full = matches!(result, Err(MakeError::NoSpace { .. }));
         let was_failing = std::mem::replace(&mut self.space.failing, result.is_err());
         if let Err(error) = result
@@ -90,6 +97,7 @@ impl Member {
         {
             self.orders.push(Order::Tell(Notice::NoSpace { what: error.to_string() }));
         }
+        self.space.set_room(room);
         self.look_at_space(now);
     }
 
