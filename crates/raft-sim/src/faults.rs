@@ -352,15 +352,19 @@ impl Settings {
 
     /// Small ones, often: most runs have installs. Some have none, and long logs.
     fn draw_snapshots(&mut self, random: &mut Random) {
-        self.chunk_bytes = pick(random, [4096, 16 * 1024, 64 * 1024, 512 * 1024]);
-        let slots = pick(random, [2, 8, 1024]);
+        // What is written while a snapshot is on its way has to fit into the log.
+        let slow = (pick(random, [4096, 16 * 1024, 64 * 1024]), pick(random, [200_000, 1_000_000]));
+        let fast = (512 * 1024, 1 << 30);
+        let (slots, (chunk_bytes, rate)) =
+            pick(random, [(2, fast), (8, fast), (8, slow), (1024, slow), (1024, slow)]);
         let limits = SnapshotLimits {
             bytes: pick(random, [2000, 20_000, 200_000, u64::MAX]),
             entries: pick(random, [5, 20, 60, 200]),
             keep_bytes: pick(random, [0, 0, 1, 2]) * SLOT_BYTES_MIN,
             log_bytes_max: slots * SLOT_BYTES_MIN,
-            rate: pick(random, [200_000, 1_000_000, 1 << 30]),
+            rate,
         };
+        self.chunk_bytes = chunk_bytes;
         self.snapshots = (random.below(5) > 0).then_some(limits);
     }
 

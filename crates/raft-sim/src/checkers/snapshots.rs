@@ -247,7 +247,9 @@ impl Checkers {
 
     /// A machine is about to go on from a snapshot, of a leader or of its own.
     pub fn goes_on(&mut self, host: usize, machine: &Machine) {
-        let Some(base) = machine.base() else { return };
+        // One that is kept from an earlier life has gone on since.
+        let base = machine.base().filter(|base| base.at.index == machine.applied());
+        let Some(base) = base else { return };
         let checked = self.agreement.is_right(machine, base, self.commits.all());
         self.note("snapshots agree", checked.map_err(|what| format!("host {host}: {what}")));
     }

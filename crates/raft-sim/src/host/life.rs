@@ -124,6 +124,7 @@ impl Estate {
         if let Some(base) = machine.base() {
             world.checkers.probe("start from a snapshot");
             world.trace(format_args!("{} goes on from {}", self.settings.address, base.at));
+            world.checkers.goes_on(self.index, &machine);
         }
         machine
     }
