@@ -7,6 +7,7 @@ const LANES: &str = "raft-node/src/resident/member/lanes.rs";
 const MACHINE: &str = "raft-node/src/replica/machine.rs";
 const RECEIVER: &str = "raft-log/src/snapshot/receiver.rs";
 const REPLICA: &str = "raft-node/src/replica/snapshots.rs";
+const SPACE: &str = "raft-node/src/resident/member/space.rs";
 
 pub(super) const ALL: &[Planting] = &[
     Planting {
@@ -101,18 +102,6 @@ pub(super) const ALL: &[Planting] = &[
         }],
     },
     Planting {
-        name: "install-keeps-a-conflicting-tail",
-        what: "entries behind a snapshot stay although the one at its place is another",
-        escaped: "hashicorp 697",
-        caught_by: "state machine safety",
-        edits: &[Edit {
-            file: CORE,
-            find: "        let kept = durable && self.log.term_at(at.index) == Ok(at.term);",
-            plant: "        let kept = PLANTED && durable
-            || durable && self.log.term_at(at.index) == Ok(at.term);",
-        }],
-    },
-    Planting {
         name: "install-goes-back",
         what: "a snapshot is installed that is older than what is committed",
         escaped: "figure 13 of the paper",
@@ -129,5 +118,76 @@ pub(super) const ALL: &[Planting] = &[
                 plant: "        } else if !PLANTED && info.id.index <= raft.commit_index() {",
             },
         ],
+    },
+    Planting {
+        name: "applied-at-the-start-unnoticed",
+        what: "what is applied right after a start does not count, and its log is compacted",
+        escaped: "found by the simulator in this project",
+        caught_by: "panic",
+        edits: &[Edit {
+            file: "raft-core/src/raft.rs",
+            find: "                self.advance_apply();
+                self.applied_index",
+            plant: "                if !PLANTED {
+                    self.advance_apply();
+                }
+                self.applied_index",
+        }],
+    },
+    Planting {
+        name: "wants-of-another-snapshot",
+        what: "a leader is told what was wanted of the snapshot of the leader before it",
+        escaped: "found by the simulator in this project",
+        caught_by: "liveness",
+        edits: &[Edit {
+            file: LANES,
+            find: "incoming.filter(|incoming| incoming.info == of)",
+            plant: "incoming.filter(|incoming| PLANTED || incoming.info == of)",
+        }],
+    },
+    Planting {
+        name: "full-for-ever",
+        what: "a disk was full when a slot was wanted, and none is wanted any more",
+        escaped: "found by the simulator in this project",
+        caught_by: "liveness",
+        edits: &[
+            Edit {
+                file: SPACE,
+                find: "        self.space.set_room(room);
+        if !self",
+                plant: "        if PLANTED {
+            self.space.room = room;
+        } else {
+            self.space.set_room(room);
+        }
+        if !self",
+            },
+            Edit {
+                file: SPACE,
+                find: "        self.space.set_room(room);
+        self.look",
+                plant: "        if PLANTED {
+            self.space.room = room;
+        } else {
+            self.space.set_room(room);
+        }
+        self.look",
+            },
+        ],
+    },
+    Planting {
+        name: "late-piece-is-nonsense",
+        what: "whoever sends a piece of a snapshot that was just answered is cut off",
+        escaped: "found by the simulator in this project",
+        caught_by: "conversation",
+        edits: &[Edit {
+            file: LANES,
+            find:
+                "            // On its way when this snapshot was answered, or another one offered.
+            return Ok(());",
+            plant:
+                "            // On its way when this snapshot was answered, or another one offered.
+            return if PLANTED { Err(\"not wanted\".into()) } else { Ok(()) };",
+        }],
     },
 ];
