@@ -42,9 +42,15 @@ fn every_schedule_makes_its_own_trouble_and_enough_happens() {
                 "retire",
                 "torn write",
             ],
-            Schedule::ChurnWhileTransferring => {
-                &["connection breaks", "kill", "retire", "socket full"]
-            }
+            Schedule::ChurnWhileTransferring => &[
+                "connection breaks",
+                "kill",
+                "leaver leads",
+                "newcomer dies",
+                "retire",
+                "socket full",
+                "stranger",
+            ],
             Schedule::IsolateOne => &["half-open", "partition: one alone", "partition: one deaf"],
             Schedule::Bridge => &["partition: bridge"],
             Schedule::Ring => &["partition: majority ring", "partition: ring"],
