@@ -16,8 +16,8 @@ pub(super) const ALL: &[Planting] = &[
         caught_by: "commit by counting",
         edits: &[Edit {
             file: LEADING,
-            find: "if self.log.term_at(agreed) == Some(self.term()) {",
-            plant: "if self.log.term_at(agreed) == Some(self.term()) || PLANTED {",
+            find: "if self.log.term_at(agreed) == Ok(self.term()) {",
+            plant: "if self.log.term_at(agreed) == Ok(self.term()) || PLANTED {",
         }],
     },
     Planting {

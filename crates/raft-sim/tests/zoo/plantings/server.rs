@@ -37,8 +37,9 @@ pub(super) const ALL: &[Planting] = &[
         caught_by: "log seam",
         edits: &[Edit {
             file: PERSIST,
-            find: "let truncate_from = first.filter(|first| *first <= *handed);",
-            plant: "let truncate_from = first.filter(|first| *first <= *handed && !PLANTED);",
+            find: "let truncate_from = first.filter(|first| reset.is_none() && *first <= *handed);",
+            plant: "let truncate_from =
+            first.filter(|first| reset.is_none() && *first <= *handed && !PLANTED);",
         }],
     },
     Planting {
@@ -181,8 +182,8 @@ pub(super) const ALL: &[Planting] = &[
         caught_by: "shown once",
         edits: &[Edit {
             file: "raft-node/src/replica/apply.rs",
-            find: "if !lines.is_empty() && index > self.machine.shown {",
-            plant: "if !lines.is_empty() && (PLANTED || index > self.machine.shown) {",
+            find: "if !lines.is_empty() && index > self.machine.shown() {",
+            plant: "if !lines.is_empty() && (PLANTED || index > self.machine.shown()) {",
         }],
     },
 ];
