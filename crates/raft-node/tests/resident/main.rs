@@ -279,13 +279,16 @@ fn only_a_full_disk_is_full() {
     let disk = 1 << 40;
     let own = resident.member_mut().expect("a member");
     own.disk_seen(Time(0), disk);
-    own.slot_made(Time(1), Err(no_slot(ErrorKind::Other)), ROOM);
-    own.slot_made(Time(2), Err(no_slot(ErrorKind::StorageFull)), ROOM);
+    let wanted = raft_node::resident::Room { slot_wanted: true, ..ROOM };
+    own.slot_made(Time(1), Err(no_slot(ErrorKind::Other)), wanted);
+    own.slot_made(Time(2), Err(no_slot(ErrorKind::StorageFull)), wanted);
     own.slot_made(Time(3), Ok(()), ROOM);
+    // A log that was given slots back meanwhile wants none.
+    own.slot_made(Time(4), Err(no_slot(ErrorKind::StorageFull)), ROOM);
     let mut rooms = Rooms::default();
     resident.step(Time(3), &mut rooms);
     let all = ROOM.spare_bytes + disk;
-    assert_eq!(rooms.0, [all, all, ROOM.spare_bytes, all]);
+    assert_eq!(rooms.0, [all, all, ROOM.spare_bytes, all, all]);
 }
 
 #[test]
