@@ -120,7 +120,7 @@ pub(super) const ALL: &[Planting] = &[
             file: LEADING,
             find: "progress.conflicted(prev_index, hint, &self.log);",
             plant: "if PLANTED {
-                    progress.matched(prev_index);
+                    progress.matched(prev_index, &self.log);
                 }
                 progress.conflicted(prev_index, hint, &self.log);",
         }],
