@@ -86,6 +86,8 @@ pub(crate) struct FoundSlot {
     pub(crate) header: Option<SlotHeader>,
     /// Where the copy of the header is that may be torn on the disk, if one may.
     torn: Option<u64>,
+    /// Whether it is seen to be damaged.
+    is_damaged: bool,
 }
 
 /// All slots, and which of them are the log: oldest first.
@@ -208,7 +210,8 @@ impl Found {
 
     /// Which copy of the header is damaged in the slot at this place of the chain: the other counts.
     pub(crate) fn damaged_copy(&self, place: usize) -> Option<u64> {
-        self.slots.get(*self.chain.get(place)?)?.torn
+        let slot = self.slots.get(*self.chain.get(place)?)?;
+        slot.torn.filter(|_| slot.is_damaged)
     }
 
     /// Slots that nothing refers to, in two parts: those free at once, and those that hold what
@@ -396,6 +399,7 @@ pub(crate) fn judge_slot(
         (Copy::Valid(one), Copy::Valid(two)) if one.slot_seq == two.slot_seq => Some(second_at),
         _ => None,
     };
+    let is_damaged = [&first, &second].iter().any(|copy| matches!(copy, Copy::Damaged));
     let file = SlotFile { number, file, bytes };
     let header = match (first, second) {
         (Copy::TooNew(version), _) | (_, Copy::TooNew(version)) => {
@@ -406,14 +410,14 @@ pub(crate) fn judge_slot(
         (Copy::Valid(header), _) | (_, Copy::Valid(header)) => *header,
         // Never used, or stopped while it was taken into use for the first time.
         (Copy::Zero | Copy::Damaged, Copy::Zero) => {
-            return Ok(FoundSlot { file, header: None, torn });
+            return Ok(FoundSlot { file, header: None, torn, is_damaged });
         }
         (_, Copy::Damaged) => {
             return Err(damaged(disk, name, "both copies of the slot's header are damaged", None));
         }
     };
     check_slot(disk, name, &file, &header, owner)?;
-    Ok(FoundSlot { file, header: Some(header), torn })
+    Ok(FoundSlot { file, header: Some(header), torn, is_damaged })
 }
 
 fn check_slot(
