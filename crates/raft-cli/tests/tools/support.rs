@@ -100,6 +100,13 @@ impl Done {
 }
 
 impl Running {
+    /// Waits for a line with this text, unless one came before another that was waited for.
+    pub(crate) fn wait_until_said(&mut self, text: &str) {
+        if !self.seen.iter().any(|line| line.contains(text)) {
+            self.wait_for(text);
+        }
+    }
+
     /// Waits for a line, on either stream, that was not waited for before.
     pub(crate) fn wait(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
