@@ -125,7 +125,7 @@ impl DataDir {
             incarnation: identity.incarnation,
             epoch: self.node.epoch,
         };
-        let mut log = open_log(Arc::clone(&self.disk), owner, options, &snapshots)?;
+        let mut log = open_log(Arc::clone(&self.disk), owner, options, snapshots)?;
         // Counted only now: NODE never knows of a start that the slots do not.
         let epoch = log.recovered.boot.epoch;
         let node = NodeFile { state: self.node.state.clone(), epoch };

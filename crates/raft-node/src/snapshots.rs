@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{Index, LogId, NodeId};
 use raft_log::{
-    RecoveredLog, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
-    Snapshots,
+    Log, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver, Snapshots,
 };
 
 use crate::notice::Notice;
@@ -215,31 +214,21 @@ pub fn write(snapshots: &Snapshots, frozen: &Frozen) -> Result<SnapshotInfo, Sna
 ///
 /// # Errors
 /// The disk failed; or none is of use, and the log does not go back to its first entry.
-pub fn go_on(
-    snapshots: Option<&Snapshots>,
-    log: &RecoveredLog,
-    machine: Machine,
-) -> Result<(Machine, Vec<Notice>), SnapshotError> {
-    let mut wrong = Vec::new();
-    for id in log.snapshot.iter().chain(&log.older_snapshots) {
-        let Some(snapshots) = snapshots else { break };
+pub fn go_on(log: &Log, machine: Machine) -> Result<(Machine, Vec<Notice>), SnapshotError> {
+    let Log { recovered, snapshots, .. } = log;
+    let begins_whole = recovered.start.index == Index(0);
+    let mut candidates = recovered.snapshot.iter().chain(&recovered.older_snapshots).peekable();
+    let mut notices = Vec::new();
+    while let Some(id) = candidates.next() {
         let mut next = machine.fresh();
         match restore(snapshots, *id, &mut next) {
-            Ok(()) => {
-                let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
-                return Ok((next, wrong.into_iter().map(tell).collect()));
-            }
+            Ok(()) => return Ok((next, notices)),
             Err(error @ SnapshotError::Io { .. }) => return Err(error),
-            Err(error) => wrong.push(error),
+            Err(error) if candidates.peek().is_none() && !begins_whole => return Err(error),
+            Err(error) => notices.push(Notice::Fact(format!("{error}; not used"))),
         }
     }
-    match wrong.pop() {
-        Some(error) if log.start.index > Index(0) => Err(error),
-        last => {
-            let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
-            Ok((machine, wrong.into_iter().chain(last).map(tell).collect()))
-        }
-    }
+    Ok((machine, notices))
 }
 
 /// Lets a machine go on from a snapshot.
