@@ -80,6 +80,12 @@ impl SnapshotReader {
         self.info
     }
 
+    /// The cluster that it is of.
+    #[must_use]
+    pub fn cluster(&self) -> u128 {
+        self.store.cluster
+    }
+
     /// Bytes of the state machine's parts.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
@@ -134,11 +140,25 @@ impl SnapshotReader {
 
     /// Reads all of it: whether it is what was written.
     pub fn verify(&self) -> Result<(), SnapshotError> {
-        let mut contents = self.contents()?;
+        self.verify_showing(&mut |_| {})
+    }
+
+    /// The same; tells how many bytes of the state were read.
+    pub(super) fn verify_showing(
+        &self,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), SnapshotError> {
+        let (mut contents, mut done) = (self.contents()?, 0);
         while contents.fill()? {
-            contents.ready = Bytes::new();
+            done += std::mem::take(&mut contents.ready).len() as u64;
+            progress(done);
         }
         Ok(())
+    }
+
+    /// Bytes of each part, in order.
+    pub(super) fn part_bytes(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.bytes)
     }
 
     /// Bytes from `offset` of all its files together, to be sent: at most `bytes_max`, and fewer
