@@ -8,6 +8,7 @@ mod log;
 mod manual;
 mod map;
 mod member;
+mod meter;
 mod server;
 mod sim;
 mod snapshot;
