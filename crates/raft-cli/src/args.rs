@@ -13,9 +13,11 @@ use raft_node::Address;
 use crate::output::Format;
 
 mod map;
+mod recovery;
 mod sim;
 
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
+pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -145,9 +147,11 @@ pub(crate) enum Verb {
     Member(MemberVerb),
     /// Hand leadership over to another member
     Transfer(TransferArgs),
-    /// Take and look at snapshots, which stand for the log below them
+    /// Take, keep and restore snapshots, which stand for the log below them
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
+    /// Make a new cluster of the last member of one that lost its majority for good
+    Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
     /// Look at the log in a data directory, also while its server runs
@@ -346,13 +350,6 @@ pub(crate) struct Load {
     /// Ask all members in turn instead of the leader: followers forward
     #[arg(long)]
     pub(crate) spread: bool,
-}
-
-/// What can be done with snapshots.
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum SnapshotVerb {
-    /// Take one at the asked server, now; ends when it is on its disk
-    Now(ClientArgs),
 }
 
 /// What another terminal may ask of a local cluster.
