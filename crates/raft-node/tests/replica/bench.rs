@@ -6,12 +6,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Config, Index, Lane, LogId, Member,
-    Membership, Message, NodeId, ReadIndexResponse, Recovered, Term, Ticket, Time, VoteResponse,
+    Membership, Message, NodeId, Recovered, Term, Ticket, Time, VoteResponse,
 };
-use raft_log::{Entry, Kind, Write, decode_entries, encode_entry, encoded_len};
-use raft_node::protocol::{
-    Answer, Consistency, News, Outcome, ReadAnswer, Reason, Refusal, Request,
-};
+use raft_log::{Entry, Kind, Write, decode_entries, encode_entry};
+use raft_node::protocol::{Answer, Consistency, News, ReadAnswer, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
 use raft_node::{Applied, Apply, Command, Show, Snapshot, Wire};
 

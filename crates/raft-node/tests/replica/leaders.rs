@@ -4,7 +4,7 @@ use raft_core::{AppendEntriesResponse, AppendResult, Index, Lane, LogId, Message
 use raft_node::protocol::{Answer, Reason, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Origin};
 
-use crate::bench::{Bench, N2, N3, heard, write};
+use crate::bench::{Bench, N2, N3, write};
 
 #[test]
 fn what_was_appended_under_a_lost_leadership_is_unknown() {

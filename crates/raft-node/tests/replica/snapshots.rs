@@ -1,13 +1,14 @@
 //! Snapshots: when one is taken, of what, what may then go of the log, and one that a leader sent.
 
-use raft_core::{Index, Lane, LogId, NodeId, Term, Ticket};
+use bytes::Bytes;
+use raft_core::{Index, Lane, LogId, NodeId, Term};
 use raft_log::{Kind, encoded_len};
-use raft_node::protocol::{Answer, Reason, Refusal, Request};
+use raft_node::protocol::{Answer, Consistency, Reason, Refusal, Request};
 use raft_node::replica::{
     Compaction, Effect, Event, Limits, Machine, SnapshotAnswer, SnapshotLimits,
 };
 
-use crate::bench::{Bench, N2, N3, founders, told};
+use crate::bench::{Bench, N2, N3, told};
 
 const NOOP: (Kind, &[u8]) = (Kind::NOOP, b"");
 
@@ -241,7 +242,10 @@ fn what_is_being_fed_stays_in_the_log() {
     bench.link(N3, false);
     grow(&mut bench, 6);
     let through = bench.snapshot();
-    assert_eq!(bench.compaction().map(|done| (done.through, done.unneeded)), Some((through, through)));
+    assert_eq!(
+        bench.compaction().map(|done| (done.through, done.unneeded)),
+        Some((through, through))
+    );
 }
 
 /// A leader whose log begins after entry 5, and whose snapshot of that is on its way to n3.
@@ -277,19 +281,18 @@ fn what_follows_a_snapshot_on_its_way_stays_in_the_log() {
 }
 
 #[test]
-fn one_that_is_of_no_use_to_a_peer_is_replaced() {
+fn one_that_is_of_no_use_to_a_peer_is_written_anew_once() {
     let through = LogId::new(5, 1);
-    let (useless, no_room) = ("it is damaged".into(), "no room".into());
-    for (answer, again) in
-        [(SnapshotAnswer::Useless(useless), true), (SnapshotAnswer::NoRoom(no_room), false)]
-    {
-        let mut bench = sending();
+    let refuse = |bench: &mut Bench, answer| {
         bench.step(vec![Event::SnapshotAnswered { peer: N3, through, answer }]);
-        bench.ask(Request::Register { one_shot: false });
-        bench.persisted();
-        bench.matched(N2, 6);
-        assert_eq!(bench.begun(), again.then_some(LogId::new(6, 1)));
-    }
+        bench.begun()
+    };
+    let useless = || SnapshotAnswer::Useless("it is damaged".into());
+    let mut bench = sending();
+    assert_eq!(refuse(&mut bench, SnapshotAnswer::NoRoom("no room".into())), None);
+    assert_eq!(refuse(&mut bench, useless()), Some(through));
+    bench.written(Ok(9));
+    assert_eq!(refuse(&mut bench, useless()), None, "then it is not the file");
 }
 
 // ---- sent here ---------------------------------------------------------------------------------
@@ -315,8 +318,8 @@ fn a_leaders_snapshot_takes_the_place_of_state_and_log() {
     // The log goes on behind it, and so does the state.
     bench.follow(NINTH, &[NOOP], 10);
     bench.persisted();
-    let consistency = raft_node::protocol::Consistency::Local;
-    let query = bytes::Bytes::new();
+    let consistency = Consistency::Local;
+    let query = Bytes::new();
     let origin = bench.ask(Request::Read { query, consistency, news: None });
     assert_eq!(bench.answer(origin), told(1, 10, true));
 }

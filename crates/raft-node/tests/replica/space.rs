@@ -5,7 +5,7 @@ use raft_log::{Kind, encoded_len};
 use raft_node::protocol::{Answer, Reason, Refusal, Request};
 use raft_node::replica::{Event, Limits};
 
-use crate::bench::{Bench, N2, N3, heard, write};
+use crate::bench::{Bench, N2, N3, write};
 
 #[test]
 fn a_leader_admits_what_itself_and_a_quorum_can_hold() {
