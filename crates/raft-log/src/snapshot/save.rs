@@ -106,7 +106,8 @@ impl SnapshotReader {
         let mut file = made.map_err(&failed)?;
         let own = file.add(SectionKind::Own, 0, contents.own());
         own.and_then(|()| file.flush(SectionKind::Own, 0)).map_err(&failed)?;
-        let (mut piece, mut done, total) = (vec![0; SECTION_BYTES_MAX], 0, self.state_bytes());
+        let total = self.part_bytes().sum();
+        let (mut piece, mut done) = (vec![0; SECTION_BYTES_MAX], 0);
         let mut rows = Vec::new();
         for (number, bytes) in (0..).zip(self.part_bytes()) {
             let mut left = bytes;
