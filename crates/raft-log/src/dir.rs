@@ -180,7 +180,11 @@ impl Opening<'_> {
             }
             let empty = match &*name {
                 WAL_DIR => list(WAL_DIR).is_ok_and(|names| names.iter().all(|n| is_slot_file(n))),
-                SNAPSHOT_DIR => list(SNAPSHOT_DIR).is_ok_and(|names| names.is_empty()),
+                // Beside a log they are ours, and NODE is what is missing.
+                SNAPSHOT_DIR => {
+                    list(SNAPSHOT_DIR).is_ok_and(|names| names.is_empty())
+                        || any_slot_used(self.disk).is_ok_and(|slot| slot.is_some())
+                }
                 _ => false,
             };
             if !empty {

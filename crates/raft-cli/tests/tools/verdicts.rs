@@ -16,7 +16,7 @@ type Change = fn(&Path);
 /// What it is, the kept directory, and what happened to it. In `v1` the slots 00, 01 and 03 are
 /// the log and 02 is a spare; in `v1-recycled` it is 02, 01, 00, 03, and nothing follows the last
 /// commit. `v1-compacted` begins with its older snapshot, `v1-installed` with its only one.
-const STATES: [(&str, &str, Change); 44] = [
+const STATES: [(&str, &str, Change); 45] = [
     ("whole", "v1", |_| {}),
     ("whole, nothing proves the last commit yet", "v1-recycled", |_| {}),
     ("whole, of a removed member", "v1-removed", |_| {}),
@@ -90,6 +90,7 @@ const STATES: [(&str, &str, Change); 44] = [
     }),
     ("the only snapshot is damaged", "v1-installed", |dir| turn(dir, "snap/40-3", 165)),
     ("the only snapshot is lost", "v1-installed", |dir| remove(dir, "snap/40-3")),
+    ("NODE is lost beside snapshots", "v1-compacted", |dir| remove(dir, "NODE")),
     ("a snapshot that was never installed is damaged", "v1-installed", |dir| {
         fs::copy(dir.join("snap/40-3"), dir.join("snap/90-4")).map(drop).expect("copied");
     }),
