@@ -83,7 +83,7 @@ impl Estate {
         self.platter.let_read();
         let snapshots = self.dir.snapshots();
         let gone_on = go_on(snapshots.as_ref(), &log.recovered, machine).map_err(refusal)?;
-        let machine = self.went_on(world, gone_on);
+        let machine = self.went_on(world, gone_on, &log.recovered.notes);
         let from = (machine.base(), &self.platter);
         world.checkers.started(self.index, &me, &log, from);
         let start = Start {
@@ -109,13 +109,15 @@ impl Estate {
         Ok((Resident::Member(Box::new(member)), Some(works)))
     }
 
-    /// A machine goes on from a snapshot, or from the first entry.
+    /// A machine goes on from a snapshot, or from the first entry. A damaged snapshot is noticed
+    /// when the log is opened, or when its contents are read.
     fn went_on(
         &mut self,
         world: &mut World,
         (machine, damaged): (Machine, Vec<Notice>),
+        at_open: &[String],
     ) -> Machine {
-        if !damaged.is_empty() {
+        if !damaged.is_empty() || at_open.iter().any(|note| note.ends_with("; not used")) {
             world.checkers.probe("snapshot not used");
         }
         for notice in damaged {
