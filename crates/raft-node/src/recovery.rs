@@ -82,7 +82,7 @@ impl Founders {
         let place = addresses.iter().position(|address| address == own)?;
         let founder = |address: &String| Founder {
             address: address.clone(),
-            incarnation: origin.incarnation(word, address),
+            incarnation: origin.incarnation(word, &addresses, address),
         };
         let founders: Vec<Founder> = addresses.iter().map(founder).collect();
         let id = NodeId(place as u64 + 1);
@@ -115,13 +115,13 @@ impl Origin {
         Self { cluster: snapshot.cluster(), at: info.id, mark }
     }
 
-    fn incarnation(&self, word: &str, address: &str) -> u128 {
+    fn incarnation(&self, word: &str, all: &[String], own: &str) -> u128 {
         let mut hash = Xxh3::new();
         hash.update(INCARNATION_DOMAIN);
         for number in [self.cluster, self.at.index.0.into(), self.at.term.0.into(), self.mark] {
             hash.update(&number.to_le_bytes());
         }
-        for text in [word, address] {
+        for text in [word, own].into_iter().chain(all.iter().map(String::as_str)) {
             hash.update(&(text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
         }
