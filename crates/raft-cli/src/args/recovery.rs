@@ -12,7 +12,7 @@ use super::{ClientArgs, address};
 pub(crate) enum SnapshotVerb {
     /// Take one at the asked server, now; ends when it is on its disk
     Now(ClientArgs),
-    /// Show those in a data directory, also while its server runs
+    /// Show those in a data directory, also while its server runs; `raft log verify` reads them
     Ls {
         /// The data directory; nothing in it is changed
         #[arg(value_name = "DIR")]

@@ -35,7 +35,8 @@ pub(in crate::commands) fn table(snapshots: &[InspectedSnapshot]) -> Table {
 fn state(row: &InspectedSnapshot) -> String {
     match &row.fault {
         Some(fault) => fault.to_string(),
-        None if row.held => "sound".into(),
+        // Only their ends were looked at where this is shown.
+        None if row.held => "right at its ends".into(),
         None => "not installed".into(),
     }
 }
