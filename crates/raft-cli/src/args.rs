@@ -16,7 +16,7 @@ mod bench;
 mod map;
 mod sim;
 
-pub(crate) use bench::{BenchArgs, Load, Work};
+pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
 pub(crate) use sim::{Seeds, SimArgs};
 
