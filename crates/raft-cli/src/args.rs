@@ -17,7 +17,7 @@ mod map;
 mod recovery;
 mod sim;
 
-pub(crate) use bench::{BenchArgs, Load, Work};
+pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
 pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use raft_store::{Keys, Only, Range};
 
 use crate::args::{
-    CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb, MemberVerb, PutArgs,
-    RestoreArgs, ServerArgs, SnapshotVerb, TxnArgs, Verb, WatchArgs, address, addresses,
+    BenchArgs, CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb,
+    MemberVerb, PutArgs, RestoreArgs, ServerArgs, SnapshotVerb, System, TxnArgs, Verb, WatchArgs,
+    Work, address, addresses,
 };
 use crate::commands::{
     Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob, Message,
@@ -78,14 +79,24 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             dir: args.dir,
             election_timeout: args.election_timeout,
         }),
-        Verb::Bench(args) => Command::Bench(BenchOptions {
-            ask: ask(&args.client)?,
-            local: args.local,
-            dir: args.dir,
-            load: args.load,
-        }),
+        Verb::Bench(args) => Command::Bench(bench(args)?),
         Verb::Sim(args) => Command::Sim(SimOptions { args }),
     })
+}
+
+fn bench(args: BenchArgs) -> Result<BenchOptions, Problem> {
+    if args.load.target == System::Etcd {
+        if args.local {
+            let why = "--local starts servers of this program: start those of etcd yourself";
+            return Err(Problem::usage(why).hint("raft bench put --target etcd --endpoints :2379"));
+        }
+        if args.load.work == Work::Append {
+            let why = "etcd has no messages to append: measure put, get or mixed";
+            return Err(Problem::usage(why).hint("raft bench put --target etcd --endpoints :2379"));
+        }
+    }
+    let (ask, local, dir) = (ask(&args.client)?, args.local, args.dir);
+    Ok(BenchOptions { ask, local, dir, load: args.load })
 }
 
 fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
