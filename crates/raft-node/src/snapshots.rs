@@ -243,6 +243,6 @@ pub fn restore(
 ) -> Result<(), SnapshotError> {
     let reader = snapshots.open(id)?;
     let mut contents = reader.contents()?;
-    let own = contents.own().to_vec();
+    let own = contents.take_own();
     machine.restore(id, &own, &mut contents).map_err(|error| reader.unusable(error))
 }
