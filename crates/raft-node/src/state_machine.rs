@@ -31,6 +31,13 @@ pub trait Apply: Send + 'static {
     /// waits for news asks again when it did.
     fn version(&self) -> u64;
 
+    /// Whether a read that asks this may have another answer than at that version. Whoever waits
+    /// for news is woken only then: answer `true` when in doubt, and fast.
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        let _ = query;
+        self.version() > since
+    }
+
     /// Whether this command may be proposed now. Only a leader asks, before it appends; on `Err`
     /// nothing is appended and the client is told why. Limits on how large the state may grow
     /// belong here, because applying cannot refuse on one member and not on another. Commands

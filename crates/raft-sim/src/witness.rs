@@ -170,6 +170,10 @@ impl Apply for Witness {
         lock(&self.view).store.version()
     }
 
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        lock(&self.view).store.has_news(query, since)
+    }
+
     fn admits(&self, command: &[u8]) -> Result<(), String> {
         lock(&self.view).store.admits(command)
     }

@@ -150,6 +150,22 @@ impl Apply for Store {
         self.map.revision() + self.messages.count()
     }
 
+    /// Who asks for the events of some keys is not woken by changes of others, nor by messages.
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        let version = self.version();
+        if version <= since {
+            return false;
+        }
+        match Query::decode(query) {
+            // Some of the changes since then were messages: no more of them than this were not.
+            Ok(Query::Events { keys, after }) => {
+                let oldest = self.map.revision().saturating_sub(version - since);
+                self.map.has_events(&keys, after, oldest)
+            }
+            _ => true,
+        }
+    }
+
     fn admits(&self, command: &[u8]) -> Result<(), String> {
         let (what, now, more, max) = match command.split_first() {
             Some((&MESSAGE_FORMAT, text)) => {

@@ -180,6 +180,34 @@ fn what_does_not_fit_is_not_admitted() {
 }
 
 #[test]
+fn only_changes_of_the_keys_that_are_asked_for_are_news() {
+    let mut store = store();
+    let put = |store: &mut Store, key: &str| {
+        let since = store.version();
+        apply(store, &Command::from(Txn::put(key.to_owned(), "cold")).encode());
+        since
+    };
+    let asks =
+        |prefix: &'static str, after| Query::Events { keys: Keys::prefix(prefix), after }.encode();
+    let since = put(&mut store, "beer/1");
+    assert!(store.has_news(&asks("beer/", 1), since) && store.has_news(&asks("", 1), since));
+    assert!(!store.has_news(&asks("wine/", 1), since), "of another key");
+    assert!(!store.has_news(&asks("beer/", 2), since), "known already");
+    assert!(!store.has_news(&asks("beer/", 1), store.version()), "nothing since");
+    let since = store.version();
+    apply(&mut store, &message(b"I like beer."));
+    assert!(!store.has_news(&asks("wine/", 2), since), "a message");
+    assert!(store.has_news(&Query::Count.encode(), since) && store.has_news(&Bytes::new(), since));
+    let since = put(&mut store, "wine/1");
+    (0..5).for_each(|_| _ = put(&mut store, "water"));
+    assert!(store.has_news(&asks("wine/", 2), since), "and others after it");
+    assert!(!store.has_news(&asks("wine/", 2), store.version() - 5));
+    (0..40).for_each(|_| _ = put(&mut store, "water"));
+    let since = store.version() - 1;
+    assert!(store.has_news(&asks("wine/", 2), since), "what happened is not known any more");
+}
+
+#[test]
 fn a_question_that_is_none_is_answered_so() {
     let answer = |query: &[u8]| Answer::decode(&store().query(query)).map(|answer| answer.encode());
     for query in [&b""[..], b"\x01", b"\x01\x07", b"\x02\x00", b"\x01\x02\x00"] {

@@ -111,6 +111,10 @@ impl Machine {
         self.apply.version()
     }
 
+    pub(super) fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        self.apply.has_news(query, since)
+    }
+
     pub(super) fn admits(&self, command: &[u8]) -> Result<(), String> {
         self.apply.admits(command)
     }
