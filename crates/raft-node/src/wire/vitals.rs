@@ -59,7 +59,9 @@ pub(super) struct VitalsBody {
     free_log_bytes: u64,
     #[prost(string, repeated, tag = "24")]
     problems: Vec<String>,
-    #[prost(message, repeated, tag = "25")]
+    #[prost(uint64, tag = "25")]
+    processor_us: u64,
+    #[prost(message, repeated, tag = "26")]
     fills: Vec<FillBody>,
 }
 
@@ -159,7 +161,8 @@ same_fields!(
     disk_used,
     disk_free,
     free_log_bytes,
-    problems;
+    problems,
+    processor_us;
     fills
 );
 same_fields!(Fill, FillBody, what, bytes, bytes_max);
