@@ -16,7 +16,7 @@ use bytes::Bytes;
 use raft_node::Apply;
 use raft_store::{Keys, Query, Range, Store, Txn};
 
-use support::{apply, clock, report, report_once};
+use support::{apply, clock, report, report_once, snapshot};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -90,9 +90,7 @@ fn gets(store: &Store, keys: &mut Jumps) {
 }
 
 fn snapshots(store: &Store) -> Outcome<()> {
-    let begin = clock();
-    let snapshot = store.snapshot();
-    report("taking a snapshot", (clock() - begin) as f64);
+    let snapshot = snapshot(store);
     let mut bytes = Vec::new();
     let begin = clock();
     for part in 0..snapshot.parts().len() {

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use raft_node::Apply;
 use raft_store::{Store, message};
 
-use support::{apply, clock, report, report_once};
+use support::{apply, clock, report, report_once, snapshot};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -29,9 +29,7 @@ fn main() -> Outcome<()> {
     report("append", nanoseconds as f64 / count as f64);
     beside_the_text("a message takes", used.bytes_current, &store);
 
-    let begin = clock();
-    let snapshot = store.snapshot();
-    report("taking a snapshot", (clock() - begin) as f64);
+    let snapshot = snapshot(&store);
     let mut written = Vec::new();
     let begin = clock();
     for part in 0..snapshot.parts().len() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::hint::black_box;
 
 use bytes::Bytes;
-use raft_node::{Apply, Command, LogId};
+use raft_node::{Apply, Command, LogId, Snapshot};
 use raft_store::Store;
 
 /// The nanoseconds that this thread has run: what else the machine does matters less then.
@@ -16,6 +16,16 @@ pub(crate) fn clock() -> u64 {
 /// Applies one command.
 pub(crate) fn apply(store: &mut Store, bytes: &Bytes) {
     black_box(store.apply(Command { at: LogId::new(1, 1), bytes, lines_wanted: false }));
+}
+
+/// Takes a snapshot, and says what that costs the thread that applies. The clock ticks in
+/// milliseconds, and so it is taken many times.
+pub(crate) fn snapshot(store: &Store) -> Box<dyn Snapshot> {
+    const TIMES: u64 = 200_000;
+    let begin = clock();
+    (0..TIMES).for_each(|_| drop(black_box(store.snapshot())));
+    report("taking a snapshot", (clock() - begin) as f64 / TIMES as f64);
+    store.snapshot()
 }
 
 /// One line of the table, for what is done once for each of many.
