@@ -117,6 +117,10 @@ pub(crate) struct Tuning {
     /// Take a snapshot after so many entries [default: 4000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) snapshot_entries: Option<u64>,
+    /// Refuse messages that would make the text log larger than this [default: 4GiB]
+    /// [env: RAFT_TEXT_LOG_MAX=]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) text_log_max: Option<u64>,
     /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,

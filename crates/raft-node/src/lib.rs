@@ -44,5 +44,6 @@ pub use payload::Payload;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{
-    Applied, Apply, Command, Part, Render, Show, Snapshot, StateMachine, Typed, Wire,
+    Applied, Apply, Command, Fill, NotAdmitted, Part, Render, Show, Snapshot, StateMachine, Typed,
+    Wire,
 };

@@ -22,6 +22,8 @@ mod membership;
 mod power;
 mod readme;
 mod recovery;
+mod retries;
 mod sizes;
 mod snapshots;
 mod support;
+mod text_log;

@@ -12,7 +12,7 @@ use raft_log::Entry;
 use crate::payload::Payload;
 use crate::protocol::{Answer, Reason, Refusal};
 use crate::sessions::{Admission, Sessions, SessionsBody};
-use crate::state_machine::{self, Apply, Command, Show};
+use crate::state_machine::{self, Apply, Command, Fill, NotAdmitted, Show};
 use crate::wire::{decode_membership, encode_membership};
 
 /// The state that the log builds: the state machine, its sessions, and how far they are.
@@ -112,8 +112,20 @@ impl Machine {
         self.apply.version()
     }
 
-    pub(super) fn admits(&self, command: &[u8]) -> Result<(), String> {
-        self.apply.admits(command)
+    pub(super) fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        self.apply.has_news(query, since)
+    }
+
+    pub(super) fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), Reason> {
+        self.apply.admits(command, ahead).map_err(|why| match why {
+            NotAdmitted::Full(what) => Reason::Full { what },
+            NotAdmitted::Undecided(what) => Reason::Busy { what },
+            NotAdmitted::Invalid(what) => Reason::Invalid(what),
+        })
+    }
+
+    pub(super) fn fills(&self) -> Vec<Fill> {
+        self.apply.fills()
     }
 
     pub(super) fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
