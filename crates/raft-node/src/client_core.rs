@@ -69,7 +69,7 @@ pub enum Op {
     RemoveMember(String),
     /// Hand leadership over.
     Transfer(Option<String>),
-    /// How is the contacted server?
+    /// Take a snapshot.
     Snapshot,
     /// How the asked server sees itself.
     Status,
@@ -80,6 +80,8 @@ pub enum Op {
         /// At most so many entries.
         tail: u32,
     },
+    /// What does it know of why something does not go on?
+    Why,
 }
 
 impl Op {

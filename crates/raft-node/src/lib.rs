@@ -22,6 +22,7 @@ pub mod resident;
 pub mod sessions;
 pub mod snapshots;
 pub mod state_machine;
+pub mod testimony;
 pub mod vitals;
 pub mod wire;
 
@@ -40,6 +41,7 @@ pub use node::{
     Served, StopHandle, Written, node,
 };
 pub use payload::Payload;
+pub use testimony::Testimony;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{

@@ -6,8 +6,9 @@
 mod text;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, NodeId, RequestId, Term};
+use raft_core::{Alike, Index, LogId, NodeId, RequestId, Term};
 
+use crate::testimony::Testimony;
 use crate::vitals::{Recent, Vitals};
 
 /// A client's request.
@@ -75,6 +76,8 @@ pub enum Request {
         /// At most so many entries.
         tail: u32,
     },
+    /// What does the contacted server know of why something does not go on?
+    Why,
 }
 
 /// How fresh the answer to a question has to be.
@@ -136,6 +139,8 @@ pub enum Answer {
     Status(NodeStatus),
     /// To [`Request::Recent`].
     Recent(Box<Recent>),
+    /// To [`Request::Why`].
+    Why(Box<Testimony>),
     /// To any of them.
     Refused(Refusal),
 }
@@ -455,6 +460,12 @@ impl Refusal {
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl Alike for Reason {
+    fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 

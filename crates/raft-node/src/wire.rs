@@ -20,6 +20,7 @@ mod message;
 mod peer;
 mod reason;
 mod snapshot;
+mod testimony;
 mod view;
 mod vitals;
 

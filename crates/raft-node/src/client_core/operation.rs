@@ -60,7 +60,7 @@ impl Operation {
     pub(super) const fn is_read(&self) -> bool {
         matches!(
             self.op,
-            Op::Read { .. } | Op::Members | Op::Snapshot | Op::Status | Op::Recent { .. }
+            Op::Read { .. } | Op::Members | Op::Snapshot | Op::Status | Op::Recent { .. } | Op::Why
         )
     }
 
@@ -101,6 +101,7 @@ impl Operation {
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
             Op::Snapshot => Request::Snapshot,
             Op::Status => Request::Status,
+            Op::Why => Request::Why,
             Op::Recent { after, tail } => Request::Recent { after: *after, tail: *tail },
         })
     }
@@ -174,6 +175,7 @@ impl Operation {
                 | (Op::Snapshot, Answer::Snapshot { .. })
                 | (Op::Status, Answer::Status(_))
                 | (Op::Recent { .. }, Answer::Recent(_))
+                | (Op::Why, Answer::Why(_))
         )
     }
 }

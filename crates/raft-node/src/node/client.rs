@@ -26,6 +26,7 @@ use crate::client_core::{
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
+use crate::testimony::Testimony;
 use crate::vitals::Recent;
 use crate::wire::{COMMAND_BYTES_MAX, Frame};
 
@@ -222,6 +223,14 @@ impl Client {
     pub fn status(&self) -> Pending<NodeStatus> {
         self.submit(Op::Status, |success| match success.answer {
             Answer::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// What the asked server knows of why something does not go on.
+    pub fn why(&self) -> Pending<Testimony> {
+        self.submit(Op::Why, |success| match success.answer {
+            Answer::Why(testimony) => Some(*testimony),
             _ => None,
         })
     }

@@ -90,11 +90,12 @@ impl Replica {
         request: Request,
         fx: &mut Vec<Effect>,
     ) {
-        if let Request::Status | Request::Recent { .. } = &request {
+        if let Request::Status | Request::Recent { .. } | Request::Why = &request {
             let answer = match request {
                 Request::Recent { after, tail } => {
                     Answer::Recent(Box::new(self.recent(after, tail)))
                 }
+                Request::Why => Answer::Why(Box::new(self.testimony(now))),
                 _ => Answer::Status(self.status()),
             };
             fx.push(reply(origin, answer));
@@ -117,8 +118,11 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status | Request::Recent { .. } | Request::Read { .. } | Request::Snapshot => {
-            }
+            Request::Status
+            | Request::Recent { .. }
+            | Request::Why
+            | Request::Read { .. }
+            | Request::Snapshot => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
                 let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);

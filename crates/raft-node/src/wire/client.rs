@@ -10,6 +10,7 @@ use super::WireError;
 use super::body::{Empty, Fields, LogIdBody, wide};
 use super::frame::{Encoded, Kind};
 use super::reason::RefusalBody;
+use super::testimony::TestimonyBody;
 use super::view::{MembersBody, StatusBody};
 use super::vitals::RecentBody;
 use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Request};
@@ -18,7 +19,7 @@ use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Req
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20")]
     ask: Option<Ask>,
 }
 
@@ -46,6 +47,8 @@ enum Ask {
     Read(ReadBody),
     #[prost(message, tag = "12")]
     Snapshot(Empty),
+    #[prost(message, tag = "20")]
+    Why(Empty),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -113,7 +116,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20")]
     answer: Option<AnswerBody>,
 }
 
@@ -141,6 +144,8 @@ enum AnswerBody {
     Read(ReadAnswerBody),
     #[prost(message, tag = "13")]
     Snapshot(SnapshotBody),
+    #[prost(message, tag = "20")]
+    Why(TestimonyBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -207,6 +212,7 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
         Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
         Request::Snapshot => Ask::Snapshot(Empty {}),
         Request::Status => Ask::Status(Empty {}),
+        Request::Why => Ask::Why(Empty {}),
         Request::Recent { after, tail } => {
             Ask::Recent(AskRecentBody { after: *after, tail: *tail })
         }
@@ -251,6 +257,7 @@ pub(super) fn decode_request(
         Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
         Ask::Snapshot(Empty {}) => Request::Snapshot,
         Ask::Status(Empty {}) => Request::Status,
+        Ask::Why(Empty {}) => Request::Why,
         Ask::Recent(AskRecentBody { after, tail }) => Request::Recent { after, tail },
     };
     Ok((body.id, request))
@@ -278,6 +285,7 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
             AnswerBody::Snapshot(SnapshotBody { at: Some((*at).into()), bytes: *bytes })
         }
         Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Why(testimony) => AnswerBody::Why(testimony.as_ref().into()),
         Answer::Recent(recent) => AnswerBody::Recent(recent.as_ref().into()),
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
     };
@@ -312,6 +320,7 @@ pub(super) fn decode_reply(
             Answer::Snapshot { at: fields.log_id(at)?, bytes }
         }
         AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Why(body) => Answer::Why(Box::new(body.validate(fields)?)),
         AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),
         AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),
     };

@@ -114,7 +114,9 @@ impl Observer {
             Answer::Read(ReadAnswer { stale: false, .. }) => self.reach(Probe::ReadConfirmed),
             Answer::Read(ReadAnswer { stale: true, .. }) => self.reach(Probe::ReadLocally),
             Answer::Snapshot { .. } => self.reach(Probe::SnapshotAsked),
-            Answer::Status(_) | Answer::Recent(_) => self.reach(Probe::StatusAsked),
+            Answer::Status(_) | Answer::Recent(_) | Answer::Why(_) => {
+                self.reach(Probe::StatusAsked)
+            }
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
             Answer::Refused(refusal) => self.request_refused(&refusal.reason),
@@ -270,6 +272,7 @@ fn answer_words(answer: &Answer) -> String {
         Answer::Members(_) => "Members".into(),
         Answer::Status(_) => "Status".into(),
         Answer::Recent(_) => "Recent".into(),
+        Answer::Why(_) => "Why".into(),
         other => format!("{other:?}"),
     }
 }
