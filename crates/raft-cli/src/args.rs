@@ -150,6 +150,9 @@ pub(crate) enum Verb {
     Snapshot(SnapshotVerb),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
+    /// Say why there is no leader, a member lags, a change waits or writes are refused; exit 3 if
+    /// anything is wrong
+    Why(ClientArgs),
     /// Look at the log in a data directory, also while its server runs
     #[command(subcommand)]
     Log(LogVerb),

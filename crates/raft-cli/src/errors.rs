@@ -99,7 +99,7 @@ impl Problem {
 pub(crate) const READ: &str = "read";
 
 /// The texts of the library are one line each: what; why; what next.
-fn apart(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn apart(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once("; ") {
         Some((fact, advice)) => (fact, Some(advice)),
         None => (text, None),

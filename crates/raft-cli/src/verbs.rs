@@ -67,6 +67,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         Verb::Status(args) => {
             Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
         }
+        Verb::Why(client) => Command::Why { ask: ask(&client)? },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Man { dir } => Command::Man { dir },
         Verb::Log(verb) => Command::Log(log(verb)?),

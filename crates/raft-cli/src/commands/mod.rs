@@ -13,6 +13,7 @@ mod sim;
 mod snapshot;
 mod status;
 mod transfer;
+mod why;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Transfer { ask: Ask, to: Option<Target> },
     Snapshot { ask: Ask },
     Status(StatusOptions),
+    Why { ask: Ask },
     Log(LogOptions),
     Dev(DevOptions),
     DevRemote(DevRemote),
@@ -67,6 +69,7 @@ impl Command {
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
             Self::Status(options) => status::run(&options, output),
+            Self::Why { ask } => why::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),
             Self::Sim(options) => sim::run(&options, output),

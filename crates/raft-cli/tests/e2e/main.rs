@@ -24,3 +24,4 @@ mod readme;
 mod sizes;
 mod snapshots;
 mod support;
+mod why;
