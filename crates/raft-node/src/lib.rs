@@ -41,6 +41,7 @@ pub use node::{
     Served, StopHandle, Written, node,
 };
 pub use payload::Payload;
+pub use sessions::{Fate, RequestName};
 pub use testimony::Testimony;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 

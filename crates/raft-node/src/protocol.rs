@@ -8,6 +8,7 @@ mod text;
 use bytes::Bytes;
 use raft_core::{Alike, Index, LogId, NodeId, RequestId, Term};
 
+use crate::sessions::{Fate, RequestName};
 use crate::testimony::Testimony;
 use crate::vitals::{Recent, Vitals};
 
@@ -76,6 +77,8 @@ pub enum Request {
         /// At most so many entries.
         tail: u32,
     },
+    /// What became of a write? If it is not applied yet, it never will be.
+    Result(RequestName),
     /// What does the contacted server know of why something does not go on?
     Why,
 }
@@ -139,6 +142,8 @@ pub enum Answer {
     Status(NodeStatus),
     /// To [`Request::Recent`].
     Recent(Box<Recent>),
+    /// To [`Request::Result`].
+    Fate(Fate),
     /// To [`Request::Why`].
     Why(Box<Testimony>),
     /// To any of them.
@@ -389,6 +394,11 @@ pub enum Reason {
         session: u64,
         /// The request within it.
         sequence: u64,
+    },
+    /// Somebody asked what became of this request before it was applied: it never will be.
+    Withdrawn {
+        /// By the entry at this index.
+        at: Index,
     },
     /// No session can be opened.
     SessionLimit,

@@ -14,6 +14,7 @@
 
 mod body;
 mod client;
+mod fate;
 mod frame;
 mod membership;
 mod message;

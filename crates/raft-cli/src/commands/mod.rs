@@ -8,6 +8,7 @@ mod log;
 mod manual;
 mod map;
 mod member;
+mod result;
 mod server;
 mod sim;
 mod snapshot;
@@ -17,7 +18,7 @@ mod why;
 
 use std::path::PathBuf;
 
-use raft_node::Address;
+use raft_node::{Address, RequestName};
 
 pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Snapshot { ask: Ask },
     Status(StatusOptions),
     Why { ask: Ask },
+    Result { ask: Ask, request: RequestName },
     Log(LogOptions),
     Dev(DevOptions),
     DevRemote(DevRemote),
@@ -69,6 +71,7 @@ impl Command {
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
             Self::Status(options) => status::run(&options, output),
+            Self::Result { ask, request } => result::run(&ask, request, output),
             Self::Why { ask } => why::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),

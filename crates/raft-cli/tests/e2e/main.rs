@@ -21,6 +21,7 @@ mod member;
 mod membership;
 mod power;
 mod readme;
+mod result;
 mod sizes;
 mod snapshots;
 mod support;

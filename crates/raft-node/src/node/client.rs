@@ -26,6 +26,7 @@ use crate::client_core::{
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
+use crate::sessions::{Fate, RequestName};
 use crate::testimony::Testimony;
 use crate::vitals::Recent;
 use crate::wire::{COMMAND_BYTES_MAX, Frame};
@@ -224,6 +225,18 @@ impl Client {
         self.submit(Op::Status, |success| match success.answer {
             Answer::Status(status) => Some(status),
             _ => None,
+        })
+    }
+
+    /// What became of a write whose outcome is unknown. If it is not applied yet, it never will be:
+    /// whatever copy of it is still on its way is refused from then on.
+    pub fn result(&self, request: RequestName) -> Pending<(Fate, Served)> {
+        self.submit(Op::Result(request), |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Fate(fate) => Some((fate, served)),
+                _ => None,
+            }
         })
     }
 

@@ -27,9 +27,10 @@ impl Asked {
     pub(super) const fn by(event: &Event) -> Option<Self> {
         match event {
             Event::Request { request, .. } => Some(match request {
-                Request::Register { .. } | Request::Write { .. } | Request::EndSession { .. } => {
-                    Self::Write
-                }
+                Request::Register { .. }
+                | Request::Write { .. }
+                | Request::Result(_)
+                | Request::EndSession { .. } => Self::Write,
                 Request::Read { .. } => Self::Read,
                 Request::AddMember { .. }
                 | Request::RemoveMember { .. }

@@ -17,6 +17,7 @@ use raft_node::protocol::{
 };
 use raft_node::refused::{HelloReason, HelloRefused};
 use raft_node::replica::SnapshotAnswer;
+use raft_node::sessions::{Fate, RequestName};
 use raft_node::testimony::{
     Asked, ChangeView, Knew, PastRefusal, PeerView, RefusedRequest, RefusedThing, Testimony,
 };
@@ -402,8 +403,27 @@ fn reasons_asked_for() -> Vec<(&'static str, Frame)> {
     ]
 }
 
+/// What became of a write.
+fn fates() -> Vec<(&'static str, Frame)> {
+    let request = Request::Result(RequestName { session: 7, sequence: 2 });
+    let at = LogId::new(9, 2);
+    let fates = [
+        Fate::Applied { at, response: Bytes::from_static(b"done") },
+        Fate::Withdrawn { at },
+        Fate::Forgotten,
+        Fate::Expired,
+    ];
+    let withdrawn = Refusal::not_applied(Reason::Withdrawn { at: Index(9) });
+    let answers = fates.map(Answer::Fate).into_iter().chain([withdrawn.into()]);
+    let reply = |answer| Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } };
+    let mut frames = vec![("request", Frame::Request { id: 1, request })];
+    frames.extend(answers.map(|answer| ("reply", reply(answer))));
+    frames
+}
+
 pub(crate) fn all_frames() -> Vec<(&'static str, Frame)> {
-    [handshakes(), messages(), requests(), replies(), snapshots(), reasons_asked_for()].concat()
+    [handshakes(), messages(), requests(), replies(), snapshots(), reasons_asked_for(), fates()]
+        .concat()
 }
 
 pub(crate) fn membership() -> Membership {

@@ -5,7 +5,7 @@ use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::replica::SnapshotAnswer;
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, ReadAnswer, Reason, Refusal, Request};
+use raft_node::{Answer, ClientError, Fate, ReadAnswer, Reason, Refusal, Request};
 use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
@@ -117,6 +117,9 @@ impl Observer {
             Answer::Status(_) | Answer::Recent(_) | Answer::Why(_) => {
                 self.reach(Probe::StatusAsked)
             }
+            Answer::Fate(Fate::Applied { .. }) => self.reach(Probe::ResultApplied),
+            Answer::Fate(Fate::Withdrawn { .. }) => self.reach(Probe::ResultWithdrawn),
+            Answer::Fate(Fate::Forgotten | Fate::Expired) => {}
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
             Answer::Refused(refusal) => self.request_refused(&refusal.reason),
@@ -154,6 +157,7 @@ impl Observer {
             Reason::DiskFull
             | Reason::Full { .. }
             | Reason::SessionLimit
+            | Reason::Withdrawn { .. }
             | Reason::AddressTaken { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
