@@ -6,8 +6,9 @@
 //!
 //! Where to start reading: `raft` is the state, the door, the term rule and the four changes of
 //! role; `election`, `leading` and `following` are figure 2 of the paper; `change` and `transfer`
-//! are chapters 4 and 3.10 of the thesis, `reads` is 6.4, `snapshots` 5. `tickets` says what the disk holds, `progress` what a
-//! peer holds, `log` and `history` what this member holds, and `quorum` counts; `refusals` remembers what was refused.
+//! are chapters 4 and 3.10 of the thesis, `reads` is 6.4, `snapshots` 5. `tickets` says what the
+//! disk holds, `progress` what a peer holds, `log` and `history` what this member holds, and
+//! `quorum` counts; `refusals` remembers what was refused.
 #![no_std]
 
 extern crate alloc;

@@ -1,6 +1,7 @@
 //! Reads a snapshot: as a stream to restore from, and in pieces to send. Nothing is passed on
 //! that its checksum does not confirm; what is sent is confirmed by the receiver.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -59,12 +60,13 @@ impl SnapshotReader {
         let rows = read_table(&main)?;
         let mut files = vec![(name.clone(), 0, main.bytes())];
         let mut bytes = main.bytes();
+        let mut seen = BTreeSet::new();
         for row in &rows {
             let SnapshotPart::Sealed(part) = row.part else { continue };
             let file = sealed_name(part);
             hold.add(file.clone());
             let sealed = open_sealed(store, part, row)?;
-            if files.iter().all(|(name, ..)| *name != file) {
+            if seen.insert(part) {
                 files.push((file, bytes, bytes + sealed.bytes()));
                 bytes += sealed.bytes();
             }
@@ -78,12 +80,6 @@ impl SnapshotReader {
     #[must_use]
     pub fn info(&self) -> SnapshotInfo {
         self.info
-    }
-
-    /// Bytes of the state machine's parts.
-    #[must_use]
-    pub fn state_bytes(&self) -> u64 {
-        self.rows.iter().map(|row| row.bytes).sum()
     }
 
     /// The parts, in order.
@@ -298,8 +294,9 @@ pub(super) fn read_table(main: &SectionReader) -> Result<Vec<Row>, SnapshotError
     let damaged = || main.damaged(0, "the list of parts is damaged");
     let body_bytes = main.end.parts.checked_mul(ROW_BYTES as u64).ok_or_else(damaged)?;
     let sections = body_bytes.div_ceil(SECTION_BYTES_MAX as u64);
-    let table_bytes = body_bytes + sections * SECTION_HEADER_BYTES as u64;
-    let begin = main.end_at().checked_sub(table_bytes).filter(|at| *at >= HEADER_BYTES as u64);
+    let table_bytes = body_bytes.checked_add(sections * SECTION_HEADER_BYTES as u64);
+    let begin = main.end_at().checked_sub(table_bytes.ok_or_else(damaged)?);
+    let begin = begin.filter(|at| *at >= HEADER_BYTES as u64);
     let mut at = begin.ok_or_else(damaged)?;
     let mut rows = Vec::new();
     let mut rest = Vec::new();

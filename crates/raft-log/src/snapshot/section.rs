@@ -296,7 +296,8 @@ impl SectionReader {
         self.read_exact(&mut body, at + SECTION_HEADER_BYTES as u64)?;
         let section = Section::decode(&head).ok();
         let right = section.filter(|section| {
-            section.kind == SectionKind::End && section.body_crc == crc32c::crc32c(&body)
+            (section.kind, section.length) == (SectionKind::End, END_BODY_BYTES)
+                && section.body_crc == crc32c::crc32c(&body)
         });
         let end = right.and_then(|_| End::decode(&body));
         end.ok_or_else(|| self.damaged(at, "the end is missing or damaged: the file was cut"))
