@@ -53,6 +53,10 @@ impl Sessions {
     /// # Errors
     /// Why no correct client has sent that request. Nothing is decided then.
     pub fn withdraw(&mut self, at: LogId, request: RequestName) -> Result<Fate, &'static str> {
+        // It may be opened yet, and a request of that name be sent then.
+        if request.session >= at.index.0 {
+            return Err("no session of that number has been opened yet");
+        }
         match self.class_of(request.session) {
             Some(class) => class.withdraw(at, request),
             None => Ok(Fate::Expired),
@@ -156,6 +160,15 @@ mod tests {
         sessions.end(3);
         assert_eq!(fate(&mut sessions, 5, 1), Ok(Fate::Expired));
         assert_eq!(sessions.begin(Index(6), 3, 1, 1), Admission::Expired);
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_session_that_may_be_opened_yet() {
+        let mut sessions = table();
+        let request = RequestName { session: 7, sequence: 1 };
+        assert!(sessions.withdraw(LogId::new(5, 1), request).is_err());
+        assert!(sessions.withdraw(LogId::new(7, 1), request).is_err());
+        assert_eq!(sessions.withdraw(LogId::new(8, 1), request), Ok(Fate::Expired));
     }
 
     #[test]

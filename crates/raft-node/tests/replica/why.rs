@@ -121,6 +121,11 @@ fn a_request_that_is_in_the_log_before_the_question_is_applied() {
     let asked = bench.ask(result(session, 1));
     let (at, response) = (LogId::new(3, 1), Bytes::from_static(b"1"));
     assert_eq!(committed(&mut bench, asked), Some(Answer::Fate(Fate::Applied { at, response })));
-    let asked = bench.ask(result(77, 1));
+    // The no-op has opened none.
+    let asked = bench.ask(result(1, 1));
     assert_eq!(committed(&mut bench, asked), Some(Answer::Fate(Fate::Expired)));
+    // One that may be opened yet.
+    let asked = bench.ask(result(77, 1));
+    let answer = committed(&mut bench, asked);
+    assert!(matches!(answer, Some(Answer::Refused(_))), "{answer:?}");
 }
