@@ -160,6 +160,12 @@ pub(crate) enum Verb {
     Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
+    /// Say why there is no leader, a member lags, a change waits or writes are refused; exit 3 if
+    /// anything is wrong
+    Why(ClientArgs),
+    /// Say what became of a write whose outcome is unknown; if it is not applied yet, it never
+    /// will be
+    Result(ResultArgs),
     /// Look at the log in a data directory, also while its server runs
     #[command(subcommand)]
     Log(LogVerb),
@@ -221,6 +227,14 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = interval)]
     pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct ResultArgs {
+    /// The request, as it was named when its outcome was: 17/1
+    pub(crate) request: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

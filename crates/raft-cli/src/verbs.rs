@@ -70,6 +70,12 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         Verb::Status(args) => {
             Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
         }
+        Verb::Result(args) => {
+            let request = args.request.parse();
+            let request = request.map_err(|why| Problem::usage(format!("REQUEST: {why}")))?;
+            Command::Result { ask: ask(&args.client)?, request }
+        }
+        Verb::Why(client) => Command::Why { ask: ask(&client)? },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Man { dir } => Command::Man { dir },
         Verb::Log(verb) => Command::Log(log(verb)?),

@@ -23,6 +23,7 @@ pub mod resident;
 pub mod sessions;
 pub mod snapshots;
 pub mod state_machine;
+pub mod testimony;
 pub mod vitals;
 pub mod wire;
 
@@ -41,6 +42,8 @@ pub use node::{
     Served, StopHandle, Written, node,
 };
 pub use payload::Payload;
+pub use sessions::{Fate, RequestName};
+pub use testimony::Testimony;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{

@@ -157,6 +157,8 @@ probes! {
     RegisteredOnce "session for one write" "opened for a single command",
     SessionEnded "session ended" "by its client",
     Written "write acknowledged" "and it stays",
+    ResultApplied "result: applied" "a client asked what had become of a write",
+    ResultWithdrawn "result: never applied" "and whatever copy of it came later was refused",
     WriteRepeated "write repeated" "a client sent the same write again",
     ReadConfirmed "read answered" "after a majority confirmed the leader",
     ReadLocally "read answered locally" "of what that member had",

@@ -11,15 +11,17 @@ mod map;
 mod member;
 mod meter;
 mod recover;
+mod result;
 mod server;
 mod sim;
 mod snapshot;
 mod status;
 mod transfer;
+mod why;
 
 use std::path::PathBuf;
 
-use raft_node::Address;
+use raft_node::{Address, RequestName};
 
 pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     SnapshotFile(SnapshotJob),
     Recover(RecoverOptions),
     Status(StatusOptions),
+    Why { ask: Ask },
+    Result { ask: Ask, request: RequestName },
     Log(LogOptions),
     Dev(DevOptions),
     DevRemote(DevRemote),
@@ -76,6 +80,8 @@ impl Command {
             Self::SnapshotFile(job) => snapshot::run(&job, output),
             Self::Recover(options) => recover::run(&options, output),
             Self::Status(options) => status::run(&options, output),
+            Self::Result { ask, request } => result::run(&ask, request, output),
+            Self::Why { ask } => why::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),
             Self::Sim(options) => sim::run(&options, output),

@@ -7,4 +7,5 @@ mod leaders;
 mod reads;
 mod snapshots;
 mod space;
+mod why;
 mod writes;
