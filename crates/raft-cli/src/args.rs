@@ -13,9 +13,11 @@ use raft_node::Address;
 use crate::output::Format;
 
 mod map;
+mod member;
 mod sim;
 
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
+pub(crate) use member::{ChangeArgs, MemberVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -116,6 +118,9 @@ pub(crate) struct Tuning {
     /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// The member of this data directory listens here from now on: see `raft member update`
+    #[arg(long)]
+    pub(crate) moved: bool,
 }
 
 #[derive(Debug, PartialEq, Subcommand)]
@@ -140,7 +145,7 @@ pub(crate) enum Verb {
     Txn(TxnArgs),
     /// Show what happens to a key, or to many, until Ctrl-C
     Watch(WatchArgs),
-    /// List, add and remove members
+    /// List, add, remove, replace and move members
     #[command(subcommand)]
     Member(MemberVerb),
     /// Hand leadership over to another member
@@ -225,26 +230,6 @@ pub(crate) struct AppendArgs {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum MemberVerb {
-    /// Show the members
-    List(ClientArgs),
-    /// Add a running server that waits to be added
-    Add {
-        /// The server's address
-        address: String,
-        #[command(flatten)]
-        client: ClientArgs,
-    },
-    /// Remove a member
-    Remove {
-        /// The member's address, or its id (n3)
-        member: String,
-        #[command(flatten)]
-        client: ClientArgs,
-    },
 }
 
 #[derive(Debug, PartialEq, Args)]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use raft_node::Consistency::{Linearizable, Local};
-use raft_node::News;
 use raft_node::client_core::Op;
+use raft_node::{MemberChange, MemberName, News};
 use raft_store::{COUNT, Command, Keys, PRINT, Query, Range, Txn, message};
 
 use crate::chance::pick;
@@ -119,16 +119,16 @@ impl Cluster {
         let founders = self.world.settings.founders as u64;
         let transfers = index > self.world.settings.clients;
         let random = &mut self.world.random;
+        let add = |host: u64| Op::Change(MemberChange::Add(address(host as usize)));
         match if transfers { 6 + random.below(2) } else { random.below(8) } {
-            0..3 if hosts > founders => {
-                Op::AddMember(address((founders + random.below(hosts - founders)) as usize))
-            }
-            3 => Op::AddMember(address(random.below(hosts) as usize)),
+            0..3 if hosts > founders => add(founders + random.below(hosts - founders)),
+            3 => add(random.below(hosts)),
             4 | 5 => {
-                let host = random.below(hosts) as usize;
-                match self.world.atlas.may_leave(host) {
-                    true => Op::RemoveMember(address(host)),
-                    false => Op::AddMember(address(host)),
+                let host = random.below(hosts);
+                let name = MemberName::Address(address(host as usize));
+                match self.world.atlas.may_leave(host as usize) {
+                    true => Op::Change(MemberChange::Remove(name)),
+                    false => add(host),
                 }
             }
             6 => Op::Transfer(None),

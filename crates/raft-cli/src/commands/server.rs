@@ -85,6 +85,7 @@ fn start(
         .listen(address.clone())
         .cluster(founders)
         .insecure(options.tuning.insecure)
+        .moved(options.tuning.moved)
         .lines(Box::new(move |line| show(&line, &lines)))
         .notices(Box::new(move |notice| notes.note(&notice.to_string())));
     if let Some(timeout) = options.tuning.election_timeout {

@@ -33,6 +33,7 @@ fn reasons() -> Vec<Reason> {
         Reason::HandingOver { to: ":9991".into() },
         Reason::NoNewQuorum { silent: vec![":9991".into(), ":9992".into()] },
         Reason::NotMember { address: address() },
+        Reason::NotVoter { address: address() },
         Reason::LastMember,
         Reason::AddressTaken { address: address() },
         Reason::Unreachable { address: address(), error: "nobody listens there".into() },
@@ -59,6 +60,7 @@ fn reasons() -> Vec<Reason> {
             | Reason::HandingOver { .. }
             | Reason::NoNewQuorum { .. }
             | Reason::NotMember { .. }
+            | Reason::NotVoter { .. }
             | Reason::LastMember
             | Reason::AddressTaken { .. }
             | Reason::Unreachable { .. }
@@ -187,7 +189,7 @@ fn every_error_says_what_and_what_next_and_never_the_same_twice() {
     };
     let mut all: Vec<Problem> = failures().iter().map(Problem::of_server).collect();
     for conclusion in CONCLUSIONS {
-        let actions = ["appended", "added", "removed", "handed over", READ];
+        let actions = ["appended", "added", "removed", "replaced", "handed over", READ];
         let problems = actions.iter().flat_map(|action| {
             all_reasons().into_iter().map(move |reason| of(conclusion, reason, action))
         });

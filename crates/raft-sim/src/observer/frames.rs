@@ -153,6 +153,7 @@ impl Observer {
             | Reason::Full { .. }
             | Reason::SessionLimit
             | Reason::AddressTaken { .. }
+            | Reason::NotVoter { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,
