@@ -166,6 +166,14 @@ fn table() -> String {
     for failure in failures() {
         add(format!("server, {:?}", failure.class), &Problem::of_server(&failure));
     }
+    let [own, other]: [Address; 2] =
+        [":9992", ":9990"].map(|text| text.parse().expect("an address"));
+    for failure in failures().iter().filter(|failure| failure.class == FailureClass::Damaged) {
+        for others in [vec![other.clone()], vec![]] {
+            let title = format!("server, {:?}, {} other members", failure.class, others.len());
+            add(title, &Problem::of_member(failure, &own, &others));
+        }
+    }
     table
 }
 

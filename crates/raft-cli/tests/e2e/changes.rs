@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::{
-    Cluster, Ended, Server, append, founders, free_ports, messages_at_the_end, raft, run,
+    Cluster, Ended, Server, append, founders, free_ports, messages_at_the_end, raft, run, shell,
 };
 
 /// `raft member VERB ...`, asked of all servers that run.
@@ -105,6 +105,49 @@ fn a_wiped_member_is_replaced_at_its_address() {
     cluster.start_all();
     let all = messages_at_the_end(&cluster);
     assert_eq!(all[..2], ["precious", "two-of-three"], "{all:?}");
+}
+
+/// Turns a bit in a message on the disk of a server that does not run.
+fn damage(server: &Server, message: &str) {
+    let files = fs::read_dir(server.dir().join("wal")).expect("a log");
+    for file in files.map(|file| file.expect("a file").path()) {
+        let mut bytes = fs::read(&file).expect("it is read");
+        let found = bytes.windows(message.len()).position(|bytes| bytes == message.as_bytes());
+        if let Some(at) = found {
+            bytes[at] ^= 1;
+            return fs::write(&file, bytes).expect("it is written");
+        }
+    }
+    panic!("{message} is not in the log");
+}
+
+#[test]
+fn a_damaged_member_is_refilled_by_the_others() {
+    let mut cluster = Cluster::start(3);
+    let filling = "x".repeat(10_000);
+    for message in ["precious", "more", "most"] {
+        append(&cluster.scene, format!("{message}-{filling}"), cluster.port(0));
+    }
+    let damaged = cluster.follower();
+    let address = cluster.servers[damaged].address();
+    append(&cluster.scene, "count", cluster.port(damaged));
+    cluster.servers[damaged].kill();
+    damage(&cluster.servers[damaged], "precious-xxxx");
+    let command = format!("raft member replace '{address}' '{address}' --endpoints ");
+    let ended = run(&cluster.scene, cluster.servers[damaged].command()).exits(7);
+    let ended = ended.says(["empty directory (--data-dir)", "majority", &command]);
+
+    // Both steps, as they are named.
+    let dir = cluster.scene.join("empty");
+    cluster.servers[damaged] = Server::with_dir(&cluster.list, cluster.port(damaged), &dir);
+    cluster.servers[damaged].start(&cluster.scene).wait_err("waiting to be ");
+    let (_, rest) = ended.err.split_once(&command).expect("the command");
+    let endpoints = rest.lines().next().expect("who is asked");
+    let line = command.replacen("raft", "$RAFT", 1);
+    run(&cluster.scene, shell(&format!("{line}{endpoints}"))).exits(0);
+    append(&cluster.scene, "count", cluster.port(damaged));
+    cluster.servers[damaged].wait_shown("Count 5");
+    messages_at_the_end(&cluster);
 }
 
 #[test]
