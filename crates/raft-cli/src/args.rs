@@ -12,10 +12,12 @@ use raft_node::Address;
 
 use crate::output::Format;
 
+mod bench;
 mod map;
 mod member;
 mod sim;
 
+pub(crate) use bench::{BenchArgs, Load, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
 pub(crate) use member::{ChangeArgs, MemberVerb};
 pub(crate) use sim::{Seeds, SimArgs};
@@ -160,7 +162,7 @@ pub(crate) enum Verb {
     Log(LogVerb),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
-    /// Measure how fast a cluster appends messages
+    /// Measure how fast a cluster appends, writes and reads
     Bench(BenchArgs),
     /// Run whole clusters in simulation, with all the trouble that they can have; exit 1 if one fails
     Sim(SimArgs),
@@ -284,53 +286,6 @@ pub(crate) struct DevArgs {
     /// How long without a leader before an election
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
     pub(crate) election_timeout: Duration,
-}
-
-#[derive(Debug, PartialEq, Args)]
-pub(crate) struct BenchArgs {
-    /// Three servers of its own, in a fresh temporary directory, instead of --endpoints
-    #[arg(long)]
-    pub(crate) local: bool,
-    /// With --local: where their data is [default: a fresh temporary directory]
-    #[arg(long, value_name = "DIR", requires = "local")]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) load: Load,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// What a measurement puts on a cluster.
-#[derive(Clone, Debug, PartialEq, Args)]
-pub(crate) struct Load {
-    /// Clients that ask at the same time, each waiting for its answers
-    #[arg(long, value_name = "N", default_value_t = 64,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) clients: u32,
-    /// Connections that the clients share, each one session [default: at most 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) connections: Option<u32>,
-    /// Requests that each client has under way
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) in_flight: u32,
-    /// Requests a second, at fixed times whether the cluster keeps up or not; latency counts from
-    /// those times [default: as fast as answers come]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rate: Option<u32>,
-    /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// How long to run before
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    pub(crate) warm_up: Duration,
-    /// Bytes of each message; the servers keep all of them
-    #[arg(long, value_name = "BYTES", default_value_t = 256,
-          value_parser = clap::value_parser!(u32).range(1..=16 << 20))]
-    pub(crate) value_size: u32,
-    /// Ask all members in turn instead of the leader: followers forward
-    #[arg(long)]
-    pub(crate) spread: bool,
 }
 
 /// What can be done with snapshots.

@@ -40,6 +40,8 @@ pub struct Vitals {
     pub refused: u64,
     /// Times that the reactor woke up.
     pub wakeups: u64,
+    /// What the server's process has worked, all its threads together, in microseconds.
+    pub processor_us: u64,
     /// Times that another leader, or none, was seen.
     pub leader_changes: u64,
     /// How long a sync took, in the last minute: half of them at most so many microseconds.

@@ -305,9 +305,13 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn host_at(&self, address: &str) -> Option<usize> {
+        self.hosts.iter().position(|host| host.address == address)
+    }
+
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
-        let host = self.hosts.iter().position(|host| host.address == wanted);
+        let host = self.host_at(wanted);
         self.world.act_as(from);
         let delay = self.world.network.delays.draw(&mut self.world.random);
         let paths = &self.world.network.paths;

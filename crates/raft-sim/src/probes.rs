@@ -124,7 +124,7 @@ probes! {
     LogAnew "log begun anew" "after a leader's snapshot, and nothing of what it had",
     LogKept "log kept behind a snapshot" "what it had goes on from a leader's snapshot",
     FromSnapshot "start from a snapshot" "and from the log behind it",
-    SnapshotUnused "snapshot not used" "a start found it damaged, and took an older one",
+    SnapshotUnused "snapshot not used" "a start found it damaged, and goes on from an older one, or from none",
     SnapshotDamaged "snapshot damaged" "or a part of it",
     RefusedNoSnapshot "refused disk: no snapshot is left" "that the log goes on from",
     SnapshotAsked "snapshot asked for" "by a client",

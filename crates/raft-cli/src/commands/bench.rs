@@ -1,13 +1,15 @@
-//! `raft bench`: how fast a cluster appends messages, and what each of them costs the servers.
+//! `raft bench`: how fast a cluster appends, puts and gets, and what that costs the servers.
 //!
-//! Every request is a write like any other, synced on a majority before it is answered. What the
-//! servers counted meanwhile comes from their own status, as a difference of two looks, divided
-//! by the entries that were committed between these looks: so it does not matter that no two
-//! servers are asked at the same instant.
+//! Every request is one like any other: a write is synced on a majority before it is answered.
+//! What the servers counted meanwhile comes from their own status, as a difference of two looks.
+//! It is divided by the entries that were committed between these looks, so it does not matter
+//! that no two servers are asked at the same instant; or by the answers, if there are gets.
 
 mod cost;
 mod load;
+mod plot;
 mod report;
+mod requests;
 mod tally;
 
 use std::io::{IsTerminal, Write};
@@ -25,11 +27,13 @@ use crate::args::{Load, address};
 use crate::datadir;
 use crate::errors::Problem;
 use crate::exit::Exit;
+use crate::machine;
 use crate::output::Output;
 use crate::signals;
 use cost::{Look, costs};
 use load::Generator;
 use report::Report;
+use requests::Requests;
 use tally::{Summary, Tally};
 
 /// What is measured.
@@ -88,17 +92,23 @@ fn measure(
     let (leader, others): (Vec<_>, Vec<_>) = view.members.iter().partition(|row| row.leader);
     let members: Vec<Address> =
         leader.iter().chain(&others).filter_map(|row| address(&row.address).ok()).collect();
+    let requests = Requests::new(load);
+    if load.work.gets() {
+        requests.prepare(ask, &members)?;
+    }
     let tally = Arc::new(Tally::new());
-    let generator = Generator::start(load, ask, members.clone(), Arc::clone(&tally))
+    let generator = Generator::start(load, requests, ask, members.clone(), Arc::clone(&tally))
         .map_err(|error| Problem::new(Exit::Io, format!("cannot start a thread: {error}")))?;
     let mut progress = Progress::new(&tally);
     let begin = Instant::now();
     let mut interrupted = progress.wait_until(begin + load.warm_up, stop, "warm-up");
     let before = Look::all(&members)?;
+    let worked = machine::processor_time();
     tally.measure_from_now();
     let until = Instant::now() + load.duration;
     interrupted = interrupted || progress.wait_until(until, stop, "measuring");
     tally.end_now();
+    let worked = machine::processor_time() - worked;
     let after = Look::all(&members)?;
     progress.clear();
     generator.finish();
@@ -110,11 +120,13 @@ fn measure(
     if interrupted {
         output.note("interrupted: this is what was measured until then");
     }
+    let answers = load.work.gets().then_some(summary.done);
     Ok(Report {
         load: load.clone(),
         asked: members.first().map(ToString::to_string).unwrap_or_default(),
+        costs: costs(view, &before, &after, answers),
+        worked,
         summary,
-        costs: costs(view, &before, &after),
     })
 }
 

@@ -155,6 +155,11 @@ fn clients_and_peers(status: &NodeStatus, page: &mut Page) {
         vitals.socket_writes,
     );
     page.counter("wakeups_total", "Times that the server woke up.", vitals.wakeups);
+    page.counter(
+        "processor_seconds_total",
+        "What the server's process has worked, all its threads together.",
+        seconds(vitals.processor_us),
+    );
 }
 
 /// Microseconds as seconds.

@@ -200,6 +200,7 @@ impl Observed {
             requests: read(&counters.requests),
             refused: read(&counters.refused),
             wakeups: read(&counters.wakeups),
+            processor_us: processor_us(),
             leader_changes: read(&counters.leader_changes),
             sync_p50_us,
             sync_p99_us,
@@ -213,6 +214,11 @@ impl Observed {
             problems: Vec::new(),
         }
     }
+}
+
+fn processor_us() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).map_or(0, |spent| spent.as_micros() as u64)
 }
 
 #[cfg(test)]

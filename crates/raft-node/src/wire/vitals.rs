@@ -58,6 +58,8 @@ pub(super) struct VitalsBody {
     free_log_bytes: u64,
     #[prost(string, repeated, tag = "24")]
     problems: Vec<String>,
+    #[prost(uint64, tag = "25")]
+    processor_us: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -140,7 +142,8 @@ same_fields!(
     disk_used,
     disk_free,
     free_log_bytes,
-    problems
+    problems,
+    processor_us
 );
 same_fields!(RecentEvent, EventBody, number, at_ms, kind, text);
 

@@ -21,7 +21,6 @@ mod told;
 mod values;
 mod votes;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -57,8 +56,6 @@ pub struct Checkers {
     applied: applied::AppliedOnce,
     shown: shown::ShownOnce,
     agreement: snapshots::Agreement,
-    /// The snapshot of a leader that each server went on from, in this life.
-    installed: BTreeMap<usize, LogId>,
     history: history::History,
     is_full: bool,
     told: told::Told,
@@ -211,7 +208,7 @@ impl Checkers {
             self.note("damage", checked);
         }
         self.damage.proven(host);
-        let below = self.agreement.memberships(Index(stands_for.0), self.commits.all());
+        let below = self.agreement.memberships(stands_for, self.commits.all());
         match below.and_then(|below| disks::memberships(below, log)) {
             Ok(found) => self.memberships.started(host, found),
             Err(what) => self.fail("recovery", what),

@@ -35,14 +35,17 @@ pub(super) struct Agreement {
     states: BTreeMap<LogId, State>,
     /// The snapshots that were seen on any disk.
     files: BTreeMap<LogId, SnapshotInfo>,
-    /// The newest that is durable on each server, and where its log begins in memory.
     servers: BTreeMap<usize, Server>,
 }
 
 #[derive(Debug, Default)]
 struct Server {
+    /// The newest snapshot that is durable there.
     newest: LogId,
+    /// Where its log begins in memory.
     log_start: LogId,
+    /// The snapshot of a leader that it went on from, in this life.
+    installed: Option<LogId>,
 }
 
 #[derive(Debug)]
@@ -278,7 +281,7 @@ impl Checkers {
 
     /// A member goes on from a leader's snapshot, and so many entries are not applied there.
     pub fn installs(&mut self, host: usize, at: LogId, skipped: u64) {
-        self.installed.insert(host, at);
+        self.agreement.servers.entry(host).or_default().installed = Some(at);
         if skipped == 0 {
             self.fail("monotone", format!("host {host} had applied {at} and goes back to it"));
         }
@@ -287,7 +290,8 @@ impl Checkers {
 
     /// And says so to that leader.
     pub fn says_installed(&mut self, host: usize) {
-        let Some(at) = self.installed.get(&host) else {
+        let server = self.agreement.servers.get(&host);
+        let Some(at) = server.and_then(|server| server.installed) else {
             return self.fail("durable before said", format!("host {host} installed nothing"));
         };
         let model = self.disks.model(host);
@@ -305,7 +309,7 @@ impl Checkers {
     }
 
     pub(super) fn snapshots_started(&mut self, host: usize, log_start: LogId) {
-        self.installed.remove(&host);
-        self.agreement.servers.entry(host).or_default().log_start = log_start;
+        let server = self.agreement.servers.entry(host).or_default();
+        (server.log_start, server.installed) = (log_start, None);
     }
 }

@@ -82,7 +82,7 @@ impl Estate {
         note_start(world, &self.platter);
         self.platter.let_read();
         let gone_on = go_on(&log, machine).map_err(refusal)?;
-        let machine = self.went_on(world, gone_on);
+        let machine = self.went_on(world, gone_on, &log.recovered.notes);
         let from = (machine.base(), &self.platter);
         world.checkers.started(self.index, &me, &log, from);
         let start = Start {
@@ -108,13 +108,15 @@ impl Estate {
         Ok((Resident::Member(Box::new(member)), Some(works)))
     }
 
-    /// A machine goes on from a snapshot, or from the first entry.
+    /// A machine goes on from a snapshot, or from the first entry. A damaged snapshot is noticed
+    /// when the log is opened, or when its contents are read.
     fn went_on(
         &mut self,
         world: &mut World,
         (machine, damaged): (Machine, Vec<Notice>),
+        at_open: &[String],
     ) -> Machine {
-        if !damaged.is_empty() {
+        if !damaged.is_empty() || at_open.iter().any(|note| note.ends_with("; not used")) {
             world.checkers.probe("snapshot not used");
         }
         for notice in damaged {

@@ -3,7 +3,7 @@
 use raft_node::random::Random;
 
 use super::shapes::{self, Scene, Shape};
-use super::troubles::Flapping;
+use super::troubles::{Flapping, Moment};
 use crate::chance::{pick, stream};
 use crate::clock::Happening;
 use crate::cluster::Cluster;
@@ -99,9 +99,10 @@ impl Cluster {
                 return Some(format!("{client}"));
             }
             Fault::Stranger => return self.stranger_dials(number, victim, random),
-            Fault::NewcomerDies | Fault::LeaverLeads => {
-                return Some(self.lie_in_wait(number, fault, random));
+            Fault::NewcomerDies => {
+                return Some(self.lie_in_wait(number, Moment::Promotion, random));
             }
+            Fault::LeaverLeads => return Some(self.lie_in_wait(number, Moment::Removal, random)),
             disk => return self.disk_fault(disk, victim, random),
         }
         Some(name)

@@ -5,23 +5,28 @@ use std::collections::BTreeSet;
 use raft_core::{JobKind, Membership, NodeId};
 use raft_node::random::Random;
 
-use super::troubles::Ambush;
+use super::troubles::{Ambush, Moment};
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::faults::{Fault, T};
+use crate::faults::T;
 use crate::host::address;
+use crate::network::{End, Place};
 
 /// How often they look whether it has come.
 const LOOK_EVERY: u64 = 10;
 
 impl Cluster {
     /// A trouble waits for its moment. Says for how long.
-    pub(super) fn lie_in_wait(&mut self, number: u32, fault: Fault, random: &mut Random) -> String {
+    pub(super) fn lie_in_wait(
+        &mut self,
+        number: u32,
+        moment: Moment,
+        random: &mut Random,
+    ) -> String {
         let patience = 2 * T + random.below(6 * T);
         let until = self.world.time() + patience;
         let random = Random::new(random.next_u64());
-        let ambush = Ambush { fault, until, random, is_half_done: false };
-        self.world.troubles.ambushes.insert(number, ambush);
+        self.world.troubles.ambushes.insert(number, Ambush { moment, until, random });
         self.world.clock.after(0, Happening::Lurk(number));
         format!("waits for it for {patience} ms")
     }
@@ -32,20 +37,17 @@ impl Cluster {
         if self.world.calm || ambush.until <= self.world.time() {
             return;
         }
-        let struck = match ambush.fault {
-            Fault::LeaverLeads if ambush.is_half_done => self.hinder_successor(),
-            Fault::LeaverLeads => self.let_leaver_lead(&mut ambush.random),
-            _ => self.newcomer_dies(&mut ambush.random),
+        let struck = match ambush.moment {
+            Moment::Promotion => self.newcomer_dies(&mut ambush.random),
+            Moment::Removal => self.let_leaver_lead(&mut ambush.random),
+            Moment::HandOver => self.hinder_successor(),
         };
         if let Some(text) = struck {
             self.world.trace(format_args!("trouble {number} strikes: {text}"));
-            if ambush.is_half_done || ambush.fault != Fault::LeaverLeads {
-                return;
-            }
-            ambush.is_half_done = true;
-            ambush.until = self.world.time() + 8 * T;
+            let Moment::Removal = ambush.moment else { return };
+            (ambush.moment, ambush.until) = (Moment::HandOver, self.world.time() + 8 * T);
         }
-        let pause = if ambush.is_half_done { LOOK_EVERY / 2 } else { LOOK_EVERY };
+        let pause = if ambush.moment == Moment::HandOver { 1 } else { LOOK_EVERY };
         self.world.troubles.ambushes.insert(number, ambush);
         self.world.clock.after(pause, Happening::Lurk(number));
     }
@@ -55,8 +57,7 @@ impl Cluster {
         let membership = self.membership_of(self.leader()?)?;
         let job = membership.job.as_ref().filter(|_| !membership.is_joint())?;
         let JobKind::Promote(id) = job.kind else { return None };
-        let newcomer = membership.members.get(&id)?;
-        let host = (0..self.hosts.len()).find(|host| address(*host) == newcomer.address)?;
+        let host = self.host_at(&membership.members.get(&id)?.address)?;
         if self.dead.insert(host) {
             self.stop(host, random.below(2) == 0);
         }
@@ -73,15 +74,21 @@ impl Cluster {
         Some(format!("all but {} stand still for {pause} ms", address(leaver)))
     }
 
-    /// It leads, and hands over to another: that one stands still, so that the leaver has to end
-    /// what it began, its own removal.
+    /// It leads, and hands over to another: what that one is told gets lost, so that the leaver has
+    /// to end what it began, its own removal.
     fn hinder_successor(&mut self) -> Option<String> {
         let leaver = (0..self.hosts.len()).find(|host| self.leaves(*host, true))?;
         let raft = self.hosts[leaver].member()?.replica().raft();
-        let heir = &raft.membership().members.get(&raft.handing_over()?)?.address;
-        let heir = (0..self.hosts.len()).find(|host| address(*host) == *heir)?;
-        self.pause(heir, 2 * T);
-        Some(format!("{} cannot take over from {}", address(heir), address(leaver)))
+        let heir = self.host_at(&raft.membership().members.get(&raft.handing_over()?)?.address)?;
+        for wire in self.world.network.wires() {
+            let place = |end| self.world.network.place(wire, end);
+            if [place(End::Dialler), place(End::Listener)]
+                == [leaver, heir].map(|host| Some(Place::Host(host)))
+            {
+                self.snap(wire);
+            }
+        }
+        Some(format!("{} is not told to take over from {}", address(heir), address(leaver)))
     }
 
     /// Whether a joint configuration is in force there that this server is about to leave.

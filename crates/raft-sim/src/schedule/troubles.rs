@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use raft_core::Time;
 use raft_node::random::Random;
 
-use crate::faults::Fault;
 use crate::network::Place;
 
 /// A trouble that was done.
@@ -45,11 +44,20 @@ pub(super) struct Flapping {
 /// A trouble that waits for its moment.
 #[derive(Debug)]
 pub(super) struct Ambush {
-    pub(super) fault: Fault,
+    pub(super) moment: Moment,
     pub(super) until: Time,
     pub(super) random: Random,
-    /// What it does in two steps has come to the second.
-    pub(super) is_half_done: bool,
+}
+
+/// What a trouble waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A server is being added, and does not vote yet.
+    Promotion,
+    /// A voter is being removed, and does not lead.
+    Removal,
+    /// Then it leads, and hands over.
+    HandOver,
 }
 
 impl Troubles {

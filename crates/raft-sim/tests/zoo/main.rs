@@ -127,10 +127,11 @@ fn names_are_unique_and_rows_complete() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count, "two faults of one name");
-    for Planting { name, what, escaped, edits, .. } in all() {
+    for Planting { name, what, escaped, caught_by, edits } in all() {
         let asks = edits.iter().any(|edit| edit.plant.contains("PLANTED"));
         assert!(asks, "{name} acts always, or never");
         assert!(!what.contains('|') && !escaped.contains('|'), "{name} breaks the table");
+        assert!(table::explains(caught_by), "docs/zoo.md does not say what `{caught_by}` is");
     }
 }
 

@@ -41,6 +41,14 @@ fn known(planting: &Planting) -> String {
     format!("| **{name}**: {what} | {escaped} | {caught_by} |")
 }
 
+/// Whether the document says what a checker holds a cluster to; some of them share a row.
+pub(crate) fn explains(checker: &str) -> bool {
+    let text = fs::read_to_string(document()).expect("docs/zoo.md");
+    let (_, after) = text.split_once(END).expect("the line where the table ends");
+    let firsts = after.lines().filter_map(|row| row.strip_prefix("| ")?.split(" |").next());
+    firsts.flat_map(|names| names.split(", ")).any(|name| name == checker)
+}
+
 /// Half of the faults were caught in so many seconds or less.
 pub(crate) fn median_seconds(hunts: &[Hunt]) -> f64 {
     let mut seconds: Vec<f64> = hunts.iter().map(|hunt| hunt.seconds).collect();

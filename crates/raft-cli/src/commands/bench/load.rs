@@ -4,24 +4,23 @@
 //! is then asked less. *Open*: requests are due at fixed times, and latency counts from these
 //! times, so that a stall is felt by all that were due meanwhile.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use raft_node::{Address, Client, ClientOptions};
+use raft_node::{Address, Client, ClientOptions, Consistency};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, LocalSet};
 
+use super::requests::{Request, Requests};
 use super::tally::Tally;
 use crate::args::Load;
 use crate::commands::Ask;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So few connections are enough for any number of clients.
 const CONNECTIONS_MAX: u32 = 16;
@@ -33,14 +32,15 @@ pub(super) struct Generator(JoinHandle<()>);
 struct Source {
     clients: Vec<Client>,
     tally: Arc<Tally>,
-    value_size: usize,
-    sent: Cell<u64>,
+    requests: Requests,
+    consistency: Consistency,
 }
 
 impl Generator {
     /// Starts it; it ends when the tally does.
     pub(super) fn start(
         load: &Load,
+        requests: Requests,
         ask: &Ask,
         members: Vec<Address>,
         tally: Arc<Tally>,
@@ -49,7 +49,7 @@ impl Generator {
         let (load, timeout) = (load.clone(), ask.timeout.unwrap_or(TIMEOUT));
         let run = move || {
             let local = LocalSet::new();
-            local.block_on(&runtime, generate(&load, timeout, &members, tally));
+            local.block_on(&runtime, generate(&load, requests, timeout, &members, tally));
         };
         thread::Builder::new().name("load".into()).spawn(run).map(Self)
     }
@@ -66,7 +66,13 @@ pub(super) fn connections(load: &Load) -> u32 {
     load.connections.unwrap_or(CONNECTIONS_MAX).min(load.clients)
 }
 
-async fn generate(load: &Load, timeout: Duration, members: &[Address], tally: Arc<Tally>) {
+async fn generate(
+    load: &Load,
+    requests: Requests,
+    timeout: Duration,
+    members: &[Address],
+    tally: Arc<Tally>,
+) {
     let mut drivers = JoinSet::new();
     let clients = (0..connections(load) as usize).map(|number| {
         let mut endpoints = members.to_vec();
@@ -81,8 +87,8 @@ async fn generate(load: &Load, timeout: Duration, members: &[Address], tally: Ar
     let source = Rc::new(Source {
         clients: clients.collect(),
         tally,
-        value_size: load.value_size as usize,
-        sent: Cell::new(0),
+        requests,
+        consistency: load.consistency,
     });
     match load.rate {
         None => closed(load, &source).await,
@@ -160,16 +166,10 @@ impl Source {
         let Some(client) = self.clients.get(number as usize % self.clients.len().max(1)) else {
             return;
         };
-        let written = client.write(self.message()).await;
-        self.tally.ended(due, written.err().as_ref());
-    }
-
-    /// No two are the same, and none is a command.
-    fn message(&self) -> Bytes {
-        let number = self.sent.get();
-        self.sent.set(number + 1);
-        let mut message = format!("{number:016x}").into_bytes();
-        message.resize(self.value_size, b'.');
-        raft_store::message(&message)
+        let failed = match self.requests.next() {
+            Request::Write(command) => client.write(command).await.err(),
+            Request::Read(query) => client.read(query, self.consistency).await.err(),
+        };
+        self.tally.ended(due, failed.as_ref());
     }
 }

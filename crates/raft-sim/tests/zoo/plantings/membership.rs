@@ -62,7 +62,7 @@ pub(super) const ALL: &[Planting] = &[
     Planting {
         name: "configuration-not-rolled-back",
         what: "a configuration whose entry was replaced goes on being obeyed",
-        escaped: "openraft 1808 (by truncation: there are no snapshots)",
+        escaped: "openraft 1808, by truncation",
         caught_by: "configuration in force",
         edits: &[Edit {
             file: FOLLOWING,
