@@ -273,15 +273,20 @@ fn probe(answer: &Answer) -> Option<&'static str> {
         Answer::Changed(Changed::AlreadyMember { .. }) => Some("member there already"),
         Answer::Changed(Changed::Removed { .. }) => Some("member removed"),
         Answer::Changed(Changed::Undone { .. }) => Some("member given up"),
+        Answer::Changed(Changed::Demoted { .. }) => Some("member demoted"),
+        Answer::Changed(Changed::Replaced { address, old_address, .. }) => {
+            let refilled = address == old_address;
+            Some(if refilled { "member refilled at its address" } else { "member replaced" })
+        }
+        Answer::Changed(Changed::Updated { .. }) => Some("member moved"),
         Answer::Transferred { .. } => Some("leadership transferred"),
         _ => None,
     }
 }
 
-/// What has no ground in any run: one session more is opened at the cost of the oldest, and no
-/// member's directory is replaced by a new one while the member is there.
+/// What has no ground in any run: one session more is opened at the cost of the oldest.
 const fn is_groundless(reason: &Reason) -> bool {
-    matches!(reason, Reason::SessionLimit | Reason::AddressTaken { .. })
+    matches!(reason, Reason::SessionLimit)
 }
 
 fn judge(

@@ -144,6 +144,8 @@ impl Observer {
             Reason::NoNewQuorum { .. } => Probe::RefusedNoQuorum,
             Reason::NotMember { .. } => Probe::RefusedNotMember,
             Reason::LastMember => Probe::RefusedLastMember,
+            Reason::NotVoter { .. } => Probe::RefusedNotVoter,
+            Reason::AddressTaken { .. } => Probe::RefusedAddressTaken,
             Reason::Unreachable { .. } => Probe::RefusedUnreachable,
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
@@ -152,8 +154,6 @@ impl Observer {
             Reason::DiskFull
             | Reason::Full { .. }
             | Reason::SessionLimit
-            | Reason::AddressTaken { .. }
-            | Reason::NotVoter { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,
