@@ -1,9 +1,11 @@
 //! What a person is told when something does not work: what, why, what next.
 
-use raft_node::{ClientError, Conclusion, Failure, FailureClass, Reason};
+use raft_node::refused::replace_command;
+use raft_node::{Address, ClientError, Conclusion, Failure, FailureClass, Reason};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
+use crate::select::join;
 
 /// One failure, ready to be reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl Problem {
             FailureClass::Usage => "raft server -h shows what it takes",
             FailureClass::Address => "name an address of this machine that is free",
             FailureClass::Damaged => {
-                "do not start it again: take the member out, and add it with an empty directory"
+                "do not start it again: start it with an empty directory, and replace the member"
             }
             FailureClass::Disk => {
                 "see that the disk works, has room and may be written to, then start it again, once"
@@ -90,6 +92,27 @@ impl Problem {
             FailureClass::TooNew => "use the newer program",
         });
         Self::new(Exit::of_server(failure.class), fact).hint(hint)
+    }
+
+    /// The same of a member whose cluster has these other servers, as far as its command line says:
+    /// they have what it lost.
+    pub(crate) fn of_member(failure: &Failure, address: &Address, others: &[Address]) -> Self {
+        let problem = Self::of_server(failure);
+        if failure.class != FailureClass::Damaged {
+            return problem;
+        }
+        if others.is_empty() {
+            return problem.hint(
+                "keep the directory, and do not start it again: nobody else has what is in it; \
+                 restore the file from the disk that it came from",
+            );
+        }
+        let (own, others) = (address.to_string(), join(others));
+        problem.hint(format!(
+            "keep the directory, and do not start it again. While a majority of the members is up \
+             without this one: start this server with an empty directory (--data-dir), then {}",
+            replace_command(&own, &own, &others)
+        ))
     }
 
     /// For programs.

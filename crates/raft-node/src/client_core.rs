@@ -34,7 +34,7 @@ use raft_core::{RequestId, Time};
 use self::link::Link;
 use self::operation::Operation;
 pub use self::outcome::{ClientError, ClientNotice, Conclusion, Success};
-use crate::protocol::{Answer, Consistency, News, Reason, Reply, Request};
+use crate::protocol::{Answer, Consistency, MemberChange, News, Reason, Reply, Request};
 use crate::random::Random;
 use crate::sessions::{RequestName, WINDOW_MAX};
 
@@ -63,10 +63,8 @@ pub enum Op {
     },
     /// Who is in the cluster?
     Members,
-    /// Let a server join.
-    AddMember(String),
-    /// Take a member out.
-    RemoveMember(String),
+    /// Let members come, go or move.
+    Change(MemberChange),
     /// Hand leadership over.
     Transfer(Option<String>),
     /// Take a snapshot.

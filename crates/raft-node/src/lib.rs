@@ -32,8 +32,9 @@ pub use raft_core::{Index, LogId, Membership, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
-    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus, Outcome,
-    ReadAnswer, Reason, Refusal, Reply, Request, SnapshotTransfer, SnapshotsView, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberChange, MemberName, MemberRow, MembersView,
+    News, NodeStatus, Outcome, ReadAnswer, Reason, Refusal, Reply, Request, SnapshotTransfer,
+    SnapshotsView, Standing,
 };
 
 pub use client_core::{ClientError, ClientNotice, Conclusion};

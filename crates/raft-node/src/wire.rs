@@ -13,6 +13,7 @@
 //! prost structs are private; the field numbers stand in `docs/wire-format.md`.
 
 mod body;
+mod change;
 mod client;
 mod fate;
 mod frame;

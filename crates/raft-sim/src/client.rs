@@ -326,16 +326,22 @@ fn probe(answer: &Answer) -> Option<&'static str> {
         Answer::Changed(Changed::AlreadyMember { .. }) => Some("member there already"),
         Answer::Changed(Changed::Removed { .. }) => Some("member removed"),
         Answer::Changed(Changed::Undone { .. }) => Some("member given up"),
+        Answer::Changed(Changed::Demoted { .. }) => Some("member demoted"),
+        Answer::Changed(Changed::Replaced { address, old_address, .. }) => {
+            let refilled = address == old_address;
+            Some(if refilled { "member refilled at its address" } else { "member replaced" })
+        }
+        Answer::Changed(Changed::Updated { .. }) => Some("member moved"),
         Answer::Transferred { .. } => Some("leadership transferred"),
         _ => None,
     }
 }
 
 /// What has no ground in this run, or in any: one session more is opened at the cost of the
-/// oldest, and no member's directory is replaced by a new one while the member is there.
+/// oldest.
 fn is_groundless(world: &World, reason: &Reason) -> bool {
     match reason {
-        Reason::SessionLimit | Reason::AddressTaken { .. } => true,
+        Reason::SessionLimit => true,
         Reason::Full { .. } => world.settings.text_bytes_max.is_none(),
         _ => false,
     }

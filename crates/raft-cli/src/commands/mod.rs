@@ -21,7 +21,7 @@ mod why;
 
 use std::path::PathBuf;
 
-use raft_node::{Address, RequestName};
+use raft_node::RequestName;
 
 pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
@@ -29,7 +29,7 @@ pub(crate) use bench::BenchOptions;
 pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use map::MapJob;
-pub(crate) use member::members_object;
+pub(crate) use member::{MemberJob, members_object};
 pub(crate) use recover::RecoverOptions;
 pub(crate) use server::ServerOptions;
 pub(crate) use sim::SimOptions;
@@ -48,8 +48,7 @@ pub(crate) enum Command {
     Append { ask: Ask, message: Message },
     Map { ask: Ask, job: MapJob },
     Members { ask: Ask },
-    AddMember { ask: Ask, address: Address },
-    RemoveMember { ask: Ask, member: Target },
+    ChangeMembers { ask: Ask, job: MemberJob, dry_run: bool },
     Transfer { ask: Ask, to: Option<Target> },
     Snapshot { ask: Ask },
     SnapshotFile(SnapshotJob),
@@ -73,8 +72,7 @@ impl Command {
             Self::Append { ask, message } => append::run(&ask, message, output),
             Self::Map { ask, job } => map::run(&ask, job, output),
             Self::Members { ask } => member::list(&ask, output),
-            Self::AddMember { ask, address } => member::add(&ask, &address, output),
-            Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
+            Self::ChangeMembers { ask, job, dry_run } => member::run(&ask, &job, dry_run, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
             Self::SnapshotFile(job) => snapshot::run(&job, output),

@@ -38,6 +38,7 @@ fn reasons() -> Vec<Reason> {
         Reason::HandingOver { to: ":9991".into() },
         Reason::NoNewQuorum { silent: vec![":9991".into(), ":9992".into()] },
         Reason::NotMember { address: address() },
+        Reason::NotVoter { address: address() },
         Reason::LastMember,
         Reason::AddressTaken { address: address() },
         Reason::Unreachable { address: address(), error: "nobody listens there".into() },
@@ -65,6 +66,7 @@ fn reasons() -> Vec<Reason> {
             | Reason::HandingOver { .. }
             | Reason::NoNewQuorum { .. }
             | Reason::NotMember { .. }
+            | Reason::NotVoter { .. }
             | Reason::LastMember
             | Reason::AddressTaken { .. }
             | Reason::Unreachable { .. }
@@ -170,6 +172,14 @@ fn table() -> String {
     for failure in failures() {
         add(format!("server, {:?}", failure.class), &Problem::of_server(&failure));
     }
+    let [own, other]: [Address; 2] =
+        [":9992", ":9990"].map(|text| text.parse().expect("an address"));
+    for failure in failures().iter().filter(|failure| failure.class == FailureClass::Damaged) {
+        for others in [vec![other.clone()], vec![]] {
+            let title = format!("server, {:?}, {} other members", failure.class, others.len());
+            add(title, &Problem::of_member(failure, &own, &others));
+        }
+    }
     table
 }
 
@@ -193,7 +203,7 @@ fn every_error_says_what_and_what_next_and_never_the_same_twice() {
     };
     let mut all: Vec<Problem> = failures().iter().map(Problem::of_server).collect();
     for conclusion in CONCLUSIONS {
-        let actions = ["appended", "added", "removed", "handed over", READ];
+        let actions = ["appended", "added", "removed", "replaced", "handed over", READ];
         let problems = actions.iter().flat_map(|action| {
             all_reasons().into_iter().map(move |reason| of(conclusion, reason, action))
         });

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
 
 mod calls;
+mod changes;
 mod classic;
 mod crash;
 mod dev;

@@ -72,7 +72,7 @@ impl Operation {
 
     /// Takes as long as it takes, while a server holds it.
     pub(super) const fn is_patient(&self) -> bool {
-        matches!(self.op, Op::AddMember(_) | Op::RemoveMember(_) | Op::Transfer(_) | Op::Snapshot)
+        matches!(self.op, Op::Change(_) | Op::Transfer(_) | Op::Snapshot)
     }
 
     /// Whether a further attempt does nothing that the first one did not. "Anybody but you"
@@ -98,12 +98,7 @@ impl Operation {
                 Request::Read { query: query.clone(), consistency: *consistency, news: *news }
             }
             Op::Members => Request::Members,
-            Op::AddMember(address) => {
-                Request::AddMember { request: self.change, address: address.clone() }
-            }
-            Op::RemoveMember(address) => {
-                Request::RemoveMember { request: self.change, address: address.clone() }
-            }
+            Op::Change(change) => Request::Change { request: self.change, change: change.clone() },
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
             Op::Snapshot => Request::Snapshot,
             Op::Status => Request::Status,
@@ -179,7 +174,7 @@ impl Operation {
                 | (Op::EndSession, Answer::SessionEnded)
                 | (Op::Read { .. }, Answer::Read(_))
                 | (Op::Members, Answer::Members(_))
-                | (Op::AddMember(_) | Op::RemoveMember(_), Answer::Changed(_))
+                | (Op::Change(_), Answer::Changed(_))
                 | (Op::Transfer(_), Answer::Transferred { .. })
                 | (Op::Snapshot, Answer::Snapshot { .. })
                 | (Op::Status, Answer::Status(_))

@@ -25,7 +25,10 @@ use crate::client_core::{
     ClientCore, ClientError, ClientNotice, Op, OpId, Output, Settings, Success,
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
-use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
+use crate::protocol::{
+    Answer, Changed, Consistency, MemberChange, MemberName, MembersView, News, NodeStatus,
+    ReadAnswer,
+};
 use crate::sessions::{Fate, RequestName};
 use crate::testimony::Testimony;
 use crate::vitals::Recent;
@@ -189,12 +192,18 @@ impl Client {
 
     /// Adds the server at this address; ends when it votes.
     pub fn add_member(&self, address: &Address) -> Pending<(Changed, Served)> {
-        self.submit(Op::AddMember(address.to_string()), changed)
+        self.change_members(MemberChange::Add(address.to_string()))
     }
 
     /// Removes the member with this address; ends when it is out.
     pub fn remove_member(&self, address: &Address) -> Pending<(Changed, Served)> {
-        self.submit(Op::RemoveMember(address.to_string()), changed)
+        let name = MemberName::Address(address.to_string());
+        self.change_members(MemberChange::Remove(name))
+    }
+
+    /// Lets members come, go or move; ends when that is done.
+    pub fn change_members(&self, change: MemberChange) -> Pending<(Changed, Served)> {
+        self.submit(Op::Change(change), changed)
     }
 
     /// Hands leadership over, to this member or to the best; ends with the new leader's address.

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use raft_core::{Change, Index, Input, LogId, NodeId, RequestId, Term, Time};
+use raft_core::{Index, Input, LogId, NodeId, RequestId, Term, Time};
 use raft_log::{Kind, LogBuffer, encoded_len};
 
 use super::queries::Question;
 use super::{Context, Effect, Origin, Replica};
-use crate::protocol::{Answer, Outcome, Reason, Refusal, Reply, Request};
+use crate::protocol::{Answer, MemberChange, Outcome, Reason, Refusal, Reply, Request};
 use crate::sessions::{Fate, RequestName};
 
 /// Requests under way at this member.
@@ -21,8 +21,8 @@ pub(super) struct Clients {
     /// In the log, by rising index; answered when applied.
     pending: VecDeque<Pending>,
     pending_bytes: u64,
-    /// Membership changes by request: the address they are about, and who waits.
-    pub(super) changes: BTreeMap<RequestId, (String, Vec<Origin>)>,
+    /// Membership changes by request: what was asked for, and who waits.
+    pub(super) changes: BTreeMap<RequestId, (MemberChange, Vec<Origin>)>,
     pub(super) transfers: Vec<Origin>,
     forwards: BTreeMap<u64, Forwarded>,
     pub(super) meetings: BTreeMap<u64, Meeting>,
@@ -62,7 +62,7 @@ struct Forwarded {
 pub(super) struct Meeting {
     pub(super) origin: Origin,
     pub(super) request: RequestId,
-    pub(super) address: String,
+    pub(super) change: MemberChange,
 }
 
 impl Queued {
@@ -147,12 +147,8 @@ impl Replica {
                 self.admit(Queued { origin, kind: Kind::COMMAND, header, command }, fx);
             }
             Request::Result(name) => self.result(origin, name, fx),
-            Request::AddMember { request, address } => {
-                self.add_member(now, origin, request, address, fx);
-            }
-            Request::RemoveMember { request, address } => {
-                let id = self.member_at(&address).map_or(NodeId(0), |(id, _)| id);
-                self.change(now, origin, request, address, Change::Remove(id), fx);
+            Request::Change { request, change } => {
+                self.change_members(now, (origin, request, change), fx);
             }
             Request::Transfer { to } => self.transfer(now, origin, to, fx),
         }

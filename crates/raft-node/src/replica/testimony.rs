@@ -32,9 +32,7 @@ impl Asked {
                 | Request::Result(_)
                 | Request::EndSession { .. } => Self::Write,
                 Request::Read { .. } => Self::Read,
-                Request::AddMember { .. }
-                | Request::RemoveMember { .. }
-                | Request::Transfer { .. } => Self::Change,
+                Request::Change { .. } | Request::Transfer { .. } => Self::Change,
                 Request::Members
                 | Request::Snapshot
                 | Request::Status

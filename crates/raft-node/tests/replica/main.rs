@@ -4,6 +4,7 @@
 mod applying;
 mod bench;
 mod leaders;
+mod members;
 mod reads;
 mod snapshots;
 mod space;

@@ -13,8 +13,8 @@ use raft_node::Fill;
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
-    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus,
-    ReadAnswer, Reason, Refusal, Reply, Request, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberChange, MemberName, MemberRow, MembersView,
+    News, NodeStatus, ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
 use raft_node::refused::{HelloReason, HelloRefused};
 use raft_node::replica::SnapshotAnswer;
@@ -229,16 +229,24 @@ fn requests() -> Vec<(&'static str, Frame)> {
         write,
         Request::EndSession { session: 7 },
         Request::Members,
-        Request::AddMember { request, address: address.clone() },
-        Request::RemoveMember { request, address: address.clone() },
         Request::Transfer { to: None },
-        Request::Transfer { to: Some(address) },
+        Request::Transfer { to: Some(address.clone()) },
         Request::Status,
         Request::Recent { after: 3, tail: 20 },
         Request::Read { query: query.clone(), consistency: Consistency::Linearizable, news: None },
         Request::Read { query, consistency: Consistency::Local, news },
     ];
-    for request in requests {
+    let (named, id) = (MemberName::Address(address.clone()), MemberName::Id(NodeId(3)));
+    let changes = [
+        MemberChange::Add(address.clone()),
+        MemberChange::Remove(named.clone()),
+        MemberChange::Remove(id.clone()),
+        MemberChange::Demote(named.clone()),
+        MemberChange::Replace { old: id, new: address.clone() },
+        MemberChange::Update { member: named, address },
+    ];
+    let changes = changes.map(|change| Request::Change { request, change });
+    for request in requests.into_iter().chain(changes) {
         frames.push(("request", Frame::Request { id: 1, request }));
     }
     frames
@@ -261,6 +269,7 @@ fn reasons() -> Vec<Reason> {
         Reason::HandingOver { to: text() },
         Reason::NoNewQuorum { silent: vec![text()] },
         Reason::NotMember { address: text() },
+        Reason::NotVoter { address: text() },
         Reason::LastMember,
         Reason::AddressTaken { address: text() },
         Reason::Unreachable { address: text(), error: "refused".into() },
@@ -343,6 +352,15 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Changed(Changed::AlreadyMember { id, address: address.clone() }),
         Answer::Changed(Changed::Removed { id, address: address.clone() }),
         Answer::Changed(Changed::Undone { id, address: address.clone() }),
+        Answer::Changed(Changed::Demoted { id, address: address.clone() }),
+        Answer::Changed(Changed::AlreadyLearner { id, address: address.clone() }),
+        Answer::Changed(Changed::Replaced {
+            id,
+            address: address.clone(),
+            old: NodeId(3),
+            old_address: ":9992".into(),
+        }),
+        Answer::Changed(Changed::Updated { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
         Answer::Recent(Box::new(recent)),

@@ -149,6 +149,8 @@ impl Observer {
             Reason::NoNewQuorum { .. } => Probe::RefusedNoQuorum,
             Reason::NotMember { .. } => Probe::RefusedNotMember,
             Reason::LastMember => Probe::RefusedLastMember,
+            Reason::NotVoter { .. } => Probe::RefusedNotVoter,
+            Reason::AddressTaken { .. } => Probe::RefusedAddressTaken,
             Reason::Unreachable { .. } => Probe::RefusedUnreachable,
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
@@ -158,7 +160,6 @@ impl Observer {
             Reason::DiskFull
             | Reason::SessionLimit
             | Reason::Withdrawn { .. }
-            | Reason::AddressTaken { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,

@@ -1,5 +1,6 @@
 //! What the answers of a cluster's members mean together. Nothing here asks anybody.
 
+use raft_node::refused::replace_command;
 use raft_node::{KnownMember, NodeId, NodeStatus, Standing};
 
 use super::survey::{self, Seen};
@@ -90,7 +91,7 @@ impl Report {
         seen.retain(|seen| !rows.iter().any(|row| row.is_answer(seen)));
         rows.extend(seen.into_iter().map(|seen| Row::new(seen.address.to_string(), seen.answer)));
         for row in &mut rows {
-            row.judge(cluster, commit);
+            row.judge(cluster, commit, leader.as_ref().map(|(_, address)| address.as_str()));
         }
         let why = leader.is_none().then(|| why(&rows, cluster));
         Self { cluster, leader, why, rows }
@@ -154,7 +155,7 @@ impl Row {
         self.answer.as_ref().is_ok_and(member)
     }
 
-    fn judge(&mut self, cluster: Option<u128>, commit: Option<u64>) {
+    fn judge(&mut self, cluster: Option<u128>, commit: Option<u64>, leader: Option<&str>) {
         let status = match &self.answer {
             Ok(status) => status,
             Err(error) => {
@@ -163,7 +164,7 @@ impl Row {
                 return;
             }
         };
-        self.troubles.extend(self.misplaced(status, cluster));
+        self.troubles.extend(self.misplaced(status, cluster, leader));
         for text in &status.vitals.problems {
             let short = text.split(": ").next().unwrap_or_default();
             let kind = if text == "no leader" { Kind::NoLeader } else { Kind::Other };
@@ -182,7 +183,12 @@ impl Row {
     }
 
     /// Why this server is no member of this cluster, or not the one that it should be.
-    fn misplaced(&self, status: &NodeStatus, cluster: Option<u128>) -> Option<Trouble> {
+    fn misplaced(
+        &self,
+        status: &NodeStatus,
+        cluster: Option<u128>,
+        leader: Option<&str>,
+    ) -> Option<Trouble> {
         let trouble = match status.standing {
             Standing::Removed { at } => {
                 let text = format!("removed from its cluster at index {at}");
@@ -192,8 +198,13 @@ impl Row {
                 Trouble::new(Kind::New, "no cluster", "in no cluster yet")
             }
             Standing::New if self.voter.is_some() => {
-                let text = "its data directory is a new one, not the member's: remove the member, \
-                            then add it again";
+                let name = self.id.map_or_else(|| self.address.clone(), |id| id.to_string());
+                let asked = leader.unwrap_or("A MEMBER THAT RUNS");
+                let text = format!(
+                    "its data directory is a new one, not the member's; if that is lost, refill \
+                     it from the others: {}",
+                    replace_command(&name, &self.address, asked)
+                );
                 Trouble::new(Kind::Foreign, "new directory", text)
             }
             Standing::New => {
