@@ -270,7 +270,7 @@ impl Client {
             world.checkers.has_read(&reading, world.now(), response);
         }
         if let Err(ClientError { reason: Some(reason), .. }) = &result
-            && is_groundless(reason)
+            && is_groundless(world, reason)
         {
             world.checkers.fail("conversation", format!("{op:?} -> {reason}"));
         }
@@ -331,10 +331,14 @@ fn probe(answer: &Answer) -> Option<&'static str> {
     }
 }
 
-/// What has no ground in any run: one session more is opened at the cost of the oldest, and no
-/// member's directory is replaced by a new one while the member is there.
-const fn is_groundless(reason: &Reason) -> bool {
-    matches!(reason, Reason::SessionLimit | Reason::AddressTaken { .. })
+/// What has no ground in this run, or in any: one session more is opened at the cost of the
+/// oldest, and no member's directory is replaced by a new one while the member is there.
+fn is_groundless(world: &World, reason: &Reason) -> bool {
+    match reason {
+        Reason::SessionLimit | Reason::AddressTaken { .. } => true,
+        Reason::Full { .. } => world.settings.text_bytes_max.is_none(),
+        _ => false,
+    }
 }
 
 fn judge(
