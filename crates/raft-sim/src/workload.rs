@@ -199,7 +199,8 @@ impl Cluster {
     /// Nobody wants anything any more; what is under way ends.
     pub(crate) fn rest(&mut self) {
         self.resting = true;
-        let give_up = self.world.time() + 10 * T;
+        // A write may time out, and then the question what became of it.
+        let give_up = self.world.time() + 20 * T;
         while self.clients.iter().any(|client| client.pending() > 0) {
             if self.world.time() >= give_up {
                 self.world.checkers.fail("liveness", "a client's operation does not end".into());
