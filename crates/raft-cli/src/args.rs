@@ -12,10 +12,14 @@ use raft_node::Address;
 
 use crate::output::Format;
 
+mod bench;
 mod map;
+mod recovery;
 mod sim;
 
+pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
+pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -113,6 +117,10 @@ pub(crate) struct Tuning {
     /// Take a snapshot after so many entries [default: 4000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) snapshot_entries: Option<u64>,
+    /// Refuse messages that would make the text log larger than this [default: 4GiB]
+    /// [env: RAFT_TEXT_LOG_MAX=]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) text_log_max: Option<u64>,
     /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -145,17 +153,25 @@ pub(crate) enum Verb {
     Member(MemberVerb),
     /// Hand leadership over to another member
     Transfer(TransferArgs),
-    /// Take and look at snapshots, which stand for the log below them
+    /// Take, keep and restore snapshots, which stand for the log below them
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
+    /// Make a new cluster of the last member of one that lost its majority for good
+    Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
+    /// Say why there is no leader, a member lags, a change waits or writes are refused; exit 3 if
+    /// anything is wrong
+    Why(ClientArgs),
+    /// Say what became of a write whose outcome is unknown; if it is not applied yet, it never
+    /// will be
+    Result(ResultArgs),
     /// Look at the log in a data directory, also while its server runs
     #[command(subcommand)]
     Log(LogVerb),
     /// Run a cluster of local servers to play with
     Dev(DevArgs),
-    /// Measure how fast a cluster appends messages
+    /// Measure how fast a cluster appends, writes and reads
     Bench(BenchArgs),
     /// Run whole clusters in simulation, with all the trouble that they can have; exit 1 if one fails
     Sim(SimArgs),
@@ -211,6 +227,14 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = interval)]
     pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Args)]
+pub(crate) struct ResultArgs {
+    /// The request, as it was named when its outcome was: 17/1
+    pub(crate) request: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -299,60 +323,6 @@ pub(crate) struct DevArgs {
     /// How long without a leader before an election
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
     pub(crate) election_timeout: Duration,
-}
-
-#[derive(Debug, PartialEq, Args)]
-pub(crate) struct BenchArgs {
-    /// Three servers of its own, in a fresh temporary directory, instead of --endpoints
-    #[arg(long)]
-    pub(crate) local: bool,
-    /// With --local: where their data is [default: a fresh temporary directory]
-    #[arg(long, value_name = "DIR", requires = "local")]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) load: Load,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// What a measurement puts on a cluster.
-#[derive(Clone, Debug, PartialEq, Args)]
-pub(crate) struct Load {
-    /// Clients that ask at the same time, each waiting for its answers
-    #[arg(long, value_name = "N", default_value_t = 64,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) clients: u32,
-    /// Connections that the clients share, each one session [default: at most 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) connections: Option<u32>,
-    /// Requests that each client has under way
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) in_flight: u32,
-    /// Requests a second, at fixed times whether the cluster keeps up or not; latency counts from
-    /// those times [default: as fast as answers come]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rate: Option<u32>,
-    /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// How long to run before
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
-    pub(crate) warm_up: Duration,
-    /// Bytes of each message; the servers keep all of them
-    #[arg(long, value_name = "BYTES", default_value_t = 256,
-          value_parser = clap::value_parser!(u32).range(1..=16 << 20))]
-    pub(crate) value_size: u32,
-    /// Ask all members in turn instead of the leader: followers forward
-    #[arg(long)]
-    pub(crate) spread: bool,
-}
-
-/// What can be done with snapshots.
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum SnapshotVerb {
-    /// Take one at the asked server, now; ends when it is on its disk
-    Now(ClientArgs),
 }
 
 /// What another terminal may ask of a local cluster.

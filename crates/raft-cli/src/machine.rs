@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
 /// Where a host is, seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,12 @@ pub(crate) enum Place {
 pub(crate) fn hostname() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().replace('/', "_");
     if name.is_empty() { "localhost".into() } else { name }
+}
+
+/// What this process has worked so far, all threads together.
+pub(crate) fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.try_into().unwrap_or_default()
 }
 
 /// Says where a host is: by its form, its name, then by asking the resolver.

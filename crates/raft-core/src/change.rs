@@ -78,21 +78,7 @@ impl Raft {
     }
 
     fn judge_add(&self, request: RequestId, member: &Member, now: &Membership) -> Verdict {
-        let same = now.members.iter().find(|(_, m)| m.incarnation == member.incarnation);
-        if let Some((&id, _)) = same {
-            return if now.is_voter(id) {
-                Verdict::Ended(Err(ChangeRefused::AlreadyMember { id }))
-            } else {
-                let kind = JobKind::Promote(id);
-                self.begin(Membership { job: Some(Job { request, kind }), ..now.clone() })
-            };
-        }
-        if let Some(id) = now.at_address(&member.address, None) {
-            return Verdict::Ended(Err(ChangeRefused::AddressTaken { id }));
-        }
-        let id = now.id_added_at(self.log.last_index().next());
-        let job = Job { request, kind: JobKind::Promote(id) };
-        self.begin(now.with_learner(id, member.clone(), job))
+        self.judge_newcomer(member, None, now, |id| Job { request, kind: JobKind::Promote(id) })
     }
 
     fn judge_replace(
@@ -108,21 +94,34 @@ impl Raft {
         if !now.is_voter(old) {
             return Verdict::Ended(Err(ChangeRefused::NotVoter));
         }
-        let job = |new| Job { request, kind: JobKind::Replace { old, new } };
+        self.judge_newcomer(member, Some(old), now, |new| Job {
+            request,
+            kind: JobKind::Replace { old, new },
+        })
+    }
+
+    /// Whoever is to vote is a learner first: one that is there already, or a new one, at an address
+    /// that nobody has but the one whose place it takes.
+    fn judge_newcomer(
+        &self,
+        member: &Member,
+        replaced: Option<NodeId>,
+        now: &Membership,
+        job: impl Fn(NodeId) -> Job,
+    ) -> Verdict {
         let same = now.members.iter().find(|(_, m)| m.incarnation == member.incarnation);
-        match same.map(|(id, _)| *id) {
-            Some(id) if now.is_voter(id) => {
+        if let Some((&id, _)) = same {
+            return if now.is_voter(id) {
                 Verdict::Ended(Err(ChangeRefused::AlreadyMember { id }))
-            }
-            Some(id) => self.begin(Membership { job: Some(job(id)), ..now.clone() }),
-            None => {
-                if let Some(id) = now.at_address(&member.address, Some(old)) {
-                    return Verdict::Ended(Err(ChangeRefused::AddressTaken { id }));
-                }
-                let id = now.id_added_at(self.log.last_index().next());
-                self.begin(now.with_learner(id, member.clone(), job(id)))
-            }
+            } else {
+                self.begin(Membership { job: Some(job(id)), ..now.clone() })
+            };
         }
+        if let Some(id) = now.at_address(&member.address, replaced) {
+            return Verdict::Ended(Err(ChangeRefused::AddressTaken { id }));
+        }
+        let id = now.id_added_at(self.log.last_index().next());
+        self.begin(now.with_learner(id, member.clone(), job(id)))
     }
 
     fn judge_update(
@@ -302,16 +301,16 @@ impl Raft {
         self.append_membership(membership.left_joint());
     }
 
-    /// A leader that will not be a member hands over to one that will, once; if nobody takes
-    /// over, it finishes the change itself and steps down then (thesis 4.2.2).
+    /// A leader that will not vote hands over to one that will, once; if nobody takes over, it
+    /// finishes the change itself and steps down then (thesis 4.2.2).
     fn stepped_aside(&mut self) -> bool {
         let Role::Leader(leader) = &mut self.role else { return false };
         let tried = core::mem::replace(&mut leader.stepped_aside, true);
         tried || !self.start_transfer(None)
     }
 
-    /// A leader that is not in the committed configuration leads no longer; first it tells the
-    /// others that this is so.
+    /// A leader that has no vote in the committed configuration leads no longer; first it tells
+    /// the others that this is so.
     pub(crate) fn leave_if_removed(&mut self) {
         let committed = self.history.current_index() <= self.commit_index;
         if self.is_leader() && committed && !self.membership().is_voter(self.id) {

@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use crate::message::{AppendEntries, AppendEntriesResponse, AppendResult, Message};
 use crate::output::Output;
 use crate::raft::Raft;
-use crate::role::Role;
+use crate::refusals::RefusedRequest;
+use crate::role::{Follower, Role};
 use crate::types::{EntryKind, EntryMeta, Index, LogId, NodeId};
 
 impl Raft {
@@ -26,7 +27,8 @@ impl Raft {
             return self.refuse_append(from, &append);
         }
         let last = append.last_index();
-        let commit_index = append.commit_index.max(self.leader_commit());
+        let said = self.follower().map_or(Index(0), |follower| follower.leader_commit);
+        let commit_index = append.commit_index.max(said);
         let heartbeat = append.entries.is_empty();
         if !self.take_entries(from, prev.index, append.entries) {
             return;
@@ -65,30 +67,29 @@ impl Raft {
         news
     }
 
-    const fn round(&self) -> u64 {
+    const fn follower(&self) -> Option<&Follower> {
         match &self.role {
-            Role::Follower(follower) => follower.round,
-            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => 0,
+            Role::Follower(follower) => Some(follower),
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => None,
         }
     }
 
-    const fn leader_commit(&self) -> Index {
-        match &self.role {
-            Role::Follower(follower) => follower.leader_commit,
-            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
-        }
+    /// How far the log equals that of this term's leader, as far as this member knows.
+    pub(crate) fn verified_index(&self) -> Index {
+        self.follower().map_or(Index(0), |follower| follower.verified_index)
     }
 
     fn refuse_append(&mut self, from: NodeId, append: &AppendEntries) {
+        let (term, prev_log_id) = (append.term, append.prev_log_id);
+        let hint = self.log.last_at_or_below(prev_log_id);
+        let result = AppendResult::Conflict { prev_index: prev_log_id.index, hint };
+        self.note_refusal(from, RefusedRequest::Append { term, prev_log_id, result });
         let response = AppendEntriesResponse {
             term: self.term(),
-            result: AppendResult::Conflict {
-                prev_index: append.prev_log_id.index,
-                hint: self.log.last_at_or_below(append.prev_log_id),
-            },
+            result,
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
-            round: self.round(),
+            round: self.follower().map_or(0, |follower| follower.round),
         };
         let until = self.tickets.hard_state();
         self.answer(from, Message::AppendEntriesResponse(response), until);
@@ -106,11 +107,7 @@ impl Raft {
         let splice = self.log.splice(prev, &entries);
         let first = Index(prev.0 + splice.known as u64).next();
         if splice.conflict {
-            let verified = match &self.role {
-                Role::Follower(follower) => follower.verified_index,
-                Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
-            };
-            if first <= self.commit_index || first <= verified {
+            if first <= self.commit_index.max(self.verified_index()) {
                 self.alarm(from, "asks to replace a committed or confirmed entry");
                 return false;
             }
@@ -191,9 +188,7 @@ impl AppendEntries {
     /// What was compacted here was committed, and every leader since holds it: it is a match
     /// unseen (Leader Completeness, paper, figure 3). False if the message says otherwise.
     fn skip_to(&mut self, start: LogId) -> bool {
-        let Some(skipped) = start.index.0.checked_sub(self.prev_log_id.index.0) else {
-            return true;
-        };
+        let skipped = start.index.0.saturating_sub(self.prev_log_id.index.0);
         if skipped == 0 {
             return true;
         }

@@ -92,8 +92,8 @@ pub enum Input {
         /// At or below what is applied and durable.
         through: LogId,
     },
-    /// The socket of a snapshot that was asked for by `SendSnapshot` took bytes of it for the first
-    /// time: the leader makes progress (rule R15).
+    /// The peer has more of the snapshot that was asked for by `SendSnapshot` than before: the
+    /// leader makes progress (rule R15).
     SnapshotTaken {
         /// The receiver.
         peer: NodeId,

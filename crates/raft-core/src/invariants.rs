@@ -72,7 +72,7 @@ impl Raft {
         assert!(progress.inflight.is_consistent());
         let idle = progress.match_index == last;
         assert!(!idle || (progress.inflight.is_empty() && progress.inflight.bytes() == 0));
-        // Only who was waiting for a snapshot lacks what is compacted.
+        // Only who lacks what is compacted waits for a snapshot.
         let lacks = progress.next_index <= self.log.start().index;
         assert!(progress.pace != Pace::Snapshot || lacks);
         // Only a probe waits for its answer before more is sent.

@@ -2,7 +2,6 @@
 //! figure 2, "Leaders"; thesis 6.2 and 10.2).
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::message::{AppendEntriesResponse, AppendResult};
@@ -83,9 +82,9 @@ impl Raft {
     /// another's. R4: a leader's own sends wait for no disk, its term having been durable before it
     /// asked for votes; its followers write while it writes (thesis 10.2.1).
     pub(crate) fn replicate(&mut self) {
-        let (round_is_out, membership) = (self.reads.is_out(), Arc::clone(self.membership()));
-        let asks = |peer| round_is_out && membership.is_voter(peer);
+        let round_is_out = self.reads.is_out();
         self.with_feed(|leader, fed, feed| {
+            let asks = |peer| round_is_out && feed.membership.is_voter(peer);
             for (&peer, progress) in &mut leader.progress {
                 if fed(peer) {
                     progress.feed(peer, feed);
@@ -108,8 +107,9 @@ impl Raft {
         let fed = |peer| membership.added_at(peer) <= commit_index && reaches(links, peer);
         let mut feed = Feed {
             term: self.hard_state.term,
-            commit_index: self.commit_index,
+            commit_index,
             log: &self.log,
+            membership,
             config: &self.config,
             now: self.now,
             round: self.reads.round,
@@ -185,14 +185,9 @@ impl Raft {
             AppendResult::Match(index) => {
                 let wanted = progress.confirmed <= commit_index;
                 let news = progress.matched(index, &self.log);
-                if news && wanted && votes {
-                    leader.progressed = now;
-                }
                 let complete = progress.match_index == last_index;
-                if let Some(catch_up) = leader.catch_up.as_mut().filter(|c| c.id == from)
-                    && (news || complete)
-                {
-                    catch_up.progressed = now;
+                if news || complete {
+                    leader.peer_progressed(from, now, news && wanted && votes);
                 }
             }
             AppendResult::Conflict { prev_index, hint } => {
@@ -211,14 +206,8 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.progress.get_mut(&peer) else { return };
         let lacks = progress.confirmed < wanted;
-        if !progress.took(through, bytes, wanted) {
-            return;
-        }
-        if lacks && votes {
-            leader.progressed = now;
-        }
-        if let Some(catch_up) = leader.catch_up.as_mut().filter(|c| c.id == peer) {
-            catch_up.progressed = now;
+        if progress.took(through, bytes, wanted) {
+            leader.peer_progressed(peer, now, lacks && votes);
         }
     }
 
@@ -360,6 +349,16 @@ impl Raft {
 }
 
 impl Leader {
+    /// This peer has more than before, which `counts` if the commit waits for it (rule R15).
+    pub(crate) fn peer_progressed(&mut self, id: NodeId, now: Time, counts: bool) {
+        if counts {
+            self.progressed = now;
+        }
+        if let Some(catch_up) = self.catch_up.as_mut().filter(|c| c.id == id) {
+            catch_up.progressed = now;
+        }
+    }
+
     /// When this peer was last heard; a new leader gives everyone one T.
     pub(crate) fn heard(&self, id: NodeId) -> Time {
         self.progress.get(&id).and_then(|p| p.answered).map_or(self.since, |t| t.max(self.since))

@@ -168,12 +168,12 @@ pub enum ChangeRefused {
         /// Who is silent.
         silent: Vec<NodeId>,
     },
-    /// A voter with this address and incarnation is there already.
+    /// What is asked for is so already: a voter with this incarnation, or a member at this address.
     AlreadyMember {
         /// Its id.
         id: NodeId,
     },
-    /// A member with this address but another incarnation is there.
+    /// Another member is at this address.
     AddressTaken {
         /// Who holds the address.
         id: NodeId,
@@ -187,7 +187,7 @@ pub enum ChangeRefused {
         /// Whose it is.
         id: NodeId,
     },
-    /// The last voter cannot be removed.
+    /// The last voter cannot be removed, nor lose its vote.
     LastMember,
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::log::Log;
+use crate::membership::Membership;
 use crate::message::{AppendEntries, Message};
 use crate::output::Output;
 use crate::types::{EntryMeta, Index, LogId, NodeId, Term, Time};
@@ -88,6 +89,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) term: Term,
     pub(crate) commit_index: Index,
     pub(crate) log: &'a Log,
+    pub(crate) membership: &'a Membership,
     pub(crate) config: &'a Config,
     pub(crate) now: Time,
     /// The newest round of reads.

@@ -63,7 +63,7 @@ pub(crate) struct Leader {
     pub(crate) transfer: Option<Transfer>,
     /// The stalled write because of which a transfer was tried already.
     pub(crate) fled_from: Option<Time>,
-    /// A leader outside the coming configuration tried to hand over already.
+    /// A leader without a vote in the coming configuration tried to hand over already.
     pub(crate) stepped_aside: bool,
     pub(crate) catch_up: Option<CatchUp>,
     pub(crate) waiting: Vec<Waiting>,

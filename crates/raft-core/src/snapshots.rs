@@ -51,20 +51,15 @@ impl Raft {
         }
     }
 
-    /// R15: bytes of a snapshot are progress like bytes of entries: they come first.
+    /// R15: bytes of a snapshot are progress like bytes of entries, which come after them.
     pub(crate) fn on_snapshot_taken(&mut self, peer: NodeId) {
         let now = self.now;
         let votes = self.history.current().is_voter(peer);
         let Role::Leader(leader) = &mut self.role else { return };
-        if !leader.progress.get(&peer).is_some_and(|progress| progress.installing) {
+        if !leader.peers().get(&peer).is_some_and(|progress| progress.installing) {
             return;
         }
-        if votes {
-            leader.progressed = now;
-        }
-        if let Some(catch_up) = leader.catch_up.as_mut().filter(|c| c.id == peer) {
-            catch_up.progressed = now;
-        }
+        leader.peer_progressed(peer, now, votes);
     }
 
     // ---- installing ----------------------------------------------------------------------------
@@ -97,8 +92,8 @@ impl Raft {
             self.report_membership();
         }
         if let Role::Follower(follower) = &mut self.role {
-            let verified = if kept { follower.verified_index } else { at.index };
-            follower.verified_index = verified.max(at.index);
+            let beyond = if kept { follower.verified_index } else { Index(0) };
+            follower.verified_index = at.index.max(beyond);
             // R9: confirmed like entries, so only once the log's new beginning is durable.
             follower.owed = follower.owed.max(Some(at.index));
         }
@@ -128,15 +123,13 @@ impl Raft {
         if at.index <= self.commit_index {
             return Err(SnapshotRefused::NotNewer { commit_index: self.commit_index });
         }
-        let verified = match &self.role {
-            Role::Follower(follower) => follower.verified_index,
-            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
-        };
-        if at.index <= verified && self.log.term_at(at.index) != Ok(at.term) {
+        if at.index <= self.verified_index() && self.log.term_at(at.index) != Ok(at.term) {
             return Err(SnapshotRefused::Senseless);
         }
         Ok(())
     }
+
+    // ---- what others may know ------------------------------------------------------------------
 
     /// The entry that the log begins after: what was there and below is compacted.
     #[must_use]

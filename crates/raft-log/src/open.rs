@@ -38,6 +38,8 @@ pub struct Log {
     pub reader: LogReader,
     /// Makes spare slots.
     pub spares: SpareMaker,
+    /// What stands for what it no longer holds.
+    pub snapshots: Snapshots,
 }
 
 /// What was found at open: all that is needed to go on, and no entries.
@@ -104,7 +106,7 @@ pub(crate) fn open_log(
     disk: Arc<dyn Disk>,
     owner: LogOwner,
     options: Options,
-    snapshots: &Snapshots,
+    snapshots: Snapshots,
 ) -> Result<Log, OpenError> {
     options.validate();
     let io_error = |doing, source| OpenError::Io { doing, path: disk.path(WAL_DIR), source };
@@ -122,9 +124,9 @@ pub(crate) fn open_log(
     let tail = replay_chain(&*disk, &found, &mut replay)?;
     let epoch = found.slots.iter().filter_map(|slot| slot.header.as_ref()).map(|h| h.boot.epoch);
     let epoch = epoch.max().unwrap_or(0).max(owner.epoch) + 1;
-    let (snapshots, notes) = begin_of_log(snapshots, &*disk, &mut replay)?;
-    let mut log = Start { disk, owner, options, found, replay, tail, epoch }.begin()?;
-    let mut sound = snapshots.into_iter();
+    let (sound, notes) = begin_of_log(&snapshots, &*disk, &mut replay)?;
+    let mut log = Start { disk, owner, options, found, replay, tail, epoch, snapshots }.begin()?;
+    let mut sound = sound.into_iter();
     log.recovered.snapshot = sound.next();
     log.recovered.older_snapshots = sound.collect();
     log.recovered.notes.extend(notes);

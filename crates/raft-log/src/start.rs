@@ -15,6 +15,7 @@ use crate::reader::LogReader;
 use crate::replay::{Replay, Tail, TailBlock};
 use crate::rng::Rng;
 use crate::slot::{Boot, DATA_OFFSET, PAGE_BYTES, SlotFile, SlotHeader, slot_name};
+use crate::snapshot::Snapshots;
 use crate::spares::{Options, Shared, Spare, SpareMaker, slot_bytes_for_block};
 use crate::writer::{Counters, LogWriter, OpenSlot, Owner, write_header};
 
@@ -33,6 +34,7 @@ pub(crate) struct Start {
     pub(crate) replay: Replay,
     pub(crate) tail: Option<Tail>,
     pub(crate) epoch: u64,
+    pub(crate) snapshots: Snapshots,
 }
 
 /// What the new slot continues, and which blocks it repeats.
@@ -99,7 +101,8 @@ impl Start {
             WriteError::Failed(source) => OpenError::Io { doing: "write", path, source },
         })?;
         let reader = LogReader { shared: Arc::clone(&shared) };
-        Ok(Log { recovered, writer, reader, spares: SpareMaker { shared } })
+        let (spares, snapshots) = (SpareMaker { shared }, self.snapshots);
+        Ok(Log { recovered, writer, reader, spares, snapshots })
     }
 
     /// Whether the newest slot's header is certainly durable: a block that is no rewritten one

@@ -36,7 +36,7 @@ use self::operation::Operation;
 pub use self::outcome::{ClientError, ClientNotice, Conclusion, Success};
 use crate::protocol::{Answer, Consistency, News, Reason, Reply, Request};
 use crate::random::Random;
-use crate::sessions::WINDOW_MAX;
+use crate::sessions::{RequestName, WINDOW_MAX};
 
 /// Bytes of commands in flight; a single larger command goes alone.
 pub const WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -69,7 +69,7 @@ pub enum Op {
     RemoveMember(String),
     /// Hand leadership over.
     Transfer(Option<String>),
-    /// How is the contacted server?
+    /// Take a snapshot.
     Snapshot,
     /// How the asked server sees itself.
     Status,
@@ -80,6 +80,10 @@ pub enum Op {
         /// At most so many entries.
         tail: u32,
     },
+    /// What became of a write? If it is not applied yet, it never will be.
+    Result(RequestName),
+    /// What does it know of why something does not go on?
+    Why,
 }
 
 impl Op {

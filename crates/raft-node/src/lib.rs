@@ -16,12 +16,14 @@ pub mod notice;
 pub mod payload;
 pub mod protocol;
 pub mod random;
+pub mod recovery;
 pub mod refused;
 pub mod replica;
 pub mod resident;
 pub mod sessions;
 pub mod snapshots;
 pub mod state_machine;
+pub mod testimony;
 pub mod vitals;
 pub mod wire;
 
@@ -40,8 +42,11 @@ pub use node::{
     Served, StopHandle, Written, node,
 };
 pub use payload::Payload;
+pub use sessions::{Fate, RequestName};
+pub use testimony::Testimony;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{
-    Applied, Apply, Command, Part, Render, Show, Snapshot, StateMachine, Typed, Wire,
+    Applied, Apply, Command, Fill, NotAdmitted, Part, Render, Show, Snapshot, StateMachine, Typed,
+    Wire,
 };

@@ -6,8 +6,10 @@
 mod text;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, NodeId, RequestId, Term};
+use raft_core::{Alike, Index, LogId, NodeId, RequestId, Term};
 
+use crate::sessions::{Fate, RequestName};
+use crate::testimony::Testimony;
 use crate::vitals::{Recent, Vitals};
 
 /// A client's request.
@@ -75,6 +77,10 @@ pub enum Request {
         /// At most so many entries.
         tail: u32,
     },
+    /// What became of a write? If it is not applied yet, it never will be.
+    Result(RequestName),
+    /// What does the contacted server know of why something does not go on?
+    Why,
 }
 
 /// How fresh the answer to a question has to be.
@@ -136,6 +142,10 @@ pub enum Answer {
     Status(NodeStatus),
     /// To [`Request::Recent`].
     Recent(Box<Recent>),
+    /// To [`Request::Result`].
+    Fate(Fate),
+    /// To [`Request::Why`].
+    Why(Box<Testimony>),
     /// To any of them.
     Refused(Refusal),
 }
@@ -385,6 +395,11 @@ pub enum Reason {
         /// The request within it.
         sequence: u64,
     },
+    /// Somebody asked what became of this request before it was applied: it never will be.
+    Withdrawn {
+        /// By the entry at this index.
+        at: Index,
+    },
     /// No session can be opened.
     SessionLimit,
     /// Another membership change is under way.
@@ -455,6 +470,12 @@ impl Refusal {
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl Alike for Reason {
+    fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{Index, LogId, NodeId};
 use raft_log::{
-    RecoveredLog, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
+    Log, RecoveredLog, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
     Snapshots,
 };
 
@@ -215,31 +215,28 @@ pub fn write(snapshots: &Snapshots, frozen: &Frozen) -> Result<SnapshotInfo, Sna
 ///
 /// # Errors
 /// The disk failed; or none is of use, and the log does not go back to its first entry.
-pub fn go_on(
-    snapshots: Option<&Snapshots>,
-    log: &RecoveredLog,
+pub fn go_on(log: &Log, machine: Machine) -> Result<(Machine, Vec<Notice>), SnapshotError> {
+    go_on_from(&log.recovered, &log.snapshots, machine)
+}
+
+pub(crate) fn go_on_from(
+    recovered: &RecoveredLog,
+    snapshots: &Snapshots,
     machine: Machine,
 ) -> Result<(Machine, Vec<Notice>), SnapshotError> {
-    let mut wrong = Vec::new();
-    for id in log.snapshot.iter().chain(&log.older_snapshots) {
-        let Some(snapshots) = snapshots else { break };
+    let begins_whole = recovered.start.index == Index(0);
+    let mut candidates = recovered.snapshot.iter().chain(&recovered.older_snapshots).peekable();
+    let mut notices = Vec::new();
+    while let Some(id) = candidates.next() {
         let mut next = machine.fresh();
         match restore(snapshots, *id, &mut next) {
-            Ok(()) => {
-                let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
-                return Ok((next, wrong.into_iter().map(tell).collect()));
-            }
+            Ok(()) => return Ok((next, notices)),
             Err(error @ SnapshotError::Io { .. }) => return Err(error),
-            Err(error) => wrong.push(error),
+            Err(error) if candidates.peek().is_none() && !begins_whole => return Err(error),
+            Err(error) => notices.push(Notice::Fact(format!("{error}; not used"))),
         }
     }
-    match wrong.pop() {
-        Some(error) if log.start.index > Index(0) => Err(error),
-        last => {
-            let tell = |error: SnapshotError| Notice::Fact(format!("{error}; not used"));
-            Ok((machine, wrong.into_iter().chain(last).map(tell).collect()))
-        }
-    }
+    Ok((machine, notices))
 }
 
 /// Lets a machine go on from a snapshot.
@@ -252,8 +249,16 @@ pub fn restore(
     id: LogId,
     machine: &mut Machine,
 ) -> Result<(), SnapshotError> {
-    let reader = snapshots.open(id)?;
+    load(&snapshots.open(id)?, machine)
+}
+
+/// Lets a machine go on from an open snapshot.
+///
+/// # Errors
+/// As of [`restore`].
+pub fn load(reader: &SnapshotReader, machine: &mut Machine) -> Result<(), SnapshotError> {
     let mut contents = reader.contents()?;
-    let own = contents.own().to_vec();
-    machine.restore(id, &own, &mut contents).map_err(|error| reader.unusable(error))
+    let own = contents.take_own();
+    let restored = machine.restore(reader.info().id, &own, &mut contents);
+    restored.map_err(|error| reader.unusable(error))
 }

@@ -14,12 +14,14 @@
 
 mod body;
 mod client;
+mod fate;
 mod frame;
 mod membership;
 mod message;
 mod peer;
 mod reason;
 mod snapshot;
+mod testimony;
 mod view;
 mod vitals;
 

@@ -53,7 +53,7 @@ pub(crate) struct GetArgs {
     /// also without a leader
     #[arg(long, value_name = "WHICH", default_value = "linearizable",
           hide_possible_values = true,
-          value_parser = PossibleValuesParser::new(["linearizable", "local"]).map(consistency))]
+          value_parser = consistency())]
     pub(crate) consistency: Consistency,
     /// Without the values
     #[arg(long)]
@@ -110,6 +110,9 @@ pub(crate) struct WatchArgs {
     pub(crate) client: ClientArgs,
 }
 
-fn consistency(name: String) -> Consistency {
-    if name == "local" { Consistency::Local } else { Consistency::Linearizable }
+pub(super) fn consistency() -> impl TypedValueParser<Value = Consistency> {
+    PossibleValuesParser::new(["linearizable", "local"]).map(|name| match name.as_str() {
+        "local" => Consistency::Local,
+        _ => Consistency::Linearizable,
+    })
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use clap::CommandFactory;
+use raft_node::Consistency::{Linearizable, Local};
 
 use super::*;
 use crate::commands::{
@@ -291,6 +292,19 @@ fn a_measurement_says_what_it_puts_on_the_cluster() {
     let load = options.load;
     assert_eq!((load.clients, load.connections, load.rate), (256, None, Some(5000)));
     assert_eq!((load.in_flight, load.value_size), (1, 256));
+    assert_eq!((load.work, load.keys, load.consistency), (Work::Append, 10_000, Linearizable));
+    let Ok(Command::Bench(options)) = verb(&["bench", "get", "--consistency", "local"]) else {
+        panic!("a measurement");
+    };
+    assert_eq!((options.load.work, options.load.consistency), (Work::Get, Local));
+    for (words, why) in [
+        (["bench", "put", "--local"], "--local starts servers of this program"),
+        (["bench", "append", "--spread"], "etcd has no messages to append"),
+    ] {
+        let words = words.iter().chain(&["--target", "etcd"]);
+        let problem = verb(&words.copied().collect::<Vec<_>>()).expect_err("not with etcd");
+        assert!(format!("{problem:?}").contains(why), "{problem:?}");
+    }
     let line = ["raft", "bench", "--dir", "x"];
     assert!(Cli::try_parse_from(line).is_err(), "--dir is for --local");
 }

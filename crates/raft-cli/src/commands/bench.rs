@@ -1,14 +1,18 @@
-//! `raft bench`: how fast a cluster appends messages, and what each of them costs the servers.
+//! `raft bench`: how fast a cluster appends, puts and gets, and what that costs the servers.
 //!
-//! Every request is a write like any other, synced on a majority before it is answered. What the
-//! servers counted meanwhile comes from their own status, as a difference of two looks, divided
-//! by the entries that were committed between these looks: so it does not matter that no two
-//! servers are asked at the same instant.
+//! Every request is one like any other: a write is synced on a majority before it is answered.
+//! What the servers counted meanwhile comes from their own status, as a difference of two looks.
+//! It is divided by the entries that were committed between these looks, so it does not matter
+//! that no two servers are asked at the same instant; or by the answers, if there are gets.
 
 mod cost;
+mod etcd;
 mod load;
+mod plot;
 mod report;
+mod requests;
 mod tally;
+mod target;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -21,15 +25,17 @@ use raft_node::{Address, MembersView};
 
 use super::ask::Ask;
 use super::dev::Quiet;
-use crate::args::{Load, address};
+use crate::args::{Load, System, address};
 use crate::datadir;
 use crate::errors::Problem;
 use crate::exit::Exit;
+use crate::machine;
 use crate::output::Output;
 use crate::signals;
 use cost::{Look, costs};
 use load::Generator;
 use report::Report;
+use requests::Requests;
 use tally::{Summary, Tally};
 
 /// What is measured.
@@ -66,40 +72,60 @@ pub(crate) fn run(options: &BenchOptions, output: &Output) -> Result<(), Problem
         }
     }
     let stop = stop_on_signal()?;
-    let patient = if options.local { ask.timeout.or(Some(READY_MAX)) } else { ask.timeout };
-    let view = Ask { timeout: patient, ..ask.clone() }
-        .quiet_client()?
-        .members()
-        .wait()
-        .map_err(|error| ask.problem(&error, "measured"))?;
-    let report = measure(&options.load, &ask, &view, &stop, output)?;
+    let (members, view) = match options.load.target {
+        System::Etcd => {
+            let timeout = ask.timeout.unwrap_or(load::TIMEOUT);
+            let servers = load::on_this_thread(etcd::leader_first(&ask.endpoints, timeout));
+            (servers.map_err(|error| ask.problem(&error, "measured"))?, None)
+        }
+        System::Raft => {
+            let patient = if options.local { ask.timeout.or(Some(READY_MAX)) } else { ask.timeout };
+            let client = Ask { timeout: patient, ..ask.clone() }.quiet_client()?;
+            let view = client.members().wait();
+            let view = view.map_err(|error| ask.problem(&error, "measured"))?;
+            (leader_first(&view), Some(view))
+        }
+    };
+    let report = measure(&options.load, &ask, members, view.as_ref(), &stop, output)?;
     drop(cluster);
     report.write(output)
+}
+
+fn leader_first(view: &MembersView) -> Vec<Address> {
+    let (leader, others): (Vec<_>, Vec<_>) = view.members.iter().partition(|row| row.leader);
+    leader.iter().chain(&others).filter_map(|row| address(&row.address).ok()).collect()
 }
 
 /// Runs the load and looks at the servers at the beginning and at the end of what is measured.
 fn measure(
     load: &Load,
     ask: &Ask,
-    view: &MembersView,
+    members: Vec<Address>,
+    view: Option<&MembersView>,
     stop: &Receiver<()>,
     output: &Output,
 ) -> Result<Report, Problem> {
-    let (leader, others): (Vec<_>, Vec<_>) = view.members.iter().partition(|row| row.leader);
-    let members: Vec<Address> =
-        leader.iter().chain(&others).filter_map(|row| address(&row.address).ok()).collect();
+    let requests = Requests::new(load);
+    if load.work.gets() {
+        load::prepare(load, &requests, ask.timeout.unwrap_or(load::TIMEOUT), &members)
+            .map_err(|error| ask.problem(&error, "prepared"))?;
+    }
     let tally = Arc::new(Tally::new());
-    let generator = Generator::start(load, ask, members.clone(), Arc::clone(&tally))
+    let generator = Generator::start(load, requests, ask, members.clone(), Arc::clone(&tally))
         .map_err(|error| Problem::new(Exit::Io, format!("cannot start a thread: {error}")))?;
     let mut progress = Progress::new(&tally);
     let begin = Instant::now();
     let mut interrupted = progress.wait_until(begin + load.warm_up, stop, "warm-up");
-    let before = Look::all(&members)?;
+    // Only servers of this program can be asked what they did.
+    let looked_at = if view.is_some() { &members[..] } else { &[] };
+    let before = Look::all(looked_at)?;
+    let worked = machine::processor_time();
     tally.measure_from_now();
     let until = Instant::now() + load.duration;
     interrupted = interrupted || progress.wait_until(until, stop, "measuring");
     tally.end_now();
-    let after = Look::all(&members)?;
+    let worked = machine::processor_time() - worked;
+    let after = Look::all(looked_at)?;
     progress.clear();
     generator.finish();
     let summary = tally.summary();
@@ -110,11 +136,13 @@ fn measure(
     if interrupted {
         output.note("interrupted: this is what was measured until then");
     }
+    let answers = load.work.gets().then_some(summary.done);
     Ok(Report {
         load: load.clone(),
         asked: members.first().map(ToString::to_string).unwrap_or_default(),
+        costs: view.map(|view| costs(view, &before, &after, answers)).unwrap_or_default(),
+        worked,
         summary,
-        costs: costs(view, &before, &after),
     })
 }
 

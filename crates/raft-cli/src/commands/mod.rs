@@ -5,18 +5,23 @@ pub(crate) mod ask;
 mod bench;
 mod dev;
 mod log;
+mod making;
 mod manual;
 mod map;
 mod member;
+mod meter;
+mod recover;
+mod result;
 mod server;
 mod sim;
 mod snapshot;
 mod status;
 mod transfer;
+mod why;
 
 use std::path::PathBuf;
 
-use raft_node::Address;
+use raft_node::{Address, RequestName};
 
 pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
@@ -25,8 +30,10 @@ pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use map::MapJob;
 pub(crate) use member::members_object;
+pub(crate) use recover::RecoverOptions;
 pub(crate) use server::ServerOptions;
 pub(crate) use sim::SimOptions;
+pub(crate) use snapshot::{RestoreOptions, SnapshotJob};
 pub(crate) use status::StatusOptions;
 pub(crate) use status::member_object;
 
@@ -45,7 +52,11 @@ pub(crate) enum Command {
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
     Snapshot { ask: Ask },
+    SnapshotFile(SnapshotJob),
+    Recover(RecoverOptions),
     Status(StatusOptions),
+    Why { ask: Ask },
+    Result { ask: Ask, request: RequestName },
     Log(LogOptions),
     Dev(DevOptions),
     DevRemote(DevRemote),
@@ -66,7 +77,11 @@ impl Command {
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
+            Self::SnapshotFile(job) => snapshot::run(&job, output),
+            Self::Recover(options) => recover::run(&options, output),
             Self::Status(options) => status::run(&options, output),
+            Self::Result { ask, request } => result::run(&ask, request, output),
+            Self::Why { ask } => why::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),
             Self::Sim(options) => sim::run(&options, output),

@@ -10,7 +10,7 @@ use std::thread;
 use jiff::Zoned;
 use raft_node::replica::SnapshotLimits;
 use raft_node::{Address, Line, Node, Show, StopHandle};
-use raft_store::Store;
+use raft_store::{HistoryLimits, Limits, Store};
 use serde_json::{Map, Value};
 
 use crate::args::Tuning;
@@ -95,7 +95,10 @@ fn start(
     snapshots.entries = options.tuning.snapshot_entries.unwrap_or(snapshots.entries);
     snapshots.keep_bytes = snapshots.keep_bytes.min(snapshots.bytes / 4);
     builder = builder.snapshots(snapshots);
-    builder.start(Store::default()).map_err(|failure| Problem::of_server(&failure))
+    let mut limits = Limits::default();
+    limits.text_bytes_max = options.tuning.text_log_max.unwrap_or(limits.text_bytes_max);
+    let store = Store::new(limits, HistoryLimits::DEFAULT);
+    builder.start(store).map_err(|failure| Problem::of_server(&failure))
 }
 
 fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {

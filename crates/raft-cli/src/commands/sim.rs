@@ -19,6 +19,7 @@ use serde_json::Map;
 use crate::args::{Seeds, SimArgs};
 use crate::errors::Problem;
 use crate::exit::Exit;
+use crate::machine;
 use crate::output::Output;
 use crate::signals;
 use failed::Found;
@@ -82,7 +83,7 @@ fn replay(plan: &Plan, args: &SimArgs, stop: &AtomicBool, output: &Output) -> Re
     let begin = Instant::now();
     let ran = hunt::run(plan, true);
     let mut summary = Summary::new(1);
-    (summary.took, summary.worked) = (begin.elapsed(), hunt::processor_time());
+    (summary.took, summary.worked) = (begin.elapsed(), machine::processor_time());
     let story = match &ran {
         Ok(report) => &report.story,
         Err(failure) => &failure.story,

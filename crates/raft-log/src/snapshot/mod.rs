@@ -7,9 +7,11 @@
 //! and gone with the last of them. Files are made under temporary names, synced, renamed; a
 //! snapshot's own name comes last, so that whatever it names is durable before it.
 
+mod look;
 mod prune;
 mod reader;
 mod receiver;
+mod save;
 mod section;
 mod writer;
 
@@ -22,8 +24,10 @@ use raft_core::{Index, LogId};
 use crate::disk::Disk;
 use crate::error::{SnapshotError, is_full};
 use crate::le;
+use crate::shown::remove_if_there;
 use section::{FileId, FileKind};
 
+pub use look::InspectedSnapshot;
 pub use reader::{SnapshotReader, StateReader};
 pub use receiver::SnapshotReceiver;
 pub use writer::SnapshotWriter;
@@ -182,6 +186,12 @@ impl Store {
     fn sync_names(&self) -> Result<(), SnapshotError> {
         let synced = self.disk.sync_dir(SNAPSHOT_DIR);
         synced.map_err(|source| self.error(SNAPSHOT_DIR, "sync", source))
+    }
+
+    /// Removes a file that may be there.
+    fn remove(&self, name: &str) -> Result<(), SnapshotError> {
+        let removed = remove_if_there(&*self.disk, name);
+        removed.map_err(|source| self.error(name, "remove", source))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), SnapshotError> {

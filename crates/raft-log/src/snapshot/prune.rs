@@ -8,7 +8,6 @@ use raft_core::LogId;
 use super::reader::SnapshotReader;
 use super::{SNAPSHOT_DIR, SnapshotPart, Snapshots, Store, file_name, parse_id, sealed_name};
 use crate::error::SnapshotError;
-use crate::shown::remove_if_there;
 
 impl Store {
     pub(super) fn prune(self: &Arc<Self>, newest: LogId) -> Result<(), SnapshotError> {
@@ -17,8 +16,9 @@ impl Store {
         let mut removed = false;
         for id in ids {
             let name = file_name(id);
-            if older == 1 && !self.held().contains_key(&name) {
-                removed |= self.remove(&name)?;
+            if older > 0 && !self.held().contains_key(&name) {
+                self.remove(&name)?;
+                removed = true;
                 continue;
             }
             match SnapshotReader::open(self, id) {
@@ -46,12 +46,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    fn remove(&self, name: &str) -> Result<bool, SnapshotError> {
-        let removed = remove_if_there(&*self.disk, name);
-        removed.map_err(|source| self.error(name, "remove", source))?;
-        Ok(true)
     }
 }
 

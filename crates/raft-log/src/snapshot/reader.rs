@@ -1,6 +1,7 @@
 //! Reads a snapshot: as a stream to restore from, and in pieces to send. Nothing is passed on
 //! that its checksum does not confirm; what is sent is confirmed by the receiver.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -59,12 +60,13 @@ impl SnapshotReader {
         let rows = read_table(&main)?;
         let mut files = vec![(name.clone(), 0, main.bytes())];
         let mut bytes = main.bytes();
+        let mut seen = BTreeSet::new();
         for row in &rows {
             let SnapshotPart::Sealed(part) = row.part else { continue };
             let file = sealed_name(part);
             hold.add(file.clone());
             let sealed = open_sealed(store, part, row)?;
-            if files.iter().all(|(name, ..)| *name != file) {
+            if seen.insert(part) {
                 files.push((file, bytes, bytes + sealed.bytes()));
                 bytes += sealed.bytes();
             }
@@ -80,10 +82,10 @@ impl SnapshotReader {
         self.info
     }
 
-    /// Bytes of the state machine's parts.
+    /// The cluster that it is of.
     #[must_use]
-    pub fn state_bytes(&self) -> u64 {
-        self.rows.iter().map(|row| row.bytes).sum()
+    pub fn cluster(&self) -> u128 {
+        self.store.cluster
     }
 
     /// The parts, in order.
@@ -134,11 +136,25 @@ impl SnapshotReader {
 
     /// Reads all of it: whether it is what was written.
     pub fn verify(&self) -> Result<(), SnapshotError> {
-        let mut contents = self.contents()?;
+        self.verify_showing(&mut |_| {})
+    }
+
+    /// The same; tells how many bytes of the state were read.
+    pub(super) fn verify_showing(
+        &self,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), SnapshotError> {
+        let (mut contents, mut done) = (self.contents()?, 0);
         while contents.fill()? {
-            contents.ready = Bytes::new();
+            done += std::mem::take(&mut contents.ready).len() as u64;
+            progress(done);
         }
         Ok(())
+    }
+
+    /// Bytes of each part, in order.
+    pub(super) fn part_bytes(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.bytes)
     }
 
     /// Bytes from `offset` of all its files together, to be sent: at most `bytes_max`, and fewer
@@ -160,10 +176,10 @@ impl SnapshotReader {
 }
 
 impl StateReader<'_> {
-    /// The driver's own bytes.
+    /// The driver's own bytes; nothing after the first time.
     #[must_use]
-    pub fn own(&self) -> &[u8] {
-        &self.own
+    pub fn take_own(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.own)
     }
 
     fn read_own(&mut self) -> Result<(), SnapshotError> {
@@ -298,8 +314,9 @@ pub(super) fn read_table(main: &SectionReader) -> Result<Vec<Row>, SnapshotError
     let damaged = || main.damaged(0, "the list of parts is damaged");
     let body_bytes = main.end.parts.checked_mul(ROW_BYTES as u64).ok_or_else(damaged)?;
     let sections = body_bytes.div_ceil(SECTION_BYTES_MAX as u64);
-    let table_bytes = body_bytes + sections * SECTION_HEADER_BYTES as u64;
-    let begin = main.end_at().checked_sub(table_bytes).filter(|at| *at >= HEADER_BYTES as u64);
+    let table_bytes = body_bytes.checked_add(sections * SECTION_HEADER_BYTES as u64);
+    let begin = main.end_at().checked_sub(table_bytes.ok_or_else(damaged)?);
+    let begin = begin.filter(|at| *at >= HEADER_BYTES as u64);
     let mut at = begin.ok_or_else(damaged)?;
     let mut rows = Vec::new();
     let mut rest = Vec::new();

@@ -9,7 +9,6 @@ use super::section::{FileId, SectionReader};
 use super::{Hold, SNAPSHOT_DIR, SnapshotInfo, SnapshotPart, Store, file_name, sealed_name};
 use crate::disk::DiskFile;
 use crate::error::SnapshotError;
-use crate::shown::remove_if_there;
 
 /// A snapshot on its way here.
 #[derive(Debug)]
@@ -98,7 +97,7 @@ impl SnapshotReceiver {
         let verified = verified
             .and_then(|found| if found == self.info { Ok(found) } else { Err(self.other()) });
         if let Err(error @ SnapshotError::Damaged { .. }) = verified {
-            self.store.remove_if_there(&self.temporary)?;
+            self.store.remove(&self.temporary)?;
             return Err(error);
         }
         let info = verified?;
@@ -136,7 +135,7 @@ impl SnapshotReceiver {
             let Some(incoming) = self.now.take() else { break };
             if let Err(error) = self.accept(&incoming) {
                 if matches!(error, SnapshotError::Damaged { .. }) {
-                    self.store.remove_if_there(&incoming.name)?;
+                    self.store.remove(&incoming.name)?;
                 }
                 return Err(error);
             }
@@ -213,16 +212,9 @@ impl SnapshotReceiver {
     fn discard(&mut self) {
         if let Some(incoming) = self.now.take() {
             // Best effort, as all that came can come again.
-            drop(self.store.remove_if_there(&incoming.name));
+            drop(self.store.remove(&incoming.name));
         }
-        drop(self.store.remove_if_there(&self.temporary));
-    }
-}
-
-impl Store {
-    fn remove_if_there(&self, name: &str) -> Result<(), SnapshotError> {
-        let removed = remove_if_there(&*self.disk, name);
-        removed.map_err(|source| self.error(name, "remove", source))
+        drop(self.store.remove(&self.temporary));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::shown::remove_if_there;
 pub struct SnapshotWriter {
     store: Arc<Store>,
     id: LogId,
-    file: Option<SectionWriter>,
+    file: SectionWriter,
     rows: Vec<Row>,
     own_bytes: u64,
     temporary: Temporary,
@@ -50,7 +50,7 @@ impl SnapshotWriter {
             .and_then(|()| file.flush(SectionKind::Own, 0))
             .map_err(|source| store.error(&temporary.name, "write", source))?;
         let (store, own_bytes) = (Arc::clone(store), own.len() as u64);
-        Ok(Self { store, id, file: Some(file), rows: Vec::new(), own_bytes, temporary, hold })
+        Ok(Self { store, id, file, rows: Vec::new(), own_bytes, temporary, hold })
     }
 
     /// Adds the next part, written by `write`, which is not called for a sealed part that is
@@ -64,8 +64,7 @@ impl SnapshotWriter {
             SnapshotPart::Changing => {
                 let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
                 let error = |source| self.store.error(&self.temporary.name, "write", source);
-                let Some(file) = &mut self.file else { return Ok(()) };
-                let bytes = write_part(file, number, write).map_err(error)?;
+                let bytes = write_part(&mut self.file, number, write).map_err(error)?;
                 Row { part, bytes, checksum: 0 }
             }
             SnapshotPart::Sealed(name) => {
@@ -78,30 +77,15 @@ impl SnapshotWriter {
     }
 
     /// Makes it durable and gives it its name.
-    pub fn finish(mut self) -> Result<SnapshotInfo, SnapshotError> {
-        let (store, id) = (Arc::clone(&self.store), self.id);
-        if let Some(file) = self.file.take() {
-            let end = self.write_end(file);
-            end.map_err(|source| store.error(&self.temporary.name, "write", source))?;
-        }
+    pub fn finish(self) -> Result<SnapshotInfo, SnapshotError> {
+        let Self { store, id, file, rows, own_bytes, temporary, hold: _hold } = self;
+        let ended = end(file, &rows, own_bytes);
+        ended.map_err(|source| store.error(&temporary.name, "write", source))?;
         // The names of new sealed parts are durable before that of who needs them.
         store.sync_names()?;
-        store.rename(&self.temporary.name, &file_name(id))?;
+        store.rename(&temporary.name, &file_name(id))?;
         store.sync_names()?;
         Ok(SnapshotReader::open(&store, id)?.info())
-    }
-
-    fn write_end(&self, mut file: SectionWriter) -> io::Result<End> {
-        for row in &self.rows {
-            file.add(SectionKind::Table, 0, &row.encode())?;
-        }
-        file.flush(SectionKind::Table, 0)?;
-        file.finish(End {
-            own_bytes: self.own_bytes,
-            parts: self.rows.len() as u64,
-            part_bytes: self.rows.iter().map(|row| row.bytes).sum(),
-            ..End::default()
-        })
     }
 
     /// The file of a sealed part: that of an earlier snapshot, or a new one.
@@ -129,6 +113,16 @@ impl SnapshotWriter {
         self.store.rename(&temporary.name, &sealed_name(name))?;
         Ok(end)
     }
+}
+
+/// Behind the parts: the list of them, and the end.
+fn end(mut file: SectionWriter, rows: &[Row], own_bytes: u64) -> io::Result<End> {
+    for row in rows {
+        file.add(SectionKind::Table, 0, &row.encode())?;
+    }
+    file.flush(SectionKind::Table, 0)?;
+    let part_bytes = rows.iter().map(|row| row.bytes).sum();
+    file.finish(End { own_bytes, parts: rows.len() as u64, part_bytes, ..End::default() })
 }
 
 fn write_part(

@@ -60,7 +60,13 @@ impl Operation {
     pub(super) const fn is_read(&self) -> bool {
         matches!(
             self.op,
-            Op::Read { .. } | Op::Members | Op::Snapshot | Op::Status | Op::Recent { .. }
+            Op::Read { .. }
+                | Op::Members
+                | Op::Snapshot
+                | Op::Status
+                | Op::Recent { .. }
+                | Op::Why
+                | Op::Result(_)
         )
     }
 
@@ -101,6 +107,8 @@ impl Operation {
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
             Op::Snapshot => Request::Snapshot,
             Op::Status => Request::Status,
+            Op::Result(name) => Request::Result(*name),
+            Op::Why => Request::Why,
             Op::Recent { after, tail } => Request::Recent { after: *after, tail: *tail },
         })
     }
@@ -120,6 +128,8 @@ impl Operation {
         self.last_reason = Some(refusal.reason.clone());
         self.unknown |= refusal.outcome == Outcome::Unknown && !self.is_read();
         match refusal.reason {
+            // That is in the log, and holds for every attempt.
+            reason @ Reason::Withdrawn { .. } => Verdict::Failure(ClientError::refused(reason)),
             Reason::SessionExpired { .. } if self.op == Op::EndSession => {
                 Verdict::Success(Answer::SessionEnded)
             }
@@ -159,7 +169,7 @@ impl Operation {
             (None, Some(error)) => format!("no server was reached {within}: {error}"),
             (None, None) => format!("no answer {within}"),
         };
-        ClientError { outcome, reason, what }
+        ClientError { outcome, reason, what, request: None }
     }
 
     fn fits(&self, answer: &Answer) -> bool {
@@ -174,6 +184,8 @@ impl Operation {
                 | (Op::Snapshot, Answer::Snapshot { .. })
                 | (Op::Status, Answer::Status(_))
                 | (Op::Recent { .. }, Answer::Recent(_))
+                | (Op::Result(_), Answer::Fate(_))
+                | (Op::Why, Answer::Why(_))
         )
     }
 }

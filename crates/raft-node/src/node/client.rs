@@ -26,6 +26,8 @@ use crate::client_core::{
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
 use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
+use crate::sessions::{Fate, RequestName};
+use crate::testimony::Testimony;
 use crate::vitals::Recent;
 use crate::wire::{COMMAND_BYTES_MAX, Frame};
 
@@ -222,6 +224,26 @@ impl Client {
     pub fn status(&self) -> Pending<NodeStatus> {
         self.submit(Op::Status, |success| match success.answer {
             Answer::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// What became of a write whose outcome is unknown. If it is not applied yet, it never will be:
+    /// whatever copy of it is still on its way is refused from then on.
+    pub fn result(&self, request: RequestName) -> Pending<(Fate, Served)> {
+        self.submit(Op::Result(request), |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Fate(fate) => Some((fate, served)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What the asked server knows of why something does not go on.
+    pub fn why(&self) -> Pending<Testimony> {
+        self.submit(Op::Why, |success| match success.answer {
+            Answer::Why(testimony) => Some(*testimony),
             _ => None,
         })
     }

@@ -12,14 +12,12 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::helper::Helper;
 use super::incoming::{Incoming, Local};
 use super::output::{Lines, Output};
 use super::reactor::{Reactor, Works};
 use super::site::Site;
-use super::snapshots::SnapshotThread;
 use super::wal::Wal;
-use super::{Failure, FailureClass};
+use super::{Failure, FailureClass, helper, snapshots};
 use crate::notice::Notice;
 use crate::replica::{Limits, Machine, founding, shown_mark};
 use crate::resident::{Lobby, Member, Next, Resident, Room, Start};
@@ -90,7 +88,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                     output = Some(started.map_err(system("start a thread"))?);
                 }
                 let Some(machine) = machine.take() else { return Ok(()) };
-                let (machine, damaged) = go_on(dir.snapshots().as_ref(), &log.recovered, machine)?;
+                let (machine, damaged) = go_on(&log, machine)?;
                 damaged.into_iter().for_each(|notice| site.notices.tell(notice));
                 let (member, works) =
                     enrol(&site, &dir, (me, log, machine), (seed, limits.clone(), &wal_wake))?;
@@ -193,9 +191,9 @@ fn enrol(
     let wal = Wal::start(log.writer, Arc::clone(wal_wake), Arc::clone(&site.observed))
         .map_err(system("start a thread"))?;
     let disk = Arc::clone(dir.disk());
-    let helper = Helper::start(log.reader, log.spares, disk, site.sender.clone())
+    let helper = helper::start(log.reader, log.spares, disk, site.sender.clone())
         .map_err(system("start a thread"))?;
-    let snapshots = SnapshotThread::start(dir.snapshots(), site.sender.clone())
-        .map_err(system("start a thread"))?;
+    let snapshots =
+        snapshots::start(log.snapshots, site.sender.clone()).map_err(system("start a thread"))?;
     Ok((member, Works { wal, helper, snapshots, spares }))
 }

@@ -18,6 +18,7 @@ mod site;
 mod snapshots;
 mod sockets;
 mod wal;
+mod worker;
 
 use std::fmt;
 use std::sync::Arc;

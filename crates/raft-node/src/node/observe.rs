@@ -200,6 +200,7 @@ impl Observed {
             requests: read(&counters.requests),
             refused: read(&counters.refused),
             wakeups: read(&counters.wakeups),
+            processor_us: processor_us(),
             leader_changes: read(&counters.leader_changes),
             sync_p50_us,
             sync_p99_us,
@@ -210,9 +211,15 @@ impl Observed {
             disk_used: read(&counters.disk_used),
             disk_free: Some(read(&counters.disk_free)).filter(|free| *free < u64::MAX).unwrap_or(0),
             free_log_bytes: 0,
+            fills: Vec::new(),
             problems: Vec::new(),
         }
     }
+}
+
+fn processor_us() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).map_or(0, |spent| spent.as_micros() as u64)
 }
 
 #[cfg(test)]

@@ -16,26 +16,27 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 
 use super::connection::hear_sockets;
-use super::helper::{Helper, Job};
+use super::helper::Job;
 use super::incoming::{Incoming, Local};
 use super::observe::{add, count};
 use super::output::Output;
 use super::site::Site;
-use super::snapshots::SnapshotThread;
 use super::sockets::Sockets;
-use super::wal::Wal;
+use super::wal::{News, Wal};
+use super::worker::Worker;
 use super::{Failure, FailureClass};
 use crate::protocol::{Answer, Reply};
 use crate::replica::Origin;
 use crate::resident::{Counts, LOCAL, Next, NoConnection, Order, Resident, Room};
+use crate::snapshots::SnapshotJob;
 use crate::vitals::fill_in;
 
 /// The threads that work for a member.
 #[derive(Debug)]
 pub(super) struct Works {
     pub(super) wal: Wal,
-    pub(super) helper: Helper,
-    pub(super) snapshots: SnapshotThread,
+    pub(super) helper: Worker<Job>,
+    pub(super) snapshots: Worker<SnapshotJob>,
     pub(super) spares: SpareMaker,
 }
 
@@ -136,14 +137,15 @@ impl<'a> Reactor<'a> {
             self.persisted = durable;
             member.persisted(self.site.now(), durable, Room::of(&works.spares));
         }
-        if let Some(start) = works.wal.take_start() {
+        let News { start, no_space, failed } = works.wal.take_news();
+        if let Some(start) = start {
             member.compacted(start);
         }
-        if let Some(what) = works.wal.take_no_space() {
+        if let Some(what) = no_space {
             member.no_space(what);
         }
-        if let Some(failure) = works.wal.failed() {
-            self.failure = Some(failure);
+        if failed.is_some() {
+            self.failure = failed;
         }
     }
 
@@ -342,6 +344,7 @@ impl<'a> Reactor<'a> {
                 recent.events = observed.events_after(recent.after);
                 &mut recent.status
             }
+            Answer::Why(testimony) => &mut testimony.status,
             _ => return reply,
         };
         let mut vitals = observed.vitals();

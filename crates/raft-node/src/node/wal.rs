@@ -41,11 +41,20 @@ struct Queue {
     writes: Vec<Write>,
     ticket: Ticket,
     compaction: Option<Compaction>,
-    /// Where the log begins since the last one.
-    start: Option<LogId>,
     stop: bool,
-    failed: Option<Failure>,
-    no_space: Option<String>,
+    news: News,
+}
+
+/// What the reactor is to be told, beside what is durable.
+#[derive(Clone, Debug, Default)]
+pub(super) struct News {
+    /// Where the log begins since the last compaction.
+    pub(super) start: Option<LogId>,
+    /// Why writes wait for room, once each time it begins.
+    pub(super) no_space: Option<String>,
+    /// The error that ended the thread. After a failed write or sync nothing is known of what the
+    /// disk holds (rule R11): the process must end.
+    pub(super) failed: Option<Failure>,
 }
 
 impl Shared {
@@ -56,7 +65,7 @@ impl Shared {
 }
 
 impl Wal {
-    /// Starts the thread. `wake` is notified whenever [`Wal::durable`] or [`Wal::failed`] changed.
+    /// Starts the thread. `wake` is notified whenever [`Wal::durable`] changed or there are news.
     pub(super) fn start(
         writer: LogWriter,
         wake: Arc<Notify>,
@@ -90,25 +99,14 @@ impl Wal {
         self.shared.ready.notify_one();
     }
 
-    /// Where the log begins; told once after each compaction.
-    pub(super) fn take_start(&self) -> Option<LogId> {
-        self.shared.lock().start.take()
-    }
-
     /// Everything up to here is durable.
     pub(super) fn durable(&self) -> Ticket {
         Ticket(self.shared.durable.load(Ordering::Acquire))
     }
 
-    /// The error that ended the thread. After a failed write or sync nothing is known of what the
-    /// disk holds (rule R11): the process must end.
-    pub(super) fn failed(&self) -> Option<Failure> {
-        self.shared.lock().failed.clone()
-    }
-
-    /// Why writes wait for room, if they do; told once each time it begins.
-    pub(super) fn take_no_space(&self) -> Option<String> {
-        self.shared.lock().no_space.take()
+    /// What happened since it was asked last.
+    pub(super) fn take_news(&self) -> News {
+        std::mem::take(&mut self.shared.lock().news)
     }
 }
 
@@ -130,7 +128,7 @@ struct Watch<'a>(&'a Shared);
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lock().failed = Some(Failure::invariant());
+            self.0.lock().news.failed = Some(Failure::invariant());
             self.0.wake.notify_one();
         }
     }
@@ -175,7 +173,7 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
         };
         if let Err(error) = result {
             let what = error.to_string();
-            shared.lock().failed = Some(Failure { class: FailureClass::Disk, what });
+            shared.lock().news.failed = Some(Failure { class: FailureClass::Disk, what });
             shared.wake.notify_one();
             return;
         }
@@ -195,7 +193,7 @@ fn run(mut writer: LogWriter, shared: &Shared, observed: &Observed) {
 
 fn compact(writer: &mut LogWriter, compaction: Compaction, shared: &Shared) {
     let start = compaction.carry_out(writer);
-    shared.lock().start = Some(start);
+    shared.lock().news.start = Some(start);
     shared.wake.notify_one();
 }
 
@@ -218,7 +216,7 @@ fn write_all(writer: &mut LogWriter, writes: &[Write], shared: &Shared) -> Resul
                 }
                 if !told {
                     told = true;
-                    queue.no_space = Some(error.to_string());
+                    queue.news.no_space = Some(error.to_string());
                     shared.wake.notify_one();
                 }
                 let waited = shared.ready.wait_timeout(queue, NO_SPACE_RETRY);
@@ -261,7 +259,7 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(20), wake.notified()).await
         });
         assert!(woken.is_ok(), "the reactor is not told");
-        assert_eq!(wal.failed(), Some(Failure::invariant()));
+        assert_eq!(wal.take_news().failed, Some(Failure::invariant()));
         assert_eq!(wal.durable(), Ticket(0));
     }
 }

@@ -80,6 +80,11 @@ impl fmt::Display for Reason {
                 "the answer of request {sequence} in session {session} is not kept any more, \
                  because the client had moved past it; read the state to see what it did"
             ),
+            Self::Withdrawn { at } => write!(
+                f,
+                "somebody asked at index {at} what had become of this request, before it was \
+                 applied: it never will be; send it again as a new one"
+            ),
             Self::SessionLimit => {
                 f.write_str("no more sessions can be opened; end some, or ask again later")
             }

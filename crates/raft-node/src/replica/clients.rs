@@ -10,6 +10,7 @@ use raft_log::{Kind, LogBuffer, encoded_len};
 use super::queries::Question;
 use super::{Context, Effect, Origin, Replica};
 use crate::protocol::{Answer, Outcome, Reason, Refusal, Reply, Request};
+use crate::sessions::{Fate, RequestName};
 
 /// Requests under way at this member.
 #[derive(Debug)]
@@ -65,6 +66,10 @@ pub(super) struct Meeting {
 }
 
 impl Queued {
+    fn of_session(origin: Origin, header: Vec<u8>) -> Self {
+        Self { origin, kind: Kind::SESSION, header: header.into(), command: Bytes::new() }
+    }
+
     fn size(&self) -> usize {
         encoded_len(self.header.len() + self.command.len())
     }
@@ -90,11 +95,12 @@ impl Replica {
         request: Request,
         fx: &mut Vec<Effect>,
     ) {
-        if let Request::Status | Request::Recent { .. } = &request {
+        if let Request::Status | Request::Recent { .. } | Request::Why = &request {
             let answer = match request {
                 Request::Recent { after, tail } => {
                     Answer::Recent(Box::new(self.recent(after, tail)))
                 }
+                Request::Why => Answer::Why(Box::new(self.testimony(now))),
                 _ => Answer::Status(self.status()),
             };
             fx.push(reply(origin, answer));
@@ -117,22 +123,18 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status | Request::Recent { .. } | Request::Read { .. } | Request::Snapshot => {
-            }
+            Request::Status
+            | Request::Recent { .. }
+            | Request::Why
+            | Request::Read { .. }
+            | Request::Snapshot => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
-                let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
-                self.admit(
-                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
-                    fx,
-                );
+                self.admit(Queued::of_session(origin, vec![u8::from(one_shot)]), fx);
             }
             Request::EndSession { session } => {
-                let header = [&[2][..], &session.to_le_bytes()].concat().into();
-                self.admit(
-                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
-                    fx,
-                );
+                let header = [&[2][..], &session.to_le_bytes()].concat();
+                self.admit(Queued::of_session(origin, header), fx);
             }
             Request::Write { session, sequence, lowest_unacknowledged, command } => {
                 // A repetition of what is applied gets the first answer without another entry.
@@ -144,6 +146,7 @@ impl Replica {
                 let header = header.concat().into();
                 self.admit(Queued { origin, kind: Kind::COMMAND, header, command }, fx);
             }
+            Request::Result(name) => self.result(origin, name, fx),
             Request::AddMember { request, address } => {
                 self.add_member(now, origin, request, address, fx);
             }
@@ -153,6 +156,17 @@ impl Replica {
             }
             Request::Transfer { to } => self.transfer(now, origin, to, fx),
         }
+    }
+
+    /// What became of a request.
+    fn result(&mut self, origin: Origin, name: RequestName, fx: &mut Vec<Effect>) {
+        if let Some((at, response)) = self.machine.answer(name.session, name.sequence) {
+            fx.push(reply(origin, Answer::Fate(Fate::Applied { at, response })));
+            return;
+        }
+        // Anything else is true only from an entry on.
+        let name = [name.session, name.sequence].map(u64::to_le_bytes).concat();
+        self.admit(Queued::of_session(origin, [&[3][..], &name].concat()), fx);
     }
 
     /// Passes a request on to the leader, once.
@@ -194,12 +208,12 @@ impl Replica {
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
         }
-        if queued.kind == Kind::COMMAND
-            && let Err(what) = self.machine.admits(&queued.command)
-        {
-            return Some(Reason::Full { what });
-        }
         let uncommitted = self.clients.pending_bytes;
+        if queued.kind == Kind::COMMAND
+            && let Err(reason) = self.machine.admits(&queued.command, uncommitted)
+        {
+            return Some(reason);
+        }
         let wanted = self.room_for(queued);
         if !self.has_room(wanted) {
             return Some(self.no_room(wanted));

@@ -62,8 +62,10 @@ pub(super) struct Snapshots {
     writing: Option<LogId>,
     /// Bytes of entries applied since the last was begun.
     bytes: u64,
-    /// Somebody found the newest one of no use.
+    /// The newest one was of no use to somebody, or there was no room for another.
     wanted: bool,
+    /// Written because of that: not again, should this one be of no use either.
+    anew: LogId,
     /// These wait for one that is not begun.
     asked: Vec<Origin>,
     /// And these for the one that is being written.
@@ -162,8 +164,9 @@ impl Replica {
         let Snapshots { newest, writing, bytes, wanted, asked, not_before, .. } = &self.snapshots;
         let limits = &self.limits.snapshots;
         let entries = self.machine.applied().0 - newest.index.0;
-        let is_due = *bytes >= limits.bytes || entries >= limits.entries || *wanted;
-        writing.is_none() && (!asked.is_empty() || entries > 0 && is_due && now >= *not_before)
+        let is_due =
+            entries > 0 && (*bytes >= limits.bytes || entries >= limits.entries) || *wanted;
+        writing.is_none() && (!asked.is_empty() || is_due && now >= *not_before)
     }
 
     /// How far entries may be applied now. Only what is durable here too goes into a snapshot: one
@@ -199,7 +202,10 @@ impl Replica {
         let frozen = self.machine.freeze(Snapshot { at, membership_index, membership });
         self.snapshots.writing = Some(at);
         self.snapshots.waiting.append(&mut self.snapshots.asked);
-        (self.snapshots.bytes, self.snapshots.wanted) = (0, false);
+        self.snapshots.bytes = 0;
+        if std::mem::take(&mut self.snapshots.wanted) {
+            self.snapshots.anew = at;
+        }
         fx.push(Effect::WriteSnapshot(Box::new(frozen)));
     }
 
@@ -277,8 +283,9 @@ impl Replica {
                 Input::SnapshotFailed { peer }
             }
             SnapshotAnswer::Useless(_) => {
-                // The file may be damaged here: the next try is with another one.
-                self.snapshots.wanted |= through == self.snapshots.newest;
+                // The file may be damaged here: the next try is with one that is written anew.
+                let Snapshots { newest, anew, .. } = self.snapshots;
+                self.snapshots.wanted |= through == newest && newest != anew;
                 Input::SnapshotFailed { peer }
             }
         };

@@ -8,17 +8,20 @@ use raft_core::RequestId;
 
 use super::WireError;
 use super::body::{Empty, Fields, LogIdBody, wide};
+use super::fate::{FateBody, NameBody};
 use super::frame::{Encoded, Kind};
 use super::reason::RefusalBody;
+use super::testimony::TestimonyBody;
 use super::view::{MembersBody, StatusBody};
 use super::vitals::RecentBody;
 use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Request};
+use crate::sessions::Fate;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21")]
     ask: Option<Ask>,
 }
 
@@ -46,6 +49,10 @@ enum Ask {
     Read(ReadBody),
     #[prost(message, tag = "12")]
     Snapshot(Empty),
+    #[prost(message, tag = "20")]
+    Why(Empty),
+    #[prost(message, tag = "21")]
+    Result(NameBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -113,7 +120,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21")]
     answer: Option<AnswerBody>,
 }
 
@@ -141,6 +148,10 @@ enum AnswerBody {
     Read(ReadAnswerBody),
     #[prost(message, tag = "13")]
     Snapshot(SnapshotBody),
+    #[prost(message, tag = "20")]
+    Why(TestimonyBody),
+    #[prost(message, tag = "21")]
+    Fate(FateBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -207,6 +218,8 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
         Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
         Request::Snapshot => Ask::Snapshot(Empty {}),
         Request::Status => Ask::Status(Empty {}),
+        Request::Why => Ask::Why(Empty {}),
+        Request::Result(request) => Ask::Result((*request).into()),
         Request::Recent { after, tail } => {
             Ask::Recent(AskRecentBody { after: *after, tail: *tail })
         }
@@ -251,6 +264,8 @@ pub(super) fn decode_request(
         Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
         Ask::Snapshot(Empty {}) => Request::Snapshot,
         Ask::Status(Empty {}) => Request::Status,
+        Ask::Why(Empty {}) => Request::Why,
+        Ask::Result(name) => Request::Result(name.into()),
         Ask::Recent(AskRecentBody { after, tail }) => Request::Recent { after, tail },
     };
     Ok((body.id, request))
@@ -278,6 +293,13 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
             AnswerBody::Snapshot(SnapshotBody { at: Some((*at).into()), bytes: *bytes })
         }
         Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Fate(fate) => {
+            if let Fate::Applied { response, .. } = fate {
+                trailer.push(response.clone());
+            }
+            AnswerBody::Fate(fate.into())
+        }
+        Answer::Why(testimony) => AnswerBody::Why(testimony.as_ref().into()),
         Answer::Recent(recent) => AnswerBody::Recent(recent.as_ref().into()),
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
     };
@@ -292,7 +314,7 @@ pub(super) fn decode_reply(
 ) -> Result<(u64, Reply), WireError> {
     let body: ReplyBody = fields.decode(body)?;
     let answer = fields.known(body.answer, "an answer")?;
-    if !matches!(answer, AnswerBody::Written(_) | AnswerBody::Read(_)) {
+    if !matches!(answer, AnswerBody::Written(_) | AnswerBody::Read(_) | AnswerBody::Fate(_)) {
         fields.no_trailer(&trailer)?;
     }
     let answer = match answer {
@@ -312,6 +334,8 @@ pub(super) fn decode_reply(
             Answer::Snapshot { at: fields.log_id(at)?, bytes }
         }
         AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Fate(fate) => Answer::Fate(fate.validate(fields, trailer)?),
+        AnswerBody::Why(body) => Answer::Why(Box::new(body.validate(fields)?)),
         AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),
         AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),
     };

@@ -17,7 +17,7 @@ pub(super) struct RefusalBody {
     #[prost(
         oneof = "ReasonBody",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, \
-                30, 31, 32"
+                30, 31, 32, 40"
     )]
     reason: Option<ReasonBody>,
 }
@@ -70,6 +70,8 @@ pub(super) enum ReasonBody {
     ShuttingDown(Empty),
     #[prost(string, tag = "32")]
     Full(String),
+    #[prost(uint64, tag = "40")]
+    Withdrawn(u64),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -154,6 +156,7 @@ impl From<&Reason> for ReasonBody {
                     sequence: *sequence,
                 })
             }
+            Reason::Withdrawn { at } => Self::Withdrawn(at.0),
             Reason::SessionLimit => Self::SessionLimit(Empty {}),
             Reason::ChangeInProgress => Self::ChangeInProgress(Empty {}),
             Reason::LeaderTooYoung => Self::LeaderTooYoung(Empty {}),
@@ -191,6 +194,7 @@ impl ReasonBody {
             Self::AnswerForgotten(AnswerForgottenBody { session, sequence }) => {
                 Reason::AnswerForgotten { session, sequence }
             }
+            Self::Withdrawn(at) => Reason::Withdrawn { at: fields.index(at)? },
             Self::SessionLimit(Empty {}) => Reason::SessionLimit,
             Self::ChangeInProgress(Empty {}) => Reason::ChangeInProgress,
             Self::LeaderTooYoung(Empty {}) => Reason::LeaderTooYoung,

@@ -81,8 +81,7 @@ impl Estate {
         note_scar(world, self.index, &self.platter);
         note_start(world, &self.platter);
         self.platter.let_read();
-        let snapshots = self.dir.snapshots();
-        let gone_on = go_on(snapshots.as_ref(), &log.recovered, machine).map_err(refusal)?;
+        let gone_on = go_on(&log, machine).map_err(refusal)?;
         let machine = self.went_on(world, gone_on, &log.recovered.notes);
         let from = (machine.base(), &self.platter);
         world.checkers.started(self.index, &me, &log, from);
@@ -102,7 +101,7 @@ impl Estate {
         let works = Works {
             wal: Wal::new(log.writer),
             reader: log.reader,
-            snapshots: Jobs::new(snapshots, world.settings.chunk_bytes),
+            snapshots: Jobs::new(log.snapshots, world.settings.chunk_bytes),
             spares: log.spares,
             refused: false,
         };
@@ -143,7 +142,7 @@ impl Estate {
         if let Some(notice) = &lost {
             world.trace(format_args!("{}: {notice}", me.address));
         }
-        let (witness, sight) = Witness::new();
+        let (witness, sight) = Witness::new(world.allowance(self.index));
         world.checkers.new_machine(self.index, mark.index(), lost.is_some());
         let machine = Machine::new(Box::new(witness), mark.index(), founding(me))
             .with_sessions(world.settings.sessions());

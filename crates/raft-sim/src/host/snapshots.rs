@@ -19,15 +19,14 @@ const OPERATIONS_MAX: u64 = 16;
 /// What is to be done, and who does it.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    /// Nobody, for who is no member.
-    works: Option<SnapshotWorks>,
+    works: SnapshotWorks,
     queue: VecDeque<SnapshotJob>,
 }
 
 impl Jobs {
-    pub(super) fn new(snapshots: Option<Snapshots>, chunk_bytes: usize) -> Self {
-        let works = |snapshots| SnapshotWorks::new(snapshots).in_pieces_of(chunk_bytes);
-        Self { works: snapshots.map(works), queue: VecDeque::new() }
+    pub(super) fn new(snapshots: Snapshots, chunk_bytes: usize) -> Self {
+        let works = SnapshotWorks::new(snapshots).in_pieces_of(chunk_bytes);
+        Self { works, queue: VecDeque::new() }
     }
 }
 
@@ -64,9 +63,9 @@ impl Process {
 
     fn do_next(&mut self, world: &mut World) {
         let Some(jobs) = self.works.as_mut().map(|works| &mut works.snapshots) else { return };
-        let (Some(works), Some(job)) = (&mut jobs.works, jobs.queue.pop_front()) else { return };
+        let Some(job) = jobs.queue.pop_front() else { return };
         world.trace(format_args!("{} works on {job:?}", self.address));
-        let result = works.run(job);
+        let result = jobs.works.run(job);
         note_scar(world, self.index, &self.platter);
         match result {
             Ok(None) => {}
@@ -116,9 +115,7 @@ impl Process {
         }
         platter.light_fuse(world.random.below(OPERATIONS_MAX), Blow::Stop);
         // It dies in there, or just after.
-        if let Some(works) = &mut jobs.works {
-            let _ended = works.run(job);
-        }
+        let _ended = jobs.works.run(job);
         if platter.is_dead() {
             world.checkers.probe("snapshot cut short");
         }

@@ -10,6 +10,7 @@
 //! has the same one. When a revision gets too old to be asked for, what it replaced goes.
 
 mod history;
+mod list;
 mod read;
 mod record;
 mod restore;
@@ -126,7 +127,7 @@ impl Map {
         for op in ops {
             done.push(match op {
                 Op::Put(key, value) => {
-                    changes.push(self.put(key, value));
+                    self.put(key, value, &mut changes);
                     Done::Put
                 }
                 Op::Delete(keys) => Done::Deleted(self.delete(keys, &mut changes)),
@@ -178,19 +179,20 @@ impl Map {
         Ok(())
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Record {
+    fn put(&mut self, key: &[u8], value: &[u8], changes: &mut Vec<Record>) {
         let revision = self.revision + 1;
-        let (created, version) = self
-            .current
-            .get((key, 0))
-            .map_or((revision, 1), |old| (old.create_revision(), old.version() + 1));
-        let record = Record::new(key, value, created, revision, version);
-        self.bytes += record.size();
-        if let Some(old) = self.current.insert(record.clone()) {
+        let old = self.current.put((key, 0), |old| {
+            let (created, version) =
+                old.map_or((revision, 1), |old| (old.create_revision(), old.version() + 1));
+            let record = Record::new(key, value, created, revision, version);
+            self.bytes += record.size();
+            changes.push(record.clone());
+            record
+        });
+        if let Some(old) = old {
             self.bytes -= old.size();
             self.keep(old);
         }
-        record
     }
 
     fn delete(&mut self, keys: &Keys, changes: &mut Vec<Record>) -> u64 {
@@ -224,18 +226,18 @@ impl Map {
             while let Some(change) = self.history.pop(self.oldest) {
                 // What it replaced was the state before the oldest revision.
                 if let Some(before) = self.past.get((change.key(), self.oldest - 1)) {
-                    let revision = before.mod_revision();
-                    self.forget(change.key(), revision);
+                    self.forget(before.mod_revision(), &change);
                 }
                 if change.is_deleted() {
-                    self.forget(change.key(), self.oldest);
+                    self.forget(self.oldest, &change);
                 }
             }
         }
     }
 
-    fn forget(&mut self, key: &[u8], revision: u64) {
-        if let Some(record) = self.past.remove((key, revision)) {
+    /// A record of this key that is there.
+    fn forget(&mut self, revision: u64, change: &Record) {
+        if let Some(record) = self.past.take((change.key(), revision)) {
             self.past_bytes -= record.size();
         }
     }

@@ -11,6 +11,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::list::{List, Place, Placed, compare};
 use super::record::Record;
 
 /// Records in a leaf, and branches of a node above it.
@@ -26,8 +27,8 @@ pub(crate) struct Tree<const VERSIONS: bool> {
 
 #[derive(Clone, Debug)]
 enum Node<const VERSIONS: bool> {
-    Leaf(Vec<Record>),
-    Inner(Vec<Branch<VERSIONS>>),
+    Leaf(List<Record>),
+    Inner(List<Branch<VERSIONS>>),
 }
 
 #[derive(Clone, Debug)]
@@ -39,16 +40,25 @@ struct Branch<const VERSIONS: bool> {
     node: Arc<Node<VERSIONS>>,
 }
 
-/// Where the record of this key stands that was changed last by this revision.
-pub(crate) type Place<'a> = (&'a [u8], u64);
+impl Placed for Record {
+    const SKIP: usize = 0;
 
-fn place(record: &Record) -> Place<'_> {
-    (record.key(), record.mod_revision())
+    fn place(&self) -> Place<'_> {
+        (self.key(), self.mod_revision())
+    }
+}
+
+impl<const VERSIONS: bool> Placed for Branch<VERSIONS> {
+    const SKIP: usize = 1;
+
+    fn place(&self) -> Place<'_> {
+        (&self.least, self.revision)
+    }
 }
 
 impl<const VERSIONS: bool> Default for Tree<VERSIONS> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
+        Self { root: Arc::new(Node::Leaf(List::default())), len: 0 }
     }
 }
 
@@ -75,9 +85,9 @@ impl<const VERSIONS: bool> Tree<VERSIONS> {
         let (mut rank, mut node) = (0, &*self.root);
         loop {
             match node {
-                Node::Leaf(records) => return rank + position::<VERSIONS>(records, at),
+                Node::Leaf(records) => return rank + records.position::<VERSIONS>(at, false),
                 Node::Inner(branches) => {
-                    let (before, rest) = branches.split_at(branch(branches, at));
+                    let (before, rest) = branches.items().split_at(branch(branches, at));
                     rank += before.iter().map(|branch| branch.len).sum::<usize>();
                     let Some(next) = rest.first() else { return rank };
                     node = &next.node;
@@ -88,26 +98,41 @@ impl<const VERSIONS: bool> Tree<VERSIONS> {
 
     /// Adds a record; returns the one that it replaces.
     pub(crate) fn insert(&mut self, record: Record) -> Option<Record> {
-        let (old, right) = Arc::make_mut(&mut self.root).insert(record);
+        let at = record.clone();
+        self.put(at.place(), |_| record)
+    }
+
+    /// Puts the record there that is made of the one that is there; returns that one.
+    pub(crate) fn put(
+        &mut self,
+        at: Place<'_>,
+        make: impl FnOnce(Option<&Record>) -> Record,
+    ) -> Option<Record> {
+        let (old, right) = Arc::make_mut(&mut self.root).put(at, make);
         self.len += usize::from(old.is_none());
         if let Some(right) = right {
             let node = std::mem::take(self).root;
             let (least, revision) = (Arc::from([]), 0);
             let left = Branch { least, revision, len: node.len(), node };
             self.len = left.len + right.len;
-            self.root = Arc::new(Node::Inner(vec![left, right]));
+            self.root = Arc::new(Node::Inner(List::of(vec![left, right])));
         }
         old
     }
 
-    /// Takes the record out that stands at this place.
+    /// Takes the record out that stands at this place, if one does.
     pub(crate) fn remove(&mut self, at: Place<'_>) -> Option<Record> {
         // What is not there costs no copy.
-        self.get(at).filter(|found| !VERSIONS || found.mod_revision() == at.1)?;
+        self.get(at)?;
+        self.take(at)
+    }
+
+    /// The same, if it is known that one does.
+    pub(crate) fn take(&mut self, at: Place<'_>) -> Option<Record> {
         let removed = Arc::make_mut(&mut self.root).remove(at)?;
         self.len -= 1;
         while let Node::Inner(branches) = &*self.root
-            && let [only] = &branches[..]
+            && let [only] = branches.items()
         {
             self.root = Arc::clone(&only.node);
         }
@@ -115,23 +140,9 @@ impl<const VERSIONS: bool> Tree<VERSIONS> {
     }
 }
 
-/// Where a place is among records.
-fn position<const VERSIONS: bool>(records: &[Record], at: Place<'_>) -> usize {
-    records.partition_point(|record| compare::<VERSIONS>(place(record), at) == Ordering::Less)
-}
-
 /// The branch in which a place is.
-fn branch<const VERSIONS: bool>(branches: &[Branch<VERSIONS>], at: Place<'_>) -> usize {
-    let rest = branches.get(1..).unwrap_or_default();
-    let before = |branch: &Branch<VERSIONS>| {
-        compare::<VERSIONS>((&branch.least, branch.revision), at) != Ordering::Greater
-    };
-    rest.partition_point(before)
-}
-
-fn compare<const VERSIONS: bool>(left: Place<'_>, right: Place<'_>) -> Ordering {
-    let by_key = left.0.cmp(right.0);
-    if VERSIONS { by_key.then(right.1.cmp(&left.1)) } else { by_key }
+fn branch<const VERSIONS: bool>(branches: &List<Branch<VERSIONS>>, at: Place<'_>) -> usize {
+    branches.position::<VERSIONS>(at, true).saturating_sub(1)
 }
 
 impl<const VERSIONS: bool> Node<VERSIONS> {
@@ -139,48 +150,54 @@ impl<const VERSIONS: bool> Node<VERSIONS> {
     fn len(&self) -> usize {
         match self {
             Self::Leaf(records) => records.len(),
-            Self::Inner(branches) => branches.iter().map(|branch| branch.len).sum(),
+            Self::Inner(branches) => branches.items().iter().map(|branch| branch.len).sum(),
         }
     }
 
-    /// Adds a record; returns the one that it replaces, and what does not fit any more.
-    fn insert(&mut self, record: Record) -> (Option<Record>, Option<Branch<VERSIONS>>) {
+    /// Puts a record; returns the one that it replaces, and what does not fit any more.
+    fn put(
+        &mut self,
+        at: Place<'_>,
+        make: impl FnOnce(Option<&Record>) -> Record,
+    ) -> (Option<Record>, Option<Branch<VERSIONS>>) {
         match self {
             Self::Leaf(records) => {
-                let at = position::<VERSIONS>(records, place(&record));
-                match records.get_mut(at) {
-                    Some(old)
-                        if compare::<VERSIONS>(place(old), place(&record)) == Ordering::Equal =>
-                    {
+                let index = records.position::<VERSIONS>(at, false);
+                match records.get_mut(index) {
+                    Some(old) if compare::<VERSIONS>(old.place(), at) == Ordering::Equal => {
+                        let record = make(Some(old));
                         (Some(std::mem::replace(old, record)), None)
                     }
-                    _ => (None, insert_at(records, at, record, LEAF_MAX).map(Self::of_records)),
+                    _ => {
+                        let right = records.insert(index, make(None), LEAF_MAX);
+                        (None, right.map(Self::of_records))
+                    }
                 }
             }
             Self::Inner(branches) => {
-                let at = branch(branches, place(&record));
-                let Some(below) = branches.get_mut(at) else { return (None, None) };
-                let (old, right) = Arc::make_mut(&mut below.node).insert(record);
+                let index = branch(branches, at);
+                let Some(below) = branches.get_mut(index) else { return (None, None) };
+                let (old, right) = Arc::make_mut(&mut below.node).put(at, make);
                 below.len += usize::from(old.is_none());
                 let Some(right) = right else { return (old, None) };
                 below.len -= right.len;
-                let right = insert_at(branches, at + 1, right, BRANCHES_MAX);
+                let right = branches.insert(index + 1, right, BRANCHES_MAX);
                 (old, right.map(Self::of_branches))
             }
         }
     }
 
-    fn of_records(records: Vec<Record>) -> Branch<VERSIONS> {
-        let (least, revision) = records.first().map(place).unwrap_or_default();
+    fn of_records(records: List<Record>) -> Branch<VERSIONS> {
+        let (least, revision) = records.items().first().map(Placed::place).unwrap_or_default();
         let (least, len) = (least.into(), records.len());
         Branch { least, revision, len, node: Arc::new(Self::Leaf(records)) }
     }
 
-    fn of_branches(branches: Vec<Branch<VERSIONS>>) -> Branch<VERSIONS> {
-        let first = branches.first();
+    fn of_branches(branches: List<Branch<VERSIONS>>) -> Branch<VERSIONS> {
+        let first = branches.items().first();
         let least = first.map_or_else(|| Arc::from([]), |first| Arc::clone(&first.least));
         let revision = first.map_or(0, |first| first.revision);
-        let len = branches.iter().map(|branch| branch.len).sum();
+        let len = branches.items().iter().map(|branch| branch.len).sum();
         Branch { least, revision, len, node: Arc::new(Self::Inner(branches)) }
     }
 
@@ -188,8 +205,10 @@ impl<const VERSIONS: bool> Node<VERSIONS> {
     fn remove(&mut self, at: Place<'_>) -> Option<Record> {
         match self {
             Self::Leaf(records) => {
-                let at = position::<VERSIONS>(records, at);
-                (at < records.len()).then(|| records.remove(at))
+                let index = records.position::<VERSIONS>(at, false);
+                let found = records.items().get(index)?;
+                let same = compare::<VERSIONS>(found.place(), at) == Ordering::Equal;
+                if same { records.remove(index) } else { None }
             }
             Self::Inner(branches) => {
                 let at_branch = branch(branches, at);
@@ -212,29 +231,10 @@ impl<const VERSIONS: bool> Node<VERSIONS> {
     }
 }
 
-/// Inserts into a list; returns its second half if it is too long then. A list that grows at its
-/// end stays as it is, and the next one begins: keys often come in order.
-fn insert_at<T>(list: &mut Vec<T>, at: usize, item: T, max: usize) -> Option<Vec<T>> {
-    if list.len() < max {
-        list.insert(at, item);
-        return None;
-    }
-    if at == list.len() {
-        return Some(vec![item]);
-    }
-    let mut right = list.split_off(max / 2);
-    if at <= max / 2 {
-        list.insert(at, item);
-    } else {
-        right.insert(at - max / 2, item);
-    }
-    Some(right)
-}
-
 /// Joins a small branch with one beside it, if both fit into one.
-fn join<const VERSIONS: bool>(branches: &mut Vec<Branch<VERSIONS>>, small: usize) {
+fn join<const VERSIONS: bool>(branches: &mut List<Branch<VERSIONS>>, small: usize) {
     let left = small.min(branches.len().saturating_sub(2));
-    let [one, other] = branches.get_mut(left..left + 2).unwrap_or_default() else { return };
+    let Some([one, other]) = branches.pair_mut(left) else { return };
     let (one_node, other_node) = (&*one.node, &*other.node);
     let fits = match (one_node, other_node) {
         (Node::Leaf(one), Node::Leaf(other)) => one.len() + other.len() <= LEAF_MAX,
@@ -251,7 +251,7 @@ fn join<const VERSIONS: bool>(branches: &mut Vec<Branch<VERSIONS>>, small: usize
         (Node::Inner(one), Node::Inner(other)) => one.append(other),
         _ => {}
     }
-    branches.remove(left + 1);
+    drop(branches.remove(left + 1));
 }
 
 /// Goes over records in order.
@@ -267,13 +267,13 @@ impl<'a, const VERSIONS: bool> Iter<'a, VERSIONS> {
         loop {
             match node {
                 Node::Leaf(records) => {
-                    let skip = at.map_or(0, |at| position::<VERSIONS>(records, at));
-                    self.leaf = records.get(skip..).unwrap_or_default().iter();
+                    let skip = at.map_or(0, |at| records.position::<VERSIONS>(at, false));
+                    self.leaf = records.items().get(skip..).unwrap_or_default().iter();
                     return;
                 }
                 Node::Inner(branches) => {
                     let skip = at.map_or(0, |at| branch(branches, at));
-                    let mut rest = branches.get(skip..).unwrap_or_default().iter();
+                    let mut rest = branches.items().get(skip..).unwrap_or_default().iter();
                     let Some(next) = rest.next() else { return };
                     self.above.push(rest);
                     node = &next.node;

@@ -1,4 +1,4 @@
-//! What the servers did for each entry.
+//! What the servers did for each entry, or for each answer.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub(super) struct Look {
 pub(super) struct Cost {
     address: String,
     leads: bool,
-    entries: u64,
+    /// Entries that it committed, or answers that all servers gave.
+    operations: u64,
     /// In the order of [`COUNTERS`].
     counts: Vec<u64>,
     sync_p50_us: u64,
@@ -33,7 +34,9 @@ pub(super) struct Cost {
 /// A counter: its heading, its key in JSON, and where it is.
 type Counter = (&'static str, &'static str, fn(&Vitals) -> u64);
 
-const COUNTERS: [Counter; 7] = [
+const PROCESSOR: &str = "processor_us";
+
+const COUNTERS: [Counter; 8] = [
     ("syncs", "syncs", |vitals| vitals.syncs),
     ("writes", "log_writes", |vitals| vitals.log_writes),
     ("log bytes", "log_bytes", |vitals| vitals.log_bytes),
@@ -41,6 +44,7 @@ const COUNTERS: [Counter; 7] = [
     ("reads", "socket_reads", |vitals| vitals.socket_reads),
     ("sends", "socket_writes", |vitals| vitals.socket_writes),
     ("wake-ups", "wakeups", |vitals| vitals.wakeups),
+    ("CPU us", PROCESSOR, |vitals| vitals.processor_us),
 ];
 
 impl Look {
@@ -60,10 +64,15 @@ impl Look {
 }
 
 /// What each server did, as far as it was seen before and after, in the same life.
-pub(super) fn costs(view: &MembersView, before: &[Look], after: &[Look]) -> Vec<Cost> {
+pub(super) fn costs(
+    view: &MembersView,
+    before: &[Look],
+    after: &[Look],
+    answers: Option<u64>,
+) -> Vec<Cost> {
     let cost = |after: &Look| {
         let before = before.iter().find(|before| before.address == after.address)?;
-        Cost::between(&before.status, after, leads(view, &after.address))
+        Cost::between(&before.status, after, leads(view, &after.address), answers)
     };
     after.iter().filter_map(cost).collect()
 }
@@ -73,22 +82,33 @@ fn leads(view: &MembersView, address: &str) -> bool {
 }
 
 impl Cost {
-    fn between(before: &NodeStatus, after: &Look, leads: bool) -> Option<Self> {
+    fn between(
+        before: &NodeStatus,
+        after: &Look,
+        leads: bool,
+        answers: Option<u64>,
+    ) -> Option<Self> {
         let entries = after.status.commit_index.0.checked_sub(before.commit_index.0)?;
         let difference =
             |(_, _, read): &Counter| read(&after.status.vitals).checked_sub(read(&before.vitals));
         Some(Self {
             address: after.address.clone(),
             leads,
-            entries,
+            operations: answers.unwrap_or(entries),
             counts: COUNTERS.iter().map(difference).collect::<Option<_>>()?,
             sync_p50_us: after.status.vitals.sync_p50_us,
             sync_p99_us: after.status.vitals.sync_p99_us,
         })
     }
 
-    fn per_entry(&self, count: u64) -> f64 {
-        count as f64 / self.entries.max(1) as f64
+    fn each(&self, count: u64) -> f64 {
+        count as f64 / self.operations.max(1) as f64
+    }
+
+    /// Microseconds of processor time for each operation.
+    pub(super) fn processor_us(&self) -> f64 {
+        let at = COUNTERS.iter().position(|(_, key, _)| *key == PROCESSOR);
+        at.and_then(|at| self.counts.get(at)).map_or(0.0, |spent| self.each(*spent))
     }
 
     fn role(&self) -> &'static str {
@@ -103,7 +123,7 @@ impl Cost {
         json!({
             "address": self.address,
             "role": self.role(),
-            "entries": self.entries,
+            "operations": self.operations,
             "counts": counts,
             "sync_p50_us": self.sync_p50_us,
             "sync_p99_us": self.sync_p99_us,
@@ -120,7 +140,7 @@ pub(super) fn table(costs: &[Cost]) -> Table {
     for cost in costs {
         let mut cells = vec![cost.address.clone(), cost.role().into()];
         for count in &cost.counts {
-            let each = cost.per_entry(*count);
+            let each = cost.each(*count);
             cells.push(if each < 10.0 { format!("{each:.3}") } else { format!("{each:.0}") });
         }
         cells.extend([cost.sync_p50_us.to_string(), cost.sync_p99_us.to_string()]);

@@ -4,43 +4,48 @@
 //! is then asked less. *Open*: requests are due at fixed times, and latency counts from these
 //! times, so that a stall is felt by all that were due meanwhile.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use raft_node::{Address, Client, ClientOptions};
+use raft_node::{Address, ClientError, Conclusion, Consistency};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 
+use super::requests::Requests;
 use super::tally::Tally;
+use super::target::Target;
 use crate::args::Load;
 use crate::commands::Ask;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So few connections are enough for any number of clients.
 const CONNECTIONS_MAX: u32 = 16;
+
+/// What is put before a measurement is under way in this quantity at most, and so many at a time.
+const PREPARE_BYTES: u32 = 16 << 20;
+const PREPARE_AT_ONCE: u32 = 256;
 
 /// The running load.
 pub(super) struct Generator(JoinHandle<()>);
 
 /// All that a request needs.
 struct Source {
-    clients: Vec<Client>,
+    targets: Vec<Target>,
     tally: Arc<Tally>,
-    value_size: usize,
-    sent: Cell<u64>,
+    requests: Requests,
+    consistency: Consistency,
 }
 
 impl Generator {
     /// Starts it; it ends when the tally does.
     pub(super) fn start(
         load: &Load,
+        requests: Requests,
         ask: &Ask,
         members: Vec<Address>,
         tally: Arc<Tally>,
@@ -49,7 +54,7 @@ impl Generator {
         let (load, timeout) = (load.clone(), ask.timeout.unwrap_or(TIMEOUT));
         let run = move || {
             let local = LocalSet::new();
-            local.block_on(&runtime, generate(&load, timeout, &members, tally));
+            local.block_on(&runtime, generate(&load, requests, timeout, &members, tally));
         };
         thread::Builder::new().name("load".into()).spawn(run).map(Self)
     }
@@ -66,31 +71,79 @@ pub(super) fn connections(load: &Load) -> u32 {
     load.connections.unwrap_or(CONNECTIONS_MAX).min(load.clients)
 }
 
-async fn generate(load: &Load, timeout: Duration, members: &[Address], tally: Arc<Tally>) {
-    let mut drivers = JoinSet::new();
-    let clients = (0..connections(load) as usize).map(|number| {
-        let mut endpoints = members.to_vec();
-        if load.spread {
-            endpoints.rotate_left(number % members.len().max(1));
+/// Puts every key, many at a time.
+pub(super) fn prepare(
+    load: &Load,
+    requests: &Requests,
+    timeout: Duration,
+    members: &[Address],
+) -> Result<(), ClientError> {
+    on_this_thread(async {
+        let mut drivers = JoinSet::new();
+        let target = Target::connect(load, members.to_vec(), timeout, &mut drivers).await;
+        let target = Rc::new(target.map_err(cannot_begin)?);
+        let at_once = (PREPARE_BYTES / load.value_size).clamp(1, PREPARE_AT_ONCE) as usize;
+        let (mut puts, consistency) = (JoinSet::new(), load.consistency);
+        for request in requests.puts() {
+            if puts.len() == at_once {
+                ended(puts.join_next().await)?;
+            }
+            let target = Rc::clone(&target);
+            puts.spawn_local(async move { target.request(request, consistency).await });
         }
-        let options = ClientOptions { timeout, one_shot: false, notices: None };
-        let (client, driver) = Client::local(endpoints, options);
-        drivers.spawn_local(driver);
-        client
-    });
-    let source = Rc::new(Source {
-        clients: clients.collect(),
-        tally,
-        value_size: load.value_size as usize,
-        sent: Cell::new(0),
-    });
+        while !puts.is_empty() {
+            ended(puts.join_next().await)?;
+        }
+        target.end().await;
+        Ok(())
+    })
+}
+
+/// Runs something before the load.
+pub(super) fn on_this_thread<T>(
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(|error| cannot_begin(error.to_string()))?;
+    LocalSet::new().block_on(&runtime, work)
+}
+
+fn ended(put: Option<Result<Result<(), ClientError>, JoinError>>) -> Result<(), ClientError> {
+    match put {
+        Some(Err(error)) => Err(cannot_begin(error.to_string())),
+        Some(Ok(ended)) => ended,
+        None => Ok(()),
+    }
+}
+
+pub(super) fn cannot_begin(what: String) -> ClientError {
+    ClientError { outcome: Conclusion::NothingSent, what, reason: None, request: None }
+}
+
+async fn generate(
+    load: &Load,
+    requests: Requests,
+    timeout: Duration,
+    members: &[Address],
+    tally: Arc<Tally>,
+) {
+    let (mut drivers, mut targets) = (JoinSet::new(), Vec::new());
+    for number in 0..connections(load) as usize {
+        let mut members = members.to_vec();
+        let first = if load.spread { number % members.len().max(1) } else { 0 };
+        members.rotate_left(first);
+        match Target::connect(load, members, timeout, &mut drivers).await {
+            Ok(target) => targets.push(target),
+            Err(what) => return tally.cannot_begin(what),
+        }
+    }
+    let source = Rc::new(Source { targets, tally, requests, consistency: load.consistency });
     match load.rate {
         None => closed(load, &source).await,
         Some(rate) => open(load, rate, &source).await,
     }
-    for client in &source.clients {
-        // The cluster forgets the session by itself in the end.
-        let _ended = client.end_session().await;
+    for target in &source.targets {
+        target.end().await;
     }
     drop(source);
     drivers.join_all().await;
@@ -157,19 +210,10 @@ fn pace(rate: u32, tally: Arc<Tally>) -> mpsc::UnboundedReceiver<Instant> {
 impl Source {
     /// One request of a client, which was due at this time.
     async fn request(&self, number: u32, due: Instant) {
-        let Some(client) = self.clients.get(number as usize % self.clients.len().max(1)) else {
+        let Some(target) = self.targets.get(number as usize % self.targets.len().max(1)) else {
             return;
         };
-        let written = client.write(self.message()).await;
-        self.tally.ended(due, written.err().as_ref());
-    }
-
-    /// No two are the same, and none is a command.
-    fn message(&self) -> Bytes {
-        let number = self.sent.get();
-        self.sent.set(number + 1);
-        let mut message = format!("{number:016x}").into_bytes();
-        message.resize(self.value_size, b'.');
-        raft_store::message(&message)
+        let ended = target.request(self.requests.next(), self.consistency).await;
+        self.tally.ended(due, ended.err().as_ref());
     }
 }

@@ -1,13 +1,16 @@
 //! What a measurement came to, for people and for programs.
 
 use std::fmt::Write;
+use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::cost::{self, Cost};
 use super::load::connections;
+use super::plot;
 use super::tally::Summary;
-use crate::args::Load;
+use crate::args::{Load, Work};
 use crate::errors::Problem;
 use crate::output::Output;
 
@@ -17,6 +20,8 @@ pub(super) struct Report {
     /// The member that led at the beginning.
     pub(super) asked: String,
     pub(super) summary: Summary,
+    /// What this process worked meanwhile.
+    pub(super) worked: Duration,
     pub(super) costs: Vec<Cost>,
 }
 
@@ -55,16 +60,29 @@ impl Report {
                 ),
             ),
             ("latency", self.latencies()),
+            ("processor", self.processor()),
             ("failures", failures(summary)),
         ];
         for (name, value) in rows {
             // A string takes everything.
             let _ = writeln!(text, "{name:<11} {value}");
         }
+        let bars = plot::bars(&summary.latency);
+        if !bars.is_empty() {
+            let _ = write!(text, "\n{bars}");
+        }
         if !self.costs.is_empty() {
-            let _ = write!(text, "\nfor each entry:\n{}", cost::table(&self.costs).aligned());
+            let each = if load.work.gets() { "operation" } else { "entry" };
+            let _ = write!(text, "\nfor each {each}:\n{}", cost::table(&self.costs).aligned());
         }
         text
+    }
+
+    fn processor(&self) -> String {
+        let servers: f64 = self.costs.iter().map(Cost::processor_us).sum();
+        let own = self.worked.as_micros() as f64 / self.summary.done.max(1) as f64;
+        let load = format!("{own:.1} us of the load for each operation");
+        if self.costs.is_empty() { load } else { format!("{servers:.1} us of all servers, {load}") }
     }
 
     fn latencies(&self) -> String {
@@ -85,6 +103,11 @@ impl Report {
             .collect();
         latencies.insert("max".into(), latency.max().into());
         json!({
+            "target": name(load.target),
+            "work": name(load.work),
+            "keys": load.keys,
+            "gets": load.gets,
+            "consistency": format!("{:?}", load.consistency).to_lowercase(),
             "clients": load.clients,
             "connections": connections(load),
             "in_flight": load.in_flight,
@@ -96,6 +119,7 @@ impl Report {
             "operations": summary.done,
             "per_second": self.per_second(),
             "latency_us": latencies,
+            "load_processor_us": self.worked.as_micros() as u64,
             "refused": summary.refused,
             "not_sent": summary.unsent,
             "unknown": summary.unknown,
@@ -111,13 +135,23 @@ fn describe(load: &Load) -> String {
         None => "each waiting for its answers".to_owned(),
         Some(rate) => format!("{rate} requests a second at fixed times"),
     };
+    let what = match load.work {
+        Work::Append => "messages".to_owned(),
+        Work::Put | Work::Get => format!("values of {} keys", load.keys),
+        Work::Mixed => format!("values of {} keys, {} % gets", load.keys, load.gets),
+    };
     format!(
-        "{} clients on {} connections, {} in flight each, {}-byte messages, {pace}",
+        "{}: {} clients on {} connections, {} in flight each, {}-byte {what}, {pace}",
+        name(load.work),
         load.clients,
         connections(load),
         load.in_flight,
         load.value_size
     )
+}
+
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn failures(summary: &Summary) -> String {

@@ -99,6 +99,11 @@ impl Tally {
         self.lock().until.is_none()
     }
 
+    /// There is nobody to ask.
+    pub(super) fn cannot_begin(&self, what: String) {
+        self.lock().whole.first_failure.get_or_insert(what);
+    }
+
     /// A request that was due at `due` has ended.
     pub(super) fn ended(&self, due: Instant, failure: Option<&ClientError>) {
         let now = Instant::now();
@@ -158,7 +163,12 @@ mod tests {
         let due = Instant::now();
         tally.ended(early, None);
         tally.ended(due, None);
-        let error = ClientError { outcome: Conclusion::Unknown, what: "lost".into(), reason: None };
+        let error = ClientError {
+            outcome: Conclusion::Unknown,
+            what: "lost".into(),
+            reason: None,
+            request: None,
+        };
         tally.ended(due, Some(&error));
         assert!(tally.goes_on());
         tally.end_now();

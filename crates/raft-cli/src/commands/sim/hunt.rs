@@ -15,6 +15,7 @@ use super::summary::{self, Summary};
 use crate::args::Seeds;
 use crate::errors::Problem;
 use crate::exit::Exit;
+use crate::machine;
 use crate::output::{Format, Output};
 
 /// Which runs.
@@ -107,11 +108,11 @@ impl Hunt {
             if over || stop.load(Ordering::Relaxed) {
                 enough.store(true, Ordering::Relaxed);
             }
-            (summary.took, summary.worked) = (begin.elapsed(), processor_time());
+            (summary.took, summary.worked) = (begin.elapsed(), machine::processor_time());
             progress.show(&summary);
         }
         progress.clear();
-        (summary.took, summary.worked) = (begin.elapsed(), processor_time());
+        (summary.took, summary.worked) = (begin.elapsed(), machine::processor_time());
         for worker in workers {
             // A run catches its own panics; one outside of it is no result.
             if worker.join().is_err() {
@@ -166,10 +167,4 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
-}
-
-/// What this process has worked so far, all threads together.
-pub(super) fn processor_time() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    spent.try_into().unwrap_or_default()
 }

@@ -14,49 +14,49 @@ const LAG_HIGH: u64 = 10_000;
 
 /// A cluster, as far as its members answered.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) cluster: Option<u128>,
+pub(in crate::commands) struct Report {
+    pub(in crate::commands) cluster: Option<u128>,
     /// Who leads, by the latest term that anybody knows a leader of.
-    pub(super) leader: Option<(NodeId, String)>,
+    pub(in crate::commands) leader: Option<(NodeId, String)>,
     /// Why nobody leads, as far as known.
-    pub(super) why: Option<String>,
+    pub(in crate::commands) why: Option<String>,
     /// The members by id, then whoever else was asked.
-    pub(super) rows: Vec<Row>,
+    pub(in crate::commands) rows: Vec<Row>,
 }
 
 /// One server.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) id: Option<NodeId>,
-    pub(super) address: String,
+pub(in crate::commands) struct Row {
+    pub(in crate::commands) id: Option<NodeId>,
+    pub(in crate::commands) address: String,
     /// As the others know it; `None` if it is in no configuration.
-    pub(super) voter: Option<Vote>,
-    pub(super) answer: Result<NodeStatus, String>,
+    pub(in crate::commands) voter: Option<Vote>,
+    pub(in crate::commands) answer: Result<NodeStatus, String>,
     /// Entries that the leader has committed and this member does not have on its disk.
-    pub(super) lag: Option<u64>,
-    pub(super) troubles: Vec<Trouble>,
+    pub(in crate::commands) lag: Option<u64>,
+    pub(in crate::commands) troubles: Vec<Trouble>,
 }
 
 /// What part a member has in decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Vote {
+pub(in crate::commands) struct Vote {
     /// In the configuration, or its new half.
-    pub(super) new: bool,
+    pub(in crate::commands) new: bool,
     /// In the old half of a joint one.
-    pub(super) old: bool,
+    pub(in crate::commands) old: bool,
 }
 
 /// Something that is not well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
+pub(in crate::commands) struct Trouble {
+    pub(in crate::commands) kind: Kind,
     /// For a column.
-    pub(super) short: String,
-    pub(super) text: String,
+    pub(in crate::commands) short: String,
+    pub(in crate::commands) text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::commands) enum Kind {
     Silent,
     New,
     Removed,
@@ -66,7 +66,7 @@ pub(super) enum Kind {
 }
 
 impl Report {
-    pub(super) fn of(mut seen: Vec<Seen>) -> Self {
+    pub(in crate::commands) fn of(mut seen: Vec<Seen>) -> Self {
         let cluster = survey::cluster(&seen);
         let members = members(&seen, cluster);
         let leader = leader(&seen, cluster);
@@ -96,12 +96,12 @@ impl Report {
         Self { cluster, leader, why, rows }
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::commands) fn is_well(&self) -> bool {
         self.why.is_none() && self.rows.iter().all(|row| row.troubles.is_empty())
     }
 
     /// In one line, what is not well, and what to do first.
-    pub(super) fn problem(&self) -> Option<Problem> {
+    pub(in crate::commands) fn problem(&self) -> Option<Problem> {
         if self.is_well() {
             return None;
         }
@@ -149,7 +149,7 @@ impl Row {
     }
 
     /// A member of this cluster, by its own word.
-    pub(super) fn is_member(&self, cluster: Option<u128>) -> bool {
+    pub(in crate::commands) fn is_member(&self, cluster: Option<u128>) -> bool {
         let member = |status: &NodeStatus| is_member(status, cluster);
         self.answer.as_ref().is_ok_and(member)
     }

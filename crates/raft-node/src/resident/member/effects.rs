@@ -88,6 +88,7 @@ impl Member {
             }
             Answer::Status(status) => Some(status),
             Answer::Recent(recent) => Some(&mut recent.status),
+            Answer::Why(testimony) => Some(&mut testimony.status),
             _ => None,
         };
         let order = if let Some(status) = status {

@@ -26,6 +26,10 @@ const WINDOW_BYTES: u64 = 4 * CHUNK_BYTES as u64;
 /// Who could not use a snapshot is sent no other one for so many election timeouts.
 const PAUSE_TIMEOUTS: u64 = 5;
 
+/// A way on which nothing has been heard for so long, in milliseconds, is given up. To make a state
+/// of what came takes a while.
+const SILENCE_MAX: u64 = 60_000;
+
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
@@ -52,6 +56,8 @@ struct Outgoing {
     sent: u64,
     /// A piece is being read.
     reading: bool,
+    /// When the other end last said something, or else when it was to be dialled.
+    heard: Time,
 }
 
 /// A leader's snapshot that comes.
@@ -67,9 +73,10 @@ struct Incoming {
 }
 
 impl Lanes {
-    /// When [`Member::feed_lanes`] is wanted.
-    pub(super) const fn next_deadline(&self) -> Option<Time> {
-        self.next_at
+    /// When [`Member::look_at_lanes`] is wanted.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let silent = self.to.values().map(|outgoing| outgoing.heard + SILENCE_MAX);
+        self.next_at.into_iter().chain(silent).min()
     }
 }
 
@@ -82,8 +89,15 @@ impl Member {
             // The core asks again.
             return self.events.push(Event::SnapshotFailed { peer });
         }
-        let outgoing =
-            Outgoing { term, info: None, connection: None, wanted: None, sent: 0, reading: false };
+        let outgoing = Outgoing {
+            term,
+            info: None,
+            connection: None,
+            wanted: None,
+            sent: 0,
+            reading: false,
+            heard: now,
+        };
         self.lanes.to.insert(peer, outgoing);
         self.orders.push(Order::Snapshot(SnapshotJob::Open(peer)));
     }
@@ -125,6 +139,7 @@ impl Member {
     pub(super) fn snapshot_wanted(&mut self, now: Time, peer: NodeId, offset: u64) {
         let Some(outgoing) = self.lanes.to.get_mut(&peer) else { return };
         let is_progress = outgoing.wanted.replace(offset).is_some_and(|before| before < offset);
+        outgoing.heard = now;
         outgoing.sent = outgoing.sent.max(offset);
         if is_progress {
             self.events.push(Event::SnapshotTaken { peer });
@@ -132,8 +147,17 @@ impl Member {
         self.feed_lanes(now);
     }
 
+    /// Time passed.
+    pub(super) fn look_at_lanes(&mut self, now: Time) {
+        let is_silent = |outgoing: &Outgoing| outgoing.heard + SILENCE_MAX <= now;
+        while let Some((peer, _)) = self.lanes.to.iter().find(|(_, outgoing)| is_silent(outgoing)) {
+            self.drop_lane(now, *peer);
+        }
+        self.feed_lanes(now);
+    }
+
     /// Reads on for whoever has taken most of what was sent, no faster than allowed.
-    pub(super) fn feed_lanes(&mut self, now: Time) {
+    fn feed_lanes(&mut self, now: Time) {
         if self.lanes.next_at.is_some_and(|at| now < at) {
             return;
         }
@@ -331,10 +355,11 @@ impl Member {
 
     /// A peer that cannot be reached for messages cannot be for a snapshot: what it has, it keeps.
     pub(super) fn drop_lane(&mut self, now: Time, peer: NodeId) {
-        match self.lanes.to.get(&peer).and_then(|outgoing| outgoing.connection) {
-            Some(connection) => self.drop_connection(now, connection),
-            None => self.give_up_lane(peer),
+        let outgoing = self.lanes.to.get(&peer);
+        if let Some(connection) = outgoing.and_then(|outgoing| outgoing.connection) {
+            self.drop_connection(now, connection);
         }
+        self.give_up_lane(peer);
     }
 
     /// The connection of a snapshot ended.

@@ -261,7 +261,7 @@ impl Member {
     /// Takes everything that arrived in one step of the replica.
     pub fn step(&mut self, now: Time, watch: &mut impl Watch) {
         self.space_timer(now);
-        self.feed_lanes(now);
+        self.look_at_lanes(now);
         if self.replica.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.events.push(Event::Timer);
         }

@@ -1,0 +1,11 @@
+//! One replica, driven by hand: what it answers, writes and shows, and what may be concluded.
+#![allow(missing_docs)]
+
+mod applying;
+mod bench;
+mod leaders;
+mod reads;
+mod snapshots;
+mod space;
+mod why;
+mod writes;
