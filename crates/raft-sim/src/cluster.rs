@@ -1,6 +1,6 @@
 //! A whole cluster: servers, clients, and the loop that lets whoever is next do what is next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use raft_core::Time;
 use raft_node::Address;
@@ -41,7 +41,7 @@ pub struct Cluster {
     pub(crate) resting: bool,
     pub(crate) watch: Watch,
     /// When each of them wants to run.
-    wakes: BTreeMap<Place, Time>,
+    wakes: Vec<(Time, Place)>,
     /// Without time going on.
     steps: u64,
 }
@@ -63,8 +63,8 @@ impl Cluster {
         let hosts: Vec<Host> =
             (0..count).map(|index| Host::new(index, told(index), disk(index))).collect();
         let random = &mut stream(plan.seed, "founding", 0);
+        world.set_clocks(count);
         for host in 0..count {
-            world.set_clock(host);
             let delay = random.below(world.settings.starts_within);
             world.clock.after(delay, Happening::Start { host });
         }
@@ -82,7 +82,7 @@ impl Cluster {
             values: [0; 3],
             resting: false,
             watch: Watch::default(),
-            wakes: BTreeMap::new(),
+            wakes: Vec::new(),
             steps: 0,
         };
         cluster.hire();
@@ -97,7 +97,7 @@ impl Cluster {
     pub fn run_until(&mut self, end: Time) {
         while self.world.checkers.violation().is_none() {
             self.look_at_wakes();
-            let first = self.wakes.iter().map(|(place, at)| (*at, *place)).min();
+            let first = self.wakes.iter().min().copied();
             let times = [first.map(|(at, _)| at), self.world.clock.next()];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= end) else {
                 // Nothing is due any more: only the clock moves.
@@ -133,18 +133,22 @@ impl Cluster {
                 Place::Client(client) => self.clients.get(client).and_then(Client::next_wake),
                 Place::Stranger(_) => None,
             };
-            match wake {
-                Some(at) => self.wakes.insert(place, at),
-                None => self.wakes.remove(&place),
-            };
+            let known = self.wakes.iter().position(|(_, of)| *of == place);
+            match (wake, known) {
+                (Some(at), Some(known)) => self.wakes[known].0 = at,
+                (Some(at), None) => self.wakes.push((at, place)),
+                (None, Some(known)) => {
+                    self.wakes.swap_remove(known);
+                }
+                (None, None) => {}
+            }
         }
     }
 
     /// The true time at which a server wants to run, or may.
     fn wake_of(&self, host: &Host) -> Option<Time> {
         let clock = self.world.clock_of(host.index);
-        let wanted = host.next_wake(clock.shows(self.world.time()))?;
-        Some(clock.when(wanted).max(host.paused_until))
+        Some(clock.when(host.next_wake()?).max(host.paused_until))
     }
 
     /// Time must go on: somebody who is woken without end has no deadline but a bug.

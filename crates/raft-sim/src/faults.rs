@@ -9,7 +9,7 @@ use raft_node::sessions::{self, Sessions};
 
 use crate::chance::{pick, stream};
 use crate::network::Delays;
-use crate::plan::{Plan, Storage};
+use crate::plan::{EVENTS_MIN, Plan, Storage};
 use crate::schedule::{Schedule, Shape};
 
 /// The election timeout T, in milliseconds.
@@ -205,6 +205,8 @@ pub struct Settings {
     pub founder_dies: bool,
     /// How long trouble lasts.
     pub trouble: u64,
+    /// Longer if less than this has happened by then.
+    pub events_min: u64,
     /// One fault in about so many milliseconds.
     pub fault_every: u64,
     /// Which kinds, some of them several times.
@@ -271,6 +273,9 @@ impl Settings {
         let random = &mut stream(plan.seed, "settings", 0);
         let mut settings = Self::anything(random, schedule);
         settings.direct(random);
+        if plan.short && plan.length.is_none() {
+            settings.shorten();
+        }
         settings.trouble += settings.first_trouble();
         settings.draw_snapshots(&mut stream(plan.seed, "snapshots", 0));
         let random = &mut stream(plan.seed, "text", 0);
@@ -320,6 +325,7 @@ impl Settings {
             starts_within: pick(random, [T / 10, T / 10, T / 10, 2 * T]),
             founder_dies: random.below(2) == 0,
             trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
+            events_min: 0,
             fault_every: pick(random, [40, 150, 400, 1000]),
             faults,
             rare_one_in: 0,
@@ -346,6 +352,14 @@ impl Settings {
             minority_stays_dead: random.below(3) == 0,
             last_blackout: random.below(2) == 0,
         }
+    }
+
+    /// Not longer than it takes until enough has happened, and the schedule could make its trouble:
+    /// disks hang for a while.
+    fn shorten(&mut self) {
+        let hangs = matches!(self.schedule, Schedule::SlowLeaderDisk | Schedule::FullWindow);
+        self.trouble = if hangs { 4 * T } else { T };
+        self.events_min = EVENTS_MIN;
     }
 
     /// The rare trouble that comes instead of the one with this number: drawn apart, so that all

@@ -19,9 +19,14 @@ pub struct Plan {
     pub storage: Option<Storage>,
     /// How long trouble lasts, in virtual milliseconds; the seed chooses if it is not given.
     pub length: Option<u64>,
+    /// Trouble is over when [`EVENTS_MIN`] things have happened.
+    pub short: bool,
     /// Troubles that are left out, by their number.
     pub without: BTreeSet<u32>,
 }
+
+/// So much happens in a short run before its trouble ends, and not much more.
+pub const EVENTS_MIN: u64 = 1500;
 
 /// What disks do at worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +85,9 @@ impl fmt::Display for Plan {
         if let Some(length) = self.length {
             write!(f, " --length {length}ms")?;
         }
+        if self.short {
+            f.write_str(" --short")?;
+        }
         for (place, (first, last)) in ranges(&self.without).into_iter().enumerate() {
             f.write_str(if place == 0 { " --without " } else { "," })?;
             match first == last {
@@ -99,6 +107,10 @@ impl FromStr for Plan {
         let mut plan = Self::default();
         let mut words = text.split_whitespace();
         while let Some(option) = words.next() {
+            if option == "--short" {
+                plan.short = true;
+                continue;
+            }
             let value = words.next().ok_or_else(|| format!("{option} has no value"))?;
             let number = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
             match option {
@@ -160,6 +172,7 @@ mod tests {
             members: Some(3),
             storage: Some(Storage::Exceeded),
             length: Some(900),
+            short: false,
             without: [0, 1, 2, 5, 7, 8].into(),
         };
         assert_eq!(
@@ -171,6 +184,9 @@ mod tests {
         let tolerated = Plan { storage: Some(Storage::Tolerated), ..Plan::of_seed(9) };
         assert_eq!(tolerated.to_string(), "--seed 9 --storage tolerated");
         assert_eq!(tolerated.to_string().parse(), Ok(tolerated));
+        let short = Plan { short: true, ..Plan::of_seed(9) };
+        assert_eq!(short.to_string(), "--seed 9 --short");
+        assert_eq!(short.to_string().parse(), Ok(short));
         for wrong in ["--seed", "--seed x", "--schedule never", "--storage x", "--seed 1 --beer 2"]
         {
             assert!(wrong.parse::<Plan>().is_err(), "{wrong}");

@@ -5,9 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checkers::Violation;
 use crate::cluster::Cluster;
+use crate::faults::T;
 use crate::plan::{Plan, Storage};
 use crate::schedule::{Schedule, Trouble};
 use crate::trace::Line;
+
+/// Trouble lasts no longer, however little happens.
+const TROUBLE_MAX: u64 = 60 * T;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
@@ -110,9 +114,21 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
     })
 }
 
+/// As long as the run is to have it, and until enough has happened.
+fn make_trouble(cluster: &mut Cluster) {
+    let begin = cluster.world.time();
+    cluster.run_until(begin + cluster.world.settings.trouble);
+    while cluster.world.events < cluster.world.settings.events_min
+        && cluster.world.settings.trouble < TROUBLE_MAX
+        && cluster.world.checkers.violation().is_none()
+    {
+        cluster.world.settings.trouble += T / 10;
+        cluster.run_until(begin + cluster.world.settings.trouble);
+    }
+}
+
 fn play(cluster: &mut Cluster) -> u64 {
-    let trouble = cluster.world.settings.trouble;
-    cluster.run_until(cluster.world.time() + trouble);
+    make_trouble(cluster);
     cluster.heal();
     if cluster.world.settings.storage == Storage::Exceeded {
         cluster.wait_and_see();

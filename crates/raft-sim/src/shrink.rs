@@ -77,7 +77,8 @@ impl Shrinker<'_> {
         let mut length = last.min(failure.time + 1).max(1);
         let mut progress = false;
         while self.best.failure.length > length {
-            if !self.fails(Plan { length: Some(length), ..self.best.plan.clone() }) {
+            let plan = Plan { length: Some(length), short: false, ..self.best.plan.clone() };
+            if !self.fails(plan) {
                 break;
             }
             progress = true;
@@ -157,7 +158,7 @@ mod tests {
     }
 
     fn shrunk(guilty: &[u32], patience: u64) -> Shrunk {
-        let plan = Plan::of_seed(1);
+        let plan = Plan { short: true, ..Plan::of_seed(1) };
         let failure = run(&plan, guilty).expect_err("it fails");
         let mut run = |plan: &Plan| run(plan, guilty);
         shrink(&plan, *failure, &mut run, &mut |best| best.runs < patience)
@@ -170,7 +171,7 @@ mod tests {
             let left: Vec<u32> =
                 shrunk.failure.troubles.iter().map(|trouble| trouble.number).collect();
             assert_eq!(left, guilty);
-            assert_eq!(shrunk.plan.members, Some(3));
+            assert_eq!((shrunk.plan.members, shrunk.plan.short), (Some(3), false));
             let last = guilty.last().map_or(0, |last| u64::from(*last) * 100 + 1);
             assert!(shrunk.failure.length <= last.max(1), "{:?}", shrunk.plan);
             assert!(shrunk.is_minimal && shrunk.runs < 200, "{} runs", shrunk.runs);

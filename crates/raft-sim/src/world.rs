@@ -50,7 +50,8 @@ pub struct World {
     touched: Vec<Place>,
     /// Of everybody; what stands there of whoever acts is old.
     chances: BTreeMap<Option<Place>, Random>,
-    clocks: BTreeMap<usize, HostClock>,
+    /// Of the hosts.
+    clocks: Vec<HostClock>,
     disks: BTreeMap<usize, DiskTime>,
 }
 
@@ -99,7 +100,7 @@ impl World {
             actor: None,
             touched: Vec::new(),
             chances: BTreeMap::new(),
-            clocks: BTreeMap::new(),
+            clocks: Vec::new(),
             disks: BTreeMap::new(),
             plan: plan.clone(),
         }
@@ -158,21 +159,24 @@ impl World {
     /// A machine's clock.
     #[must_use]
     pub fn clock_of(&self, host: usize) -> HostClock {
-        self.clocks.get(&host).copied().unwrap_or(HostClock::new(0))
+        self.clocks.get(host).copied().unwrap_or(HostClock::new(0))
     }
 
-    /// Gives a machine a clock of its own, fast or slow.
-    pub fn set_clock(&mut self, host: usize) {
-        let skew = self.settings.skew;
-        let drawn = stream(self.plan.seed, "clock", host as u64).below(2 * skew + 1);
-        self.clocks.insert(host, HostClock::new(drawn.cast_signed() - skew.cast_signed()));
+    /// Gives so many machines clocks of their own, fast or slow.
+    pub fn set_clocks(&mut self, count: usize) {
+        let (seed, skew) = (self.plan.seed, self.settings.skew);
+        let draw = |host| {
+            let drawn = stream(seed, "clock", host as u64).below(2 * skew + 1);
+            HostClock::new(drawn.cast_signed() - skew.cast_signed())
+        };
+        self.clocks = (0..count).map(draw).collect();
     }
 
     /// A machine's clock jumps ahead.
     pub fn clock_jumps(&mut self, host: usize, by: u64) {
         let now = self.time();
         self.touch(Place::Host(host));
-        if let Some(clock) = self.clocks.get_mut(&host) {
+        if let Some(clock) = self.clocks.get_mut(host) {
             clock.jump(now, by);
         }
     }

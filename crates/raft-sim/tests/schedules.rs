@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use raft_sim::{Plan, Report, Schedule, run};
+use raft_sim::plan::EVENTS_MIN;
+use raft_sim::{Plan, Report, Schedule, Storage, run};
 
 fn play(plan: &Plan) -> Report {
     run(plan, false).unwrap_or_else(|failure| {
@@ -64,6 +65,19 @@ fn every_schedule_makes_its_own_trouble_and_enough_happens() {
         assert_eq!(other, None, "{schedule}: {kinds:?}");
         assert!(events / runs >= 1500, "{schedule}: {events} events in {runs} runs");
     }
+}
+
+#[test]
+fn a_short_run_is_no_longer_than_it_takes() {
+    let (mut short, mut long) = (0, 0);
+    for seed in 0..30 {
+        let plan = Plan { storage: Some(Storage::Tolerated), ..Plan::of_seed(seed) };
+        let run = play(&Plan { short: true, ..plan.clone() });
+        assert!(run.events >= EVENTS_MIN, "seed {seed}: {} events", run.events);
+        assert!(run.due > 0, "seed {seed}: no trouble");
+        (short, long) = (short + run.events, long + play(&plan).events);
+    }
+    assert!(short < long, "{short} events, and in whole runs {long}");
 }
 
 #[test]

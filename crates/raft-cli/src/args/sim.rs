@@ -36,6 +36,9 @@ pub(crate) struct SimArgs {
     /// How long trouble lasts, in virtual time [default: each seed chooses]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) length: Option<Duration>,
+    /// Trouble until 1,500 events have happened, and not much longer: for many runs
+    #[arg(long, conflicts_with = "length")]
+    pub(crate) short: bool,
     /// Troubles to leave out, by number: 3,5,9-12
     #[arg(long, value_name = "NUMBERS", requires = "seed", value_parser = numbers)]
     pub(crate) without: Option<Numbers>,

@@ -44,6 +44,7 @@ pub(crate) fn run(options: &SimOptions, output: &Output) -> Result<(), Problem> 
         members: args.members.map(usize::from),
         storage: args.storage,
         length: args.length.map(|length| length.as_millis() as u64),
+        short: args.short,
         without: args.without.clone().map(|numbers| numbers.0).unwrap_or_default(),
     };
     if args.seed.is_some() && (args.trace || args.mermaid) {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use raft_core::{HardState, Index, LogId, Membership, NodeId, Term};
 use raft_log::{
-    DataDir, Entry, Holder, Log, NodeState, OpenError, Options, PeerBoot, ReadError, SnapshotError,
-    SnapshotInfo, Snapshots, Write,
+    DataDir, Disk, Entry, Holder, Log, NodeState, OpenError, Options, PeerBoot, ReadError,
+    SnapshotError, SnapshotInfo, Snapshots, Write,
 };
 use raft_node::wire::decode_membership;
 
 use super::log_matching::{entries, stamp};
 use super::{Checked, Stamp};
-use crate::disk::Platter;
+use crate::disk::{Durable, Platter};
 
 #[derive(Debug, Default)]
 pub(super) struct Disks {
@@ -278,14 +278,14 @@ fn below(at: LogId, committed: &[Stamp]) -> Checked<Vec<Stamp>> {
     }
 }
 
-fn open(platter: &Platter) -> Result<DataDir, OpenError> {
+fn open(disk: Arc<dyn Disk>) -> Result<DataDir, OpenError> {
     let holder = Holder { pid: 0, address: String::new() };
-    DataDir::open_seeded(platter.durable_copy(), holder, Some(1))
+    DataDir::open_seeded(disk, holder, Some(1))
 }
 
 /// Reads the log that a power cut would leave, if it is a member's.
 pub(super) fn read(platter: &Platter, committed: &[Stamp]) -> Result<Option<OnDisk>, Unread> {
-    let mut dir = open(platter).map_err(Unread::Refused)?;
+    let mut dir = open(platter.durable_copy()).map_err(Unread::Refused)?;
     let state = dir.identity().clone();
     let (NodeState::Member(_), Some(snapshots)) = (&state, dir.snapshots()) else {
         return Ok(None);
@@ -327,12 +327,12 @@ pub(crate) fn refusal(error: SnapshotError) -> OpenError {
     }
 }
 
-/// The snapshots that a power cut would leave, and what is wrong with others.
+/// The snapshots among these files, and what is wrong with others.
 pub(super) fn snapshots(
-    platter: &Platter,
+    files: &Durable,
 ) -> Result<(Vec<SnapshotInfo>, Vec<String>), SnapshotError> {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
-    let Some(snapshots) = open(platter).ok().and_then(|dir| dir.snapshots()) else {
+    let Some(snapshots) = open(files.disk()).ok().and_then(|dir| dir.snapshots()) else {
         return Ok((found, wrong));
     };
     for id in snapshots.list()? {

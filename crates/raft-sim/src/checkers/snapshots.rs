@@ -18,7 +18,7 @@ use raft_store::{Answer, Messages};
 
 use super::disks::place;
 use super::{Checked, Checkers, Stamp, disks};
-use crate::disk::Platter;
+use crate::disk::{Durable, Platter};
 use crate::witness::{Allowance, Restored, Sight, Trail, Witness};
 
 #[derive(Debug, Default)]
@@ -46,6 +46,9 @@ struct Server {
     log_start: LogId,
     /// The snapshot of a leader that it went on from, in this life.
     installed: Option<LogId>,
+    /// The files that were looked at, and what was found: the same, as long as they are.
+    files: Durable,
+    found: (Vec<SnapshotInfo>, Vec<String>),
 }
 
 #[derive(Debug)]
@@ -172,6 +175,18 @@ impl Agreement {
         Err(format!("the snapshot of {at} has other {what} than were agreed on"))
     }
 
+    /// What a power cut would leave of the snapshots on a disk, and what is wrong there. The log
+    /// says nothing of them.
+    fn look(&mut self, host: usize, platter: &Platter) -> (Vec<SnapshotInfo>, Vec<String>) {
+        let server = self.servers.entry(host).or_default();
+        let files = platter.durable(|name| !name.starts_with("wal"));
+        if !server.files.is_same(&files) {
+            // Why none can be read is said where a start, or a look at the whole disk, is judged.
+            (server.found, server.files) = (disks::snapshots(&files).unwrap_or_default(), files);
+        }
+        server.found.clone()
+    }
+
     /// Snapshots on a disk: the same ones everywhere.
     fn found(&mut self, host: usize, found: &[SnapshotInfo], committed: &[Stamp]) -> Checked {
         for info in found {
@@ -221,17 +236,10 @@ impl Checkers {
 
     /// Snapshots may have come, or may be missing: looks at those that a power cut would leave.
     pub fn look_at_snapshots(&mut self, host: usize, platter: &Platter) {
-        let found = disks::snapshots(platter);
-        let found = match found {
-            Ok((found, wrong)) => {
-                if !wrong.is_empty() && !self.damage.is_hurt(host) {
-                    self.fail("snapshots agree", format!("host {host}: {}", wrong.join("; ")));
-                }
-                found
-            }
-            // Said where a start, or a look at the whole disk, is judged.
-            Err(_) => Vec::new(),
-        };
+        let (found, wrong) = self.agreement.look(host, platter);
+        if !wrong.is_empty() && !self.damage.is_hurt(host) {
+            self.fail("snapshots agree", format!("host {host}: {}", wrong.join("; ")));
+        }
         let checked = self.agreement.found(host, &found, self.commits.all());
         self.note("snapshots agree", checked);
     }

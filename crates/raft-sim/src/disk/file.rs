@@ -31,7 +31,12 @@ impl File {
     /// What a power cut could not take away. Nobody cuts the power of the copy: what is behind its
     /// cache does not matter.
     pub(super) fn durable_copy(&self) -> Self {
-        Self { cache: self.durable.clone(), ..Self::default() }
+        Self::of(self.durable.clone())
+    }
+
+    /// A file of which a read sees this.
+    pub(super) fn of(cache: Pages) -> Self {
+        Self { cache, ..Self::default() }
     }
 
     pub(super) fn write(&mut self, offset: usize, bytes: Bytes, random: &mut Random) {
@@ -76,7 +81,7 @@ impl File {
                     _ => random.below(2) == 0,
                 };
                 if survives {
-                    self.reach_disk(offset + at, &bytes[at..end]);
+                    self.reach_disk(offset + at, &bytes.slice(at..end));
                 }
                 at = end;
             }
@@ -88,7 +93,7 @@ impl File {
         let torn = self.tear(random);
         self.write_some_back(random);
         if let Some((offset, garbage)) = torn {
-            self.reach_disk(offset, &garbage);
+            self.reach_disk(offset, &garbage.into());
         }
         self.forget_cache();
     }
@@ -133,7 +138,7 @@ impl File {
         versions.get(at).map(|page| Page::clone(page))
     }
 
-    pub(super) fn reach_disk(&mut self, offset: usize, bytes: &[u8]) {
+    pub(super) fn reach_disk(&mut self, offset: usize, bytes: &Bytes) {
         for number in offset / PAGE_BYTES..(offset + bytes.len()).div_ceil(PAGE_BYTES) {
             if let Some(page) = self.durable.page(number) {
                 self.older.push_back((number, page.clone()));

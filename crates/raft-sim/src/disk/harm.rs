@@ -293,7 +293,7 @@ impl State {
                 let mut byte = [0];
                 file.durable.read(&mut byte, at);
                 byte[0] ^= 1 << random.below(8);
-                file.durable.write(at, &byte);
+                file.durable.write(at, &Bytes::copy_from_slice(&byte));
             }
         }
         if random.below(2) == 0 {
@@ -327,7 +327,12 @@ impl State {
     }
 
     /// Whether the last write does.
-    fn goes_astray(&mut self, (id, offset): (u64, u64), bytes: &[u8], random: &mut Random) -> bool {
+    fn goes_astray(
+        &mut self,
+        (id, offset): (u64, u64),
+        bytes: &Bytes,
+        random: &mut Random,
+    ) -> bool {
         let Some(name) = self.name_of(id).cloned() else { return false };
         let is_header = bytes.starts_with(SLOT_MAGIC);
         let zeros = bytes.iter().all(|byte| *byte == 0);
@@ -356,7 +361,7 @@ impl State {
         let length = bytes.len().min(end.saturating_sub(at) as usize);
         let evicted = random.below(2) == 0;
         if let Some(file) = self.files.get_mut(&victim) {
-            file.reach_disk(at as usize, &bytes[..length]);
+            file.reach_disk(at as usize, &bytes.slice(..length));
             if evicted {
                 (page..(at + length as u64).div_ceil(PAGE)).for_each(|n| file.evict(n as usize));
             }

@@ -39,7 +39,7 @@ pub use file::SECTOR_BYTES;
 pub use harm::{Harm, Part, Scar};
 use mount::Mount;
 pub use pages::PAGE_BYTES;
-use pages::Page;
+use pages::{Page, Pages};
 
 /// What the disk holds altogether.
 const CAPACITY_BYTES: u64 = 1 << 30;
@@ -75,6 +75,10 @@ struct State {
     /// Slot headers that were harmed in their present use: they have two copies, not three.
     harmed_headers: BTreeSet<String>,
 }
+
+/// Some files as a power cut would leave them; directories have no pages.
+#[derive(Debug, Default)]
+pub struct Durable(BTreeMap<String, Option<Pages>>);
 
 #[derive(Debug)]
 enum NameChange {
@@ -208,6 +212,45 @@ impl Platter {
     #[must_use]
     pub fn durable_copy(&self) -> Arc<dyn Disk> {
         lock(&self.0).durable_copy().into_disk()
+    }
+
+    /// The same of those files only whose names are wanted, and to be compared.
+    #[must_use]
+    pub fn durable(&self, wanted: impl Fn(&str) -> bool) -> Durable {
+        let state = lock(&self.0);
+        let named = state.durable_names.iter().filter(|(name, _)| wanted(name));
+        let pages = |file| state.files.get(file).map(|file| file.durable.clone());
+        Durable(named.map(|(name, file)| (name.clone(), pages(file))).collect())
+    }
+}
+
+impl Durable {
+    /// Whether these are the same files, and nothing reached them since.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |pair| match pair {
+            (Some(one), Some(other)) => Pages::is(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let mut pairs =
+            self.0.values().map(Option::as_ref).zip(other.0.values().map(Option::as_ref));
+        self.0.keys().eq(other.0.keys()) && pairs.all(same)
+    }
+
+    /// A disk that holds them.
+    #[must_use]
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        let mut state = State::new(Random::new(0));
+        for (name, pages) in &self.0 {
+            let file = pages.as_ref().map_or(0, |_| state.next_file);
+            state.names.insert(name.clone(), file);
+            if let Some(cache) = pages.clone() {
+                state.files.insert(file, File::of(cache));
+                state.next_file += 1;
+            }
+        }
+        state.durable_names.clone_from(&state.names);
+        state.into_disk()
     }
 }
 

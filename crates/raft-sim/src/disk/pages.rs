@@ -1,6 +1,8 @@
 //! Contents of a file, in pages that copies share. A page is kept without the zeros at its end: a
 //! block fills little of its own, and a new slot is nothing but zeros.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// What a machine caches, and what a stale read returns an older version of.
@@ -8,6 +10,9 @@ pub const PAGE_BYTES: usize = 4096;
 
 /// So many zeros are written at once at most.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+
+/// Zeros at the end of a page are left out by so many.
+const STEP: usize = 512;
 
 /// What a page holds, but for the zeros at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub(super) struct Page(Bytes);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
     length: usize,
-    pages: Vec<Page>,
+    pages: Arc<Vec<Page>>,
 }
 
 /// Zeros, as many as wanted or as there are.
@@ -27,13 +32,23 @@ pub(super) fn zeros(wanted: u64) -> Bytes {
 }
 
 impl Page {
-    fn new(whole: &[u8]) -> Self {
-        const STEP: usize = 512;
-        let mut end = whole.len();
-        while end >= STEP && whole[end - STEP..end] == ZEROS[..STEP] {
+    /// Of its bytes, as many steps of them as there are.
+    fn new(mut bytes: Bytes) -> Self {
+        let mut end = bytes.len();
+        while end >= STEP && bytes[end - STEP..end] == ZEROS[..STEP] {
             end -= STEP;
         }
-        Self(Bytes::copy_from_slice(&whole[..end]))
+        bytes.truncate(end);
+        Self(bytes)
+    }
+
+    /// The page after a part of it was written.
+    fn with(&self, start: usize, part: &[u8]) -> Self {
+        let (held, end) = (self.0.len(), start + part.len());
+        let mut bytes = vec![0; held.max(end.next_multiple_of(STEP))];
+        bytes[..held].copy_from_slice(&self.0);
+        bytes[start..end].copy_from_slice(part);
+        Self::new(bytes.into())
     }
 
     /// All of it.
@@ -58,10 +73,18 @@ impl Pages {
         self.length
     }
 
+    /// Whether this is a copy of the same bytes, and neither was written since.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.length == other.length && Arc::ptr_eq(&self.pages, &other.pages)
+    }
+
     /// Makes the file longer, with zeros.
     pub(super) fn grow(&mut self, length: usize) {
         self.length = self.length.max(length);
-        self.pages.resize_with(self.length.div_ceil(PAGE_BYTES), Page::default);
+        let count = self.length.div_ceil(PAGE_BYTES);
+        if self.pages.len() < count {
+            Arc::make_mut(&mut self.pages).resize_with(count, Page::default);
+        }
     }
 
     pub(super) fn page(&self, number: usize) -> Option<&Page> {
@@ -70,7 +93,7 @@ impl Pages {
 
     /// Puts a whole page in place; one behind the end is not there.
     pub(super) fn replace(&mut self, number: usize, page: Page) {
-        if let Some(held) = self.pages.get_mut(number) {
+        if let Some(held) = Arc::make_mut(&mut self.pages).get_mut(number) {
             *held = page;
         }
     }
@@ -88,20 +111,18 @@ impl Pages {
         done
     }
 
-    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+    /// A page that is written as a whole is a part of what was written, not a copy.
+    pub(super) fn write(&mut self, offset: usize, bytes: &Bytes) {
         self.grow(offset + bytes.len());
+        let pages = Arc::make_mut(&mut self.pages);
         let mut done = 0;
         while done < bytes.len() {
             let (number, start) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
             let step = (PAGE_BYTES - start).min(bytes.len() - done);
-            let Some(page) = self.pages.get_mut(number) else { break };
-            let part = &bytes[done..done + step];
-            *page = if step == PAGE_BYTES {
-                Page::new(part)
-            } else {
-                let mut whole = page.whole();
-                whole[start..start + step].copy_from_slice(part);
-                Page::new(&whole)
+            let Some(page) = pages.get_mut(number) else { break };
+            *page = match step {
+                PAGE_BYTES => Page::new(bytes.slice(done..done + step)),
+                _ => page.with(start, &bytes[done..done + step]),
             };
             done += step;
         }
@@ -124,7 +145,7 @@ mod tests {
             let byte = [0, 0, 7][random.below(3) as usize];
             plain.resize(end.max(plain.len()), 0);
             plain[offset..end].fill(byte);
-            pages.write(offset, &plain[offset..end]);
+            pages.write(offset, &Bytes::copy_from_slice(&plain[offset..end]));
             let at = random.below(4 * PAGE_BYTES as u64) as usize;
             let mut read = vec![9; 2 * PAGE_BYTES];
             let count = pages.read(&mut read, at);
@@ -137,9 +158,11 @@ mod tests {
     #[test]
     fn a_copy_keeps_what_it_had() {
         let mut pages = Pages::default();
-        pages.write(PAGE_BYTES - 2, b"four");
+        pages.write(PAGE_BYTES - 2, &Bytes::from_static(b"four"));
         let copy = pages.clone();
-        pages.write(PAGE_BYTES - 1, b"!!");
+        assert!(copy.is(&pages));
+        pages.write(PAGE_BYTES - 1, &Bytes::from_static(b"!!"));
+        assert!(!copy.is(&pages));
         let mut read = [0; 6];
         assert_eq!(pages.read(&mut read, PAGE_BYTES - 3), 5, "the file ends there");
         assert_eq!(&read[..5], b"\0f!!r");

@@ -178,6 +178,7 @@ impl Process {
             inbox: VecDeque::new(),
             ready_at: world.now(),
             resident,
+            due: None,
             works,
             lines: Lines::default(),
             orders: Vec::new(),

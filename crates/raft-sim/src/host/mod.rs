@@ -58,6 +58,8 @@ pub struct Process {
     /// When the inbox is looked at.
     ready_at: Time,
     resident: Resident,
+    /// When that wants to run, as it said when it last did.
+    due: Option<Time>,
     /// What a member has.
     works: Option<Works>,
     lines: Lines,
@@ -152,15 +154,10 @@ impl Host {
 
     /// When the process wants to run, on its own clock.
     #[must_use]
-    pub fn next_wake(&self, now: Time) -> Option<Time> {
+    pub fn next_wake(&self) -> Option<Time> {
         let process = self.process.as_ref()?;
         let arrived = (!process.inbox.is_empty()).then_some(process.ready_at);
-        let backlog = if process.resident.has_work() || process.lines.is_touched() {
-            Some(now)
-        } else {
-            process.resident.next_deadline()
-        };
-        [arrived, backlog].into_iter().flatten().min()
+        [arrived, process.due].into_iter().flatten().min()
     }
 
     /// Something reaches the process, if there is one.
@@ -269,8 +266,9 @@ impl Host {
             if let Err(error) = process.live_on(world, end, self.lives) {
                 return self.start_failed(world, &error);
             }
-            self.look(world);
+            return self.look(world);
         }
+        process.due = process.backlog(world.now());
     }
 
     /// The next disk operations, and what becomes of them.
@@ -282,6 +280,13 @@ impl Host {
 impl Process {
     const fn place(&self) -> Place {
         Place::Host(self.index)
+    }
+
+    fn backlog(&self, now: Time) -> Option<Time> {
+        if self.resident.has_work() || self.lines.is_touched() {
+            return Some(now);
+        }
+        self.resident.next_deadline()
     }
 
     /// Everything that arrived, one step, all that it orders, and one write to each socket.

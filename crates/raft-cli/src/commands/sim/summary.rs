@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use raft_sim::hash::TraceHash;
+use raft_sim::plan::EVENTS_MIN;
 use raft_sim::{Probe, Report, Schedule, Storage};
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,9 @@ pub(super) struct Summary {
     /// Processor time of all threads.
     pub(super) worked: Duration,
     events: u64,
+    /// In how many runs little happened, and how much in the one with the least.
+    small: u64,
+    least: Option<u64>,
     /// Virtual milliseconds.
     time: u64,
     committed: u64,
@@ -50,6 +54,8 @@ impl Summary {
     pub(super) fn add(&mut self, seed: u64, report: &Report) {
         self.runs += 1;
         self.events += report.events;
+        self.small += u64::from(report.events < EVENTS_MIN);
+        self.least = self.least.into_iter().chain([report.events]).min();
         self.time += report.time;
         self.committed += report.committed as u64;
         self.acknowledged += report.acknowledged as u64;
@@ -169,7 +175,7 @@ impl Summary {
         };
         vec![
             ("runs", format!("{}{seeds}", self.runs)),
-            ("events", self.events.to_string()),
+            ("events", self.happened()),
             (
                 "virtual time",
                 format!("{minutes:.1} minutes, {:.0} times real time per core", self.speed()),
@@ -184,6 +190,11 @@ impl Summary {
             ("well again", healed),
             ("probes", format!("{} of {} reached", self.reached(), Probe::ALL.len())),
         ]
+    }
+
+    fn happened(&self) -> String {
+        let least = self.least.unwrap_or_default();
+        format!("{}; fewer than {EVENTS_MIN} in {} runs, {least} at least", self.events, self.small)
     }
 
     fn trouble(&self) -> String {
@@ -220,6 +231,8 @@ impl Summary {
         let mut object = json!({
             "runs": self.runs,
             "events": self.events,
+            "events_least": self.least,
+            "runs_small": self.small,
             "virtual_seconds": self.time as f64 / 1000.0,
             "seconds": self.took.as_secs_f64(),
             "processor_seconds": self.worked.as_secs_f64(),
