@@ -15,11 +15,13 @@ use crate::output::Format;
 mod bench;
 mod map;
 mod member;
+mod recovery;
 mod sim;
 
-pub(crate) use bench::{BenchArgs, Load, Work};
+pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
 pub(crate) use member::{ChangeArgs, MemberVerb};
+pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -117,6 +119,10 @@ pub(crate) struct Tuning {
     /// Take a snapshot after so many entries [default: 4000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) snapshot_entries: Option<u64>,
+    /// Refuse messages that would make the text log larger than this [default: 4GiB]
+    /// [env: RAFT_TEXT_LOG_MAX=]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) text_log_max: Option<u64>,
     /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -152,9 +158,11 @@ pub(crate) enum Verb {
     Member(MemberVerb),
     /// Hand leadership over to another member
     Transfer(TransferArgs),
-    /// Take and look at snapshots, which stand for the log below them
+    /// Take, keep and restore snapshots, which stand for the log below them
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
+    /// Make a new cluster of the last member of one that lost its majority for good
+    Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
     /// Look at the log in a data directory, also while its server runs
@@ -286,13 +294,6 @@ pub(crate) struct DevArgs {
     /// How long without a leader before an election
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
     pub(crate) election_timeout: Duration,
-}
-
-/// What can be done with snapshots.
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum SnapshotVerb {
-    /// Take one at the asked server, now; ends when it is on its disk
-    Now(ClientArgs),
 }
 
 /// What another terminal may ask of a local cluster.

@@ -148,7 +148,6 @@ fn next_step(reason: &Reason, endpoints: &str) -> Option<String> {
         | Reason::ShuttingDown
         | Reason::SessionExpired { .. }
         | Reason::SessionLimit => "send it again in a moment".into(),
-        Reason::Full { .. } => "make room: raft del KEY; messages are kept for good".into(),
         Reason::NotMember { .. } => format!("the members are: {list}"),
         Reason::ChangeInProgress => format!("the list shows when it has ended: {list}"),
         Reason::Removed { .. } => {

@@ -16,6 +16,7 @@ pub mod notice;
 pub mod payload;
 pub mod protocol;
 pub mod random;
+pub mod recovery;
 pub mod refused;
 pub mod replica;
 pub mod resident;
@@ -44,5 +45,6 @@ pub use payload::Payload;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{
-    Applied, Apply, Command, Part, Render, Show, Snapshot, StateMachine, Typed, Wire,
+    Applied, Apply, Command, Fill, NotAdmitted, Part, Render, Show, Snapshot, StateMachine, Typed,
+    Wire,
 };

@@ -19,6 +19,7 @@
 mod image;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
@@ -81,9 +82,13 @@ struct Class {
 struct Session {
     last_use: Index,
     lowest_unacknowledged: u64,
-    answers: BTreeMap<u64, (LogId, Bytes)>,
+    /// Shared with the snapshots of the table until the next write: a table may have a million.
+    answers: Arc<Answers>,
     answer_bytes: u64,
 }
+
+/// By sequence number.
+type Answers = BTreeMap<u64, (LogId, Bytes)>;
 
 impl Limits {
     /// For clients that stay.
@@ -170,7 +175,7 @@ impl Class {
         let session = Session {
             last_use: at,
             lowest_unacknowledged: 0,
-            answers: BTreeMap::new(),
+            answers: Arc::default(),
             answer_bytes: 0,
         };
         self.sessions.insert(at.0, session);
@@ -206,7 +211,7 @@ impl Class {
             return;
         };
         let bytes = cost(&response);
-        session.answers.insert(sequence, (at, response));
+        Arc::make_mut(&mut session.answers).insert(sequence, (at, response));
         session.answer_bytes += bytes;
         self.answer_bytes += bytes;
         while self.answer_bytes > self.limits.answer_bytes_max && self.expire_oldest() {}
@@ -232,8 +237,11 @@ impl Session {
     /// Lets the answers below `lowest` go; returns the bytes that they counted.
     fn acknowledge(&mut self, lowest: u64) -> u64 {
         self.lowest_unacknowledged = lowest;
-        let mut bytes = 0;
-        while let Some(oldest) = self.answers.first_entry().filter(|kept| *kept.key() < lowest) {
+        if self.answers.first_key_value().is_none_or(|(oldest, _)| *oldest >= lowest) {
+            return 0;
+        }
+        let (mut bytes, answers) = (0, Arc::make_mut(&mut self.answers));
+        while let Some(oldest) = answers.first_entry().filter(|kept| *kept.key() < lowest) {
             let (_, response) = oldest.remove();
             bytes += cost(&response);
         }

@@ -28,6 +28,7 @@ impl Cluster {
     pub(crate) fn heal(&mut self) {
         self.world.checkers.observer().tell(|| What::Healed);
         self.world.calm = true;
+        self.world.allowance.lift();
         self.world.network.delays = Delays::CALM;
         self.world.network.mend(&mut self.world.clock);
         for index in 0..self.hosts.len() {

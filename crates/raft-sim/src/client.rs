@@ -256,7 +256,7 @@ impl Client {
             world.checkers.has_read(&reading, world.now(), response);
         }
         if let Err(ClientError { reason: Some(reason), .. }) = &result
-            && is_groundless(reason)
+            && is_groundless(world, reason)
         {
             world.checkers.fail("conversation", format!("{op:?} -> {reason}"));
         }
@@ -284,9 +284,14 @@ fn probe(answer: &Answer) -> Option<&'static str> {
     }
 }
 
-/// What has no ground in any run: one session more is opened at the cost of the oldest.
-const fn is_groundless(reason: &Reason) -> bool {
-    matches!(reason, Reason::SessionLimit)
+/// What has no ground in this run, or in any: one session more is opened at the cost of the
+/// oldest.
+fn is_groundless(world: &World, reason: &Reason) -> bool {
+    match reason {
+        Reason::SessionLimit => true,
+        Reason::Full { .. } => world.settings.text_bytes_max.is_none(),
+        _ => false,
+    }
 }
 
 fn judge(

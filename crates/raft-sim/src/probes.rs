@@ -184,6 +184,7 @@ probes! {
     RefusedUnreachable "refused: unreachable" "nobody answers at that address",
     RefusedServerRemoved "refused: server removed" "the asked server is no member any more",
     RefusedNotReady "refused: not ready" "the asked server belongs to no cluster yet",
+    RefusedFull "refused: full" "the text log may not grow",
     RefusedStopping "refused: shutting down" "the asked server is about to stop",
     Unknown "outcome unknown" "a client cannot know whether its write was applied",
     NotApplied "not applied" "a client knows that its write was not",

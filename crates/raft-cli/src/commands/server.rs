@@ -10,7 +10,7 @@ use std::thread;
 use jiff::Zoned;
 use raft_node::replica::SnapshotLimits;
 use raft_node::{Address, Builder, Line, Show, StopHandle};
-use raft_store::Store;
+use raft_store::{HistoryLimits, Limits, Store};
 use serde_json::{Map, Value};
 
 use crate::args::Tuning;
@@ -60,7 +60,10 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
     let others: Vec<Address> =
         known.iter().filter(|address| *address != selection.address()).cloned().collect();
     let problem = |failure| Problem::of_member(&failure, selection.address(), &others);
-    let node = builder(&options, &selection, &dir, output).start(Store::default());
+    let mut limits = Limits::default();
+    limits.text_bytes_max = options.tuning.text_log_max.unwrap_or(limits.text_bytes_max);
+    let store = Store::new(limits, HistoryLimits::DEFAULT);
+    let node = builder(&options, &selection, &dir, output).start(store);
     let node = node.map_err(problem)?;
     *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
     if let Some(door) = door {

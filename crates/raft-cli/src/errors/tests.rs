@@ -23,7 +23,11 @@ fn reasons() -> Vec<Reason> {
         Reason::LeaderLost,
         Reason::Busy { what: "1024 requests".into() },
         Reason::DiskFull,
-        Reason::Full { what: "the text log is full: 9 bytes, at most 8".into() },
+        Reason::Full {
+            what: "the text log is full: it has 8 bytes of at most 9, and this takes 7; messages \
+                   are kept for good: start the servers with a larger --text-log-max"
+                .into(),
+        },
         Reason::TooLarge { limit: 16_777_216, size: 16_777_217 },
         Reason::SessionExpired { session: 7 },
         Reason::AnswerForgotten { session: 7, sequence: 1 },

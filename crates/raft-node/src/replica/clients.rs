@@ -190,12 +190,12 @@ impl Replica {
         if size > limit {
             return Some(Reason::TooLarge { limit, size });
         }
-        if queued.kind == Kind::COMMAND
-            && let Err(what) = self.machine.admits(&queued.command)
-        {
-            return Some(Reason::Full { what });
-        }
         let uncommitted = self.clients.pending_bytes;
+        if queued.kind == Kind::COMMAND
+            && let Err(reason) = self.machine.admits(&queued.command, uncommitted)
+        {
+            return Some(reason);
+        }
         let wanted = self.room_for(queued);
         if !self.has_room(wanted) {
             return Some(self.no_room(wanted));

@@ -12,7 +12,7 @@ use raft_log::Entry;
 use crate::payload::Payload;
 use crate::protocol::{Answer, Reason, Refusal};
 use crate::sessions::{Admission, Sessions, SessionsBody};
-use crate::state_machine::{self, Apply, Command, Show};
+use crate::state_machine::{self, Apply, Command, Fill, NotAdmitted, Show};
 use crate::wire::{decode_membership, encode_membership};
 
 /// The state that the log builds: the state machine, its sessions, and how far they are.
@@ -103,7 +103,8 @@ impl Machine {
     }
 
     /// What the state machine answers to a question, now.
-    pub(super) fn query(&self, query: &[u8]) -> Bytes {
+    #[must_use]
+    pub fn query(&self, query: &[u8]) -> Bytes {
         self.apply.query(query)
     }
 
@@ -111,8 +112,20 @@ impl Machine {
         self.apply.version()
     }
 
-    pub(super) fn admits(&self, command: &[u8]) -> Result<(), String> {
-        self.apply.admits(command)
+    pub(super) fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        self.apply.has_news(query, since)
+    }
+
+    pub(super) fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), Reason> {
+        self.apply.admits(command, ahead).map_err(|why| match why {
+            NotAdmitted::Full(what) => Reason::Full { what },
+            NotAdmitted::Undecided(what) => Reason::Busy { what },
+            NotAdmitted::Invalid(what) => Reason::Invalid(what),
+        })
+    }
+
+    pub(super) fn fills(&self) -> Vec<Fill> {
+        self.apply.fills()
     }
 
     pub(super) fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
@@ -165,17 +178,27 @@ impl Machine {
         }
     }
 
+    /// As it is, as the first thing that a new cluster knows: its founders are the configuration at
+    /// index 0, and changes of members before it are none of its own. Sessions stay, so that who
+    /// asks again is answered as before.
+    #[must_use]
+    pub fn found(&self, at: LogId, founders: Membership) -> Frozen {
+        let membership = Arc::new(founders.clone());
+        Frozen {
+            is: Snapshot { at, membership_index: Index(0), membership },
+            state: self.apply.snapshot(),
+            sessions: self.sessions.clone(),
+            last_change: None,
+            settled: (Index(0), founders),
+        }
+    }
+
     /// Goes on from a snapshot: `own` is what [`Frozen::own`] wrote, `state` the machine's parts.
     ///
     /// # Errors
     /// What `state` answers, and what is wrong with either. The machine is then of no more use.
     pub fn restore(&mut self, at: LogId, own: &[u8], state: &mut dyn Read) -> io::Result<()> {
-        let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
-        if own.format != OWN_FORMAT {
-            let known = OWN_FORMAT;
-            let what = format!("a snapshot of format {}; this version reads {known}", own.format);
-            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-        }
+        let own = decode_own(own)?;
         let configuration = |bytes| decode_membership(bytes).map_err(|e| invalid(e.to_string()));
         let membership = configuration(&own.membership)?;
         let settled = configuration(&own.settled)?;
@@ -300,6 +323,26 @@ impl Frozen {
         };
         body.encode_to_vec()
     }
+}
+
+/// The configuration that a snapshot was taken with, and its index, from what [`Frozen::own`] wrote.
+///
+/// # Errors
+/// It is damaged, or of a format that this version does not know.
+pub fn configuration(own: &[u8]) -> io::Result<(Index, Membership)> {
+    let own = decode_own(own)?;
+    let membership = decode_membership(&own.membership).map_err(|e| invalid(e.to_string()))?;
+    Ok((Index(own.membership_index), membership))
+}
+
+fn decode_own(own: &[u8]) -> io::Result<OwnBody> {
+    let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
+    if own.format != OWN_FORMAT {
+        let known = OWN_FORMAT;
+        let what = format!("a snapshot of format {}; this version reads {known}", own.format);
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    Ok(own)
 }
 
 fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -1,11 +1,11 @@
 //! The session table as a part of a snapshot.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 
-use super::{Class, Limits, Session, Sessions, WINDOW_MAX, cost};
+use super::{Answers, Class, Limits, Session, Sessions, WINDOW_MAX, cost};
 
 /// All sessions; equal tables have equal bytes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -82,22 +82,19 @@ impl Class {
         let mut class = Self::new(limits);
         for SessionBody { id, last_use, lowest_unacknowledged, answers } in image {
             let last_use = Index(last_use);
-            let mut session = Session {
-                last_use,
-                lowest_unacknowledged,
-                answers: BTreeMap::new(),
-                answer_bytes: 0,
-            };
+            let (mut kept, mut answer_bytes) = (Answers::new(), 0);
             for AnswerBody { sequence, index, term, response } in answers {
                 if sequence < lowest_unacknowledged
                     || sequence - lowest_unacknowledged >= WINDOW_MAX
                 {
                     return Err("an answer that its session does not keep");
                 }
-                session.answer_bytes += cost(&response);
-                session.answers.insert(sequence, (LogId::new(index, term), response));
+                answer_bytes += cost(&response);
+                kept.insert(sequence, (LogId::new(index, term), response));
             }
-            class.answer_bytes += session.answer_bytes;
+            class.answer_bytes += answer_bytes;
+            let answers = Arc::new(kept);
+            let session = Session { last_use, lowest_unacknowledged, answers, answer_bytes };
             let twice = class.by_use.insert(last_use, id).is_some();
             if class.sessions.insert(id, session).is_some() || twice || last_use < Index(id) {
                 return Err("sessions that cannot be");
@@ -132,6 +129,18 @@ mod tests {
     fn a_table_comes_back_as_it_was() {
         let sessions = table();
         assert_eq!(sessions.emptied().restored(sessions.image()), Ok(sessions));
+    }
+
+    #[test]
+    fn a_copy_shares_the_answers_until_the_next_write() {
+        let mut sessions = table();
+        let (copy, before) = (sessions.clone(), sessions.image());
+        let answers = |table: &Sessions, id| Arc::clone(&table.clients.sessions[&id].answers);
+        assert!(Arc::ptr_eq(&answers(&sessions, 3), &answers(&copy, 3)));
+        sessions.begin(Index(10), 3, 4, 3);
+        sessions.record(3, 4, LogId::new(10, 2), Bytes::new());
+        assert_eq!(answers(&sessions, 3).keys().collect::<Vec<_>>(), [&3, &4]);
+        assert_eq!(copy.image(), before);
     }
 
     #[test]

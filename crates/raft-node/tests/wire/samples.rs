@@ -9,6 +9,7 @@ use raft_core::{
     Term, VoteRefusal, VoteResponse,
 };
 use raft_log::SnapshotInfo;
+use raft_node::Fill;
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
@@ -334,6 +335,8 @@ fn replies() -> Vec<(&'static str, Frame)> {
             size: 28,
         }],
     };
+    let mut filled = status.clone();
+    filled.vitals.fills = vec![Fill { what: "text log".into(), bytes: 7, bytes_max: 9 }];
     let (id, address) = (NodeId(9), String::from(":9993"));
     let response = Bytes::from_static(b"three");
     let mut answers = vec![
@@ -361,6 +364,7 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));
+    answers.push(Answer::Status(filled));
     let mut frames = vec![];
     for answer in answers {
         frames.push(("reply", Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } }));

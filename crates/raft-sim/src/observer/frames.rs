@@ -150,9 +150,9 @@ impl Observer {
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
             Reason::ShuttingDown => Probe::RefusedStopping,
+            Reason::Full { .. } => Probe::RefusedFull,
             // The first is counted where a client is told, and the next two are told to nobody.
             Reason::DiskFull
-            | Reason::Full { .. }
             | Reason::SessionLimit
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }

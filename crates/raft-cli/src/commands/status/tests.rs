@@ -319,10 +319,10 @@ fn one_document_with_all_of_it() {
     );
     assert_eq!(
         keys(&members[0]["vitals"]).join(" "),
-        "appends_received appends_sent disk_free disk_used entries_sent free_log_bytes \
+        "appends_received appends_sent disk_free disk_used entries_sent fills free_log_bytes \
          leader_changes log_bytes log_writes problems processor_us refused request_p50_us \
-         request_p99_us requests socket_reads socket_writes sync_buckets sync_max_us sync_p50_us sync_p99_us \
-         sync_total_us syncs uptime_ms wakeups"
+         request_p99_us requests socket_reads socket_writes sync_buckets sync_max_us sync_p50_us \
+         sync_p99_us sync_total_us syncs uptime_ms wakeups"
     );
     assert_eq!(members[0]["vitals"]["sync_buckets"], serde_json::json!([1, 2, 3]));
     assert_eq!(members[0]["problems"][0], "slow disk: 1 of 100 syncs takes 120 ms");

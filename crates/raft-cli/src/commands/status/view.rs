@@ -1,7 +1,7 @@
 //! How a report looks: a table and lines for people, one document for programs.
 
 use anstyle::{AnsiColor, Style};
-use raft_node::{NodeStatus, SnapshotTransfer, SnapshotsView, Standing, Vitals};
+use raft_node::{Fill, NodeStatus, SnapshotTransfer, SnapshotsView, Standing, Vitals};
 use serde_json::{Value, json};
 
 use super::report::{Kind, Report, Row};
@@ -231,8 +231,10 @@ fn vitals(vitals: &Vitals) -> Value {
         disk_used,
         disk_free,
         free_log_bytes,
+        fills,
         problems,
     } = vitals;
+    let fill = |Fill { what, bytes, bytes_max }: &Fill| json!({ "what": what, "bytes": bytes, "bytes_max": bytes_max });
     json!({
         "uptime_ms": uptime_ms,
         "syncs": syncs,
@@ -258,6 +260,7 @@ fn vitals(vitals: &Vitals) -> Value {
         "disk_used": disk_used,
         "disk_free": disk_free,
         "free_log_bytes": free_log_bytes,
+        "fills": fills.iter().map(fill).collect::<Vec<_>>(),
         "problems": problems,
     })
 }
