@@ -25,6 +25,9 @@ pub(crate) fn complete(mut tuning: Tuning) -> Result<Tuning, Problem> {
     if tuning.snapshot_bytes.is_none() {
         tuning.snapshot_bytes = parsed("RAFT_SNAPSHOT_BYTES", bytes)?;
     }
+    if tuning.text_log_max.is_none() {
+        tuning.text_log_max = parsed("RAFT_TEXT_LOG_MAX", bytes)?;
+    }
     if tuning.http.is_none() {
         tuning.http = parsed("RAFT_HTTP", address)?;
     }

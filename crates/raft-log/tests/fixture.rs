@@ -270,7 +270,7 @@ fn one_that_was_compacted_opens() {
         let mut contents = snapshot.contents().unwrap();
         let mut state = Vec::new();
         contents.read_to_end(&mut state).unwrap();
-        assert_eq!(contents.own(), b"sessions and members");
+        assert_eq!(contents.take_own(), b"sessions and members");
         assert_eq!(state, [format!("state as of {id}").as_bytes(), &[5; 3000]].concat());
     }
 }

@@ -12,17 +12,22 @@
 //! that exceeds the bytes all by itself expires too. One-shot sessions (a command typed into a
 //! shell) have bounds of their own, so that a loop in a script cannot expire a client's session.
 //!
+//! A request that nobody knows the outcome of can be withdrawn: see [`Fate`].
+//!
 //! Every replica runs this on the same entries, and must come to the same table: nothing here
 //! depends on time, chance or configuration. The bounds are part of the replicated behaviour and
 //! change only with the version of the log's format.
 
+mod fate;
 mod image;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 
+pub use fate::{Fate, RequestName};
 pub(crate) use image::SessionsBody;
 
 /// How many requests of one session may be unacknowledged at once.
@@ -63,6 +68,11 @@ pub enum Admission {
     /// The client had said that it wants no answer to this one: do not apply it. It may have
     /// been applied.
     Forgotten,
+    /// Somebody asked what became of it, before it was applied: do not apply it.
+    Withdrawn {
+        /// The place of that question.
+        at: LogId,
+    },
     /// No correct client sends this: do not apply it.
     Invalid(&'static str),
 }
@@ -81,9 +91,15 @@ struct Class {
 struct Session {
     last_use: Index,
     lowest_unacknowledged: u64,
-    answers: BTreeMap<u64, (LogId, Bytes)>,
+    /// Shared with the snapshots of the table until the next write: a table may have a million.
+    answers: Arc<Answers>,
+    /// The requests that are never applied, and where that was decided.
+    withdrawn: BTreeMap<u64, LogId>,
     answer_bytes: u64,
 }
+
+/// By sequence number.
+type Answers = BTreeMap<u64, (LogId, Bytes)>;
 
 impl Limits {
     /// For clients that stay.
@@ -170,7 +186,8 @@ impl Class {
         let session = Session {
             last_use: at,
             lowest_unacknowledged: 0,
-            answers: BTreeMap::new(),
+            answers: Arc::default(),
+            withdrawn: BTreeMap::new(),
             answer_bytes: 0,
         };
         self.sessions.insert(at.0, session);
@@ -195,6 +212,9 @@ impl Class {
         if sequence < lowest {
             return Admission::Forgotten;
         }
+        if let Some(at) = session.withdrawn.get(&sequence) {
+            return Admission::Withdrawn { at: *at };
+        }
         match session.answers.get(&sequence) {
             Some((at, response)) => Admission::Duplicate { at: *at, response: response.clone() },
             None => Admission::Fresh,
@@ -206,7 +226,7 @@ impl Class {
             return;
         };
         let bytes = cost(&response);
-        session.answers.insert(sequence, (at, response));
+        Arc::make_mut(&mut session.answers).insert(sequence, (at, response));
         session.answer_bytes += bytes;
         self.answer_bytes += bytes;
         while self.answer_bytes > self.limits.answer_bytes_max && self.expire_oldest() {}
@@ -232,10 +252,17 @@ impl Session {
     /// Lets the answers below `lowest` go; returns the bytes that they counted.
     fn acknowledge(&mut self, lowest: u64) -> u64 {
         self.lowest_unacknowledged = lowest;
-        let mut bytes = 0;
-        while let Some(oldest) = self.answers.first_entry().filter(|kept| *kept.key() < lowest) {
+        if self.answers.first_key_value().is_none_or(|(oldest, _)| *oldest >= lowest) {
+            return 0;
+        }
+        let (mut bytes, answers) = (0, Arc::make_mut(&mut self.answers));
+        while let Some(oldest) = answers.first_entry().filter(|kept| *kept.key() < lowest) {
             let (_, response) = oldest.remove();
             bytes += cost(&response);
+        }
+        while self.withdrawn.first_entry().filter(|kept| *kept.key() < lowest).is_some() {
+            self.withdrawn.pop_first();
+            bytes += ANSWER_OVERHEAD_BYTES;
         }
         self.answer_bytes -= bytes;
         bytes

@@ -258,7 +258,7 @@ pub fn restore(
 /// As of [`restore`].
 pub fn load(reader: &SnapshotReader, machine: &mut Machine) -> Result<(), SnapshotError> {
     let mut contents = reader.contents()?;
-    let own = contents.own().to_vec();
+    let own = contents.take_own();
     let restored = machine.restore(reader.info().id, &own, &mut contents);
     restored.map_err(|error| reader.unusable(error))
 }

@@ -31,16 +31,30 @@ pub trait Apply: Send + 'static {
     /// waits for news asks again when it did.
     fn version(&self) -> u64;
 
+    /// Whether a read that asks this may have another answer than at that version. Whoever waits
+    /// for news is woken only then: answer `true` when in doubt, and fast.
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        let _ = query;
+        self.version() > since
+    }
+
     /// Whether this command may be proposed now. Only a leader asks, before it appends; on `Err`
     /// nothing is appended and the client is told why. Limits on how large the state may grow
-    /// belong here, because applying cannot refuse on one member and not on another. Commands
-    /// that are on their way are not in the state yet, so a limit may be passed by those.
+    /// belong here, because applying cannot refuse on one member and not on another. `ahead` are
+    /// the bytes of what this leader has admitted and not applied yet, of all kinds.
+    ///
+    /// A limit may be passed by what an earlier leader has admitted and this one not applied.
     ///
     /// # Errors
-    /// Why not, as in "refused: the text log is full".
-    fn admits(&self, command: &[u8]) -> Result<(), String> {
-        let _ = command;
+    /// Why not.
+    fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), NotAdmitted> {
+        let _ = (command, ahead);
         Ok(())
+    }
+
+    /// What of the state may grow only so far, for people.
+    fn fills(&self) -> Vec<Fill> {
+        Vec::new()
     }
 
     /// The state as it is now, to be written by another thread while applying goes on. Cheap:
@@ -60,6 +74,36 @@ pub trait Apply: Send + 'static {
     /// state is then as before. What is read may be damaged: nothing panics, and no more memory
     /// is taken than the bytes that came account for.
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()>;
+}
+
+/// Why a command may not be proposed. Each text is for people: what, why, what next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// The state has no room for it.
+    Full(String),
+    /// Whether there is room for it is known once what is under way is applied.
+    Undecided(String),
+    /// It is no command of this machine.
+    Invalid(String),
+}
+
+/// How full a part of the state is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// What it is, as in "text log".
+    pub what: String,
+    /// What it takes.
+    pub bytes: u64,
+    /// And may take, by this member's own say.
+    pub bytes_max: u64,
+}
+
+impl Fill {
+    /// Whether nine tenths are taken.
+    #[must_use]
+    pub const fn is_high(&self) -> bool {
+        self.bytes as u128 * 10 >= self.bytes_max as u128 * 9
+    }
 }
 
 /// The state of a machine at one point of the log.

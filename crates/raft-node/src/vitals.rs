@@ -5,6 +5,7 @@ use bytes::Bytes;
 use raft_core::{Index, Term};
 
 use crate::protocol::{NodeStatus, Standing};
+use crate::state_machine::Fill;
 
 /// Upper bounds of the buckets of [`Vitals::sync_buckets`], in microseconds. The last bucket has
 /// no bound.
@@ -65,6 +66,8 @@ pub struct Vitals {
     pub disk_free: u64,
     /// Bytes of log that can be written before another slot must be made.
     pub free_log_bytes: u64,
+    /// How full the state machine is, of what may grow only so far.
+    pub fills: Vec<Fill>,
     /// What is not as it should be, one fact each; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -78,7 +81,8 @@ const LAG_HIGH: u64 = 10_000;
 /// Completes what a resident says of itself: with what its server counted, and of a member what
 /// an operator should know. The election timeout is in milliseconds.
 pub fn fill_in(status: &mut NodeStatus, vitals: Vitals, election_timeout: u64) {
-    *status.vitals = vitals;
+    let fills = std::mem::take(&mut status.vitals.fills);
+    *status.vitals = Vitals { fills, ..vitals };
     if status.standing == Standing::Member {
         status.vitals.problems = problems(status, election_timeout);
     }
@@ -99,6 +103,10 @@ fn problems(status: &NodeStatus, election_timeout: u64) -> Vec<String> {
     if vitals.disk_used > 0 && vitals.disk_free < DISK_FREE_LOW {
         problems.push(format!("disk nearly full: {} MiB left", vitals.disk_free >> 20));
     }
+    let high = vitals.fills.iter().filter(|fill| fill.is_high());
+    problems.extend(high.map(|Fill { what, bytes, bytes_max }| {
+        format!("{what} nearly full: it has {bytes} bytes of at most {bytes_max}")
+    }));
     let lag = status.commit_index.0.saturating_sub(status.applied_index.0);
     if lag > LAG_HIGH {
         problems.push(format!("{lag} committed entries are not applied"));

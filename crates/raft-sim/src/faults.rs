@@ -231,6 +231,8 @@ pub struct Settings {
     pub slot_bytes_max: u64,
     /// So few sessions that some are evicted.
     pub few_sessions: bool,
+    /// How large most members let the text log grow, if it is less than usual.
+    pub text_bytes_max: Option<u64>,
     /// When members take snapshots; they take none if it is not given.
     pub snapshots: Option<SnapshotLimits>,
     /// They are sent in pieces of so many bytes.
@@ -271,6 +273,9 @@ impl Settings {
         settings.direct(random);
         settings.trouble += settings.first_trouble();
         settings.draw_snapshots(&mut stream(plan.seed, "snapshots", 0));
+        let random = &mut stream(plan.seed, "text", 0);
+        let little = random.below(6) == 0;
+        settings.text_bytes_max = little.then(|| pick(random, [300, 3000, 20_000]));
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
         settings.storage = plan.storage.unwrap_or_else(|| settings.draw_storage(plan.seed));
@@ -332,6 +337,7 @@ impl Settings {
             window: pick(random, [(1, 1, 16), (300, 500, 4), (300, 5000, 1), (2000, 500, 4)]),
             slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
             few_sessions: random.below(4) == 0,
+            text_bytes_max: None,
             snapshots: None,
             chunk_bytes: 0,
             doze: pick(random, [0, 0, 5, 50]),

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use raft_core::LogId;
-use raft_node::{Applied, Apply, Command, Part, Snapshot};
-use raft_store::{Answer, Keys, Messages, Query, Range, Store};
+use raft_node::{Applied, Apply, Command, NotAdmitted, Part, Snapshot};
+use raft_store::{Answer, Keys, Limits, Messages, Query, Range, Store};
 
 /// A command that a replica applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,24 @@ pub struct News {
 #[derive(Clone, Debug, Default)]
 pub struct Sight(Arc<Mutex<Current>>);
 
+/// How large a leader lets the stores grow, which may change while they work.
+#[derive(Clone, Debug, Default)]
+pub struct Allowance(Arc<Mutex<Limits>>);
+
+impl Allowance {
+    /// What a text log may take.
+    #[must_use]
+    pub fn of_text(bytes_max: u64) -> Self {
+        let limits = Limits { text_bytes_max: bytes_max, ..Limits::default() };
+        Self(Arc::new(Mutex::new(limits)))
+    }
+
+    /// From now on they may grow as any store.
+    pub fn lift(&self) {
+        *lock(&self.0) = Limits::default();
+    }
+}
+
 /// The machine that is the server's now.
 type Current = Arc<Mutex<View>>;
 
@@ -73,6 +91,7 @@ struct View {
 pub struct Witness {
     view: Current,
     sight: Sight,
+    allowance: Allowance,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -125,8 +144,8 @@ fn everything() -> Query {
 impl Witness {
     /// An empty store, and the way to look at it.
     #[must_use]
-    pub fn new() -> (Self, Sight) {
-        let witness = Self::default();
+    pub fn new(allowance: Allowance) -> (Self, Sight) {
+        let witness = Self { allowance, ..Self::default() };
         witness.stand_in();
         let sight = witness.sight.clone();
         (witness, sight)
@@ -170,8 +189,14 @@ impl Apply for Witness {
         lock(&self.view).store.version()
     }
 
-    fn admits(&self, command: &[u8]) -> Result<(), String> {
-        lock(&self.view).store.admits(command)
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        lock(&self.view).store.has_news(query, since)
+    }
+
+    fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), NotAdmitted> {
+        let mut view = lock(&self.view);
+        view.store.set_limits(*lock(&self.allowance.0));
+        view.store.admits(command, ahead)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -180,7 +205,8 @@ impl Apply for Witness {
     }
 
     fn fresh(&self) -> Box<dyn Apply> {
-        Box::new(Self { view: Current::default(), sight: self.sight.clone() })
+        let (sight, allowance) = (self.sight.clone(), self.allowance.clone());
+        Box::new(Self { view: Current::default(), sight, allowance })
     }
 
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {

@@ -17,6 +17,7 @@ use crate::network::{End, Network, Place, WireId, insane};
 use crate::plan::Plan;
 use crate::schedule::Troubles;
 use crate::trace::What;
+use crate::witness::Allowance;
 
 /// The surroundings of everybody.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct World {
     pub events: u64,
     /// No more faults.
     pub calm: bool,
+    /// How large text logs may grow.
+    pub(crate) allowance: Allowance,
     /// Who acts, if it is a server or a client.
     actor: Option<Place>,
     /// Who has acted, or was acted on, since anybody looked.
@@ -78,6 +81,7 @@ impl World {
             checkers.observer().tell_all();
         }
         checkers.expect_sessions(settings.sessions());
+        let allowance = settings.text_bytes_max.map(Allowance::of_text).unwrap_or_default();
         if let Some(host) = settings.insane {
             checkers.expect_lies_of(host);
         }
@@ -91,6 +95,7 @@ impl World {
             troubles: Troubles::default(),
             events: 0,
             calm: false,
+            allowance,
             actor: None,
             touched: Vec::new(),
             chances: BTreeMap::new(),
@@ -98,6 +103,11 @@ impl World {
             disks: BTreeMap::new(),
             plan: plan.clone(),
         }
+    }
+
+    /// What a server was started with. Not all with the same: it is a leader's own say.
+    pub(crate) fn allowance(&self, host: usize) -> Allowance {
+        if host % 3 == 2 { Allowance::default() } else { self.allowance.clone() }
     }
 
     /// From here on somebody acts: [`World::random`] is its own stream of chance, and

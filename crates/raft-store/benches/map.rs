@@ -1,4 +1,4 @@
-//! The map at a million keys: `cargo bench -p raft-store`.
+//! The map at a million keys: `cargo bench -p raft-store --bench map`.
 //!
 //! Values of 100 bytes; what a put, a get and a range cost, with and without a snapshot held, how
 //! much memory a key takes, and what a snapshot costs the thread that applies.
@@ -7,13 +7,16 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a table is what a benchmark is for")]
 
+mod support;
+
 use std::error::Error;
-use std::fs;
 use std::hint::black_box;
 
 use bytes::Bytes;
-use raft_node::{Apply, Command, LogId};
-use raft_store::{Keys, Query, Range, Store, Txn, message};
+use raft_node::Apply;
+use raft_store::{Keys, Query, Range, Store, Txn};
+
+use support::{apply, clock, report, report_once, snapshot};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -46,14 +49,16 @@ fn main() -> Outcome<()> {
     let again = puts(&mut keys, count);
     report("put again, history full", time(&mut store, &again));
     let held = store.snapshot();
-    let some: Vec<Bytes> = puts(&mut keys, count / 4);
-    report("put, a snapshot just taken", time(&mut store, &some));
-    let some: Vec<Bytes> = puts(&mut keys, count / 4);
-    report("put, a snapshot long held", time(&mut store, &some));
+    for what in ["a snapshot just taken", "a snapshot long held"] {
+        let some: Vec<Bytes> = puts(&mut keys, count / 4);
+        let mut nanoseconds = 0.0;
+        let used = allocation_counter::measure(|| nanoseconds = time(&mut store, &some));
+        report(&format!("put, {what}"), nanoseconds);
+        println!("{:>28} {:>8} MB more", "memory", used.bytes_current / 1_000_000);
+    }
     drop(held);
     gets(&store, &mut keys);
     snapshots(&store)?;
-    messages(&mut store);
     Ok(())
 }
 
@@ -65,15 +70,8 @@ fn puts(keys: &mut Jumps, count: u64) -> Vec<Bytes> {
 /// Nanoseconds for each command, decoding and answer included.
 fn time(store: &mut Store, commands: &[Bytes]) -> f64 {
     let begin = clock();
-    for bytes in commands {
-        let at = LogId::new(1, 1);
-        black_box(store.apply(Command { at, bytes, lines_wanted: false }));
-    }
+    commands.iter().for_each(|command| apply(store, command));
     (clock() - begin) as f64 / commands.len().max(1) as f64
-}
-
-fn report(what: &str, nanoseconds: f64) {
-    println!("{what:>28} {nanoseconds:>8.0} ns");
 }
 
 fn gets(store: &Store, keys: &mut Jumps) {
@@ -92,34 +90,17 @@ fn gets(store: &Store, keys: &mut Jumps) {
 }
 
 fn snapshots(store: &Store) -> Outcome<()> {
-    let begin = clock();
-    let snapshot = store.snapshot();
-    report("taking a snapshot", (clock() - begin) as f64);
+    let snapshot = snapshot(store);
     let mut bytes = Vec::new();
     let begin = clock();
     for part in 0..snapshot.parts().len() {
         snapshot.write(part, &mut bytes)?;
     }
-    let milliseconds = (clock() - begin) as f64 / 1e6;
-    let size = bytes.len() as f64 / 1e6;
-    println!("{:>28} {:>8.0} ms, {size:.0} MB", "writing it", milliseconds);
+    report_once(&format!("writing it, {} MB", bytes.len() / 1_000_000), clock() - begin);
     let begin = clock();
     Store::default().restore(&mut &bytes[..])?;
-    println!("{:>28} {:>8.0} ms", "restoring it", (clock() - begin) as f64 / 1e6);
+    report_once("restoring it", clock() - begin);
     Ok(())
-}
-
-fn messages(store: &mut Store) {
-    const COUNT: usize = 1_000_000;
-    let commands: Vec<Bytes> =
-        (0..COUNT).map(|n| message(format!("{n:0100}").as_bytes())).collect();
-    report("message of 100 bytes", time(store, &commands));
-}
-
-/// The nanoseconds that this thread has run: what else the machine does matters less then.
-fn clock() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 /// What a key takes, key and value included, as the allocator was asked for it.
@@ -131,4 +112,6 @@ fn memory() {
         black_box(time(&mut store, &commands));
     });
     println!("{:>28} {:>8} B", "a key takes", used.bytes_current / COUNT as i64);
+    let allocations = used.count_total as f64 / COUNT as f64;
+    println!("{:>28} {allocations:>8.1} times", "a put allocates");
 }

@@ -13,6 +13,9 @@ pub const FORMAT: u8 = 1;
 /// Bytes of records in an answer to a query. One that is larger alone is answered all the same.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What the answer to a transaction has beside one byte for each put.
+const TXN_ANSWER_BYTES: usize = 15;
+
 /// A question about the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -125,7 +128,12 @@ impl Answer {
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut bytes = vec![FORMAT];
+        // Answers to writes are kept for their sessions: no byte too many.
+        let mut bytes = Vec::with_capacity(match self {
+            Self::Txn { done, .. } => TXN_ANSWER_BYTES + done.len(),
+            _ => 0,
+        });
+        bytes.push(FORMAT);
         let to = &mut bytes;
         match self {
             Self::Txn { revision, succeeded, done } => {

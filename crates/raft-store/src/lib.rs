@@ -41,7 +41,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_node::{Applied, Apply, Show, Snapshot};
+use raft_node::{Applied, Apply, Fill, NotAdmitted, Show, Snapshot};
 
 pub use answer::{ANSWER_BYTES_MAX, Answer, Done, FORMAT, Found, Query};
 pub use command::{Command, MESSAGE_FORMAT, TXN_FORMAT, message};
@@ -61,6 +61,20 @@ pub const COUNT: &[u8] = b"count";
 /// The message that makes every server show all messages.
 pub const PRINT: &[u8] = b"print";
 
+/// What a message counts beside its text: that is what it takes in memory.
+pub const MESSAGE_BYTES: u64 = 4;
+
+/// What is put takes at most so many times the bytes of its command: [`RECORD_BYTES`] are more
+/// than what a put of one byte has beside it, but not four times as much.
+const GROWTH: u64 = 4;
+
+/// What of the store may grow only so far, how large it is, and may be.
+type Area = (&'static str, u64, u64);
+
+/// What to do about a full text log, and about a full map.
+const RAISE: &str = "messages are kept for good: start the servers with a larger --text-log-max";
+const DELETE: &str = "make room: raft del KEY";
+
 /// The text log and the map as a state machine.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -72,7 +86,7 @@ pub struct Store {
 /// How large a store may grow. A leader's own say: members may differ in these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all messages together.
+    /// Bytes of all messages together, each with [`MESSAGE_BYTES`].
     pub text_bytes_max: u64,
     /// Bytes of the map's records, those of its history included.
     pub map_bytes_max: u64,
@@ -89,6 +103,11 @@ impl Store {
     #[must_use]
     pub fn new(limits: Limits, history: HistoryLimits) -> Self {
         Self { limits, messages: Messages::default(), map: Map::new(history) }
+    }
+
+    /// Sets other limits, which count from now on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// The messages so far.
@@ -111,6 +130,15 @@ impl Store {
             Query::Events { keys, after } => self.map.events(keys, *after),
             Query::Count => Answer::Count(self.messages.count()),
         }
+    }
+
+    const fn text(&self) -> Area {
+        let bytes = self.messages.bytes() + self.messages.count() * MESSAGE_BYTES;
+        ("text log", bytes, self.limits.text_bytes_max)
+    }
+
+    const fn keys(&self) -> Area {
+        ("map", self.map.bytes(), self.limits.map_bytes_max)
     }
 
     /// The response to `count` is the number as decimal text; any other message has none.
@@ -150,25 +178,58 @@ impl Apply for Store {
         self.map.revision() + self.messages.count()
     }
 
-    fn admits(&self, command: &[u8]) -> Result<(), String> {
-        let (what, now, more, max) = match command.split_first() {
-            Some((&MESSAGE_FORMAT, text)) => {
-                let bytes_max = self.limits.text_bytes_max;
-                ("text log", self.messages.bytes(), text.len() as u64, bytes_max)
+    /// Who asks for the events of some keys is not woken by changes of others, nor by messages.
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        let version = self.version();
+        if version <= since {
+            return false;
+        }
+        match Query::decode(query) {
+            // Some of the changes since then were messages: no more of them than this were not.
+            Ok(Query::Events { keys, after }) => {
+                let oldest = self.map.revision().saturating_sub(version - since);
+                self.map.has_events(&keys, after, oldest)
             }
-            _ => {
-                let command = Command::decode(&Bytes::copy_from_slice(command));
-                let grows = match command.map_err(|refusal| refusal.to_string())? {
-                    Command::Txn(txn) => txn.put_bytes(),
-                    Command::Message(text) => text.len() as u64,
-                };
-                ("map", self.map.bytes(), grows, self.limits.map_bytes_max)
+            _ => true,
+        }
+    }
+
+    /// Far from the limit, which is the rule, a command is not even decoded.
+    fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), NotAdmitted> {
+        let length = command.len() as u64 + MESSAGE_BYTES;
+        let ((what, bytes, bytes_max), growth, next) = match command.first() {
+            Some(&MESSAGE_FORMAT) => (self.text(), 1, RAISE),
+            Some(&TXN_FORMAT) => (self.keys(), GROWTH, DELETE),
+            first => {
+                let format = first.copied().unwrap_or_default();
+                return Err(NotAdmitted::Invalid(Refusal::UnknownFormat { format }.to_string()));
             }
         };
-        if more > 0 && now.saturating_add(more) > max {
-            return Err(format!("the {what} is full: {now} bytes, at most {max}"));
+        let ahead = ahead.saturating_mul(growth);
+        let fits = |more: u64| bytes.saturating_add(more) <= bytes_max;
+        if fits(ahead.saturating_add(growth * length)) {
+            return Ok(());
         }
-        Ok(())
+        let invalid = |refusal: Refusal| NotAdmitted::Invalid(refusal.to_string());
+        let more = match Command::decode(command).map_err(invalid)? {
+            Command::Message(text) => text.len() as u64 + MESSAGE_BYTES,
+            Command::Txn(txn) => txn.put_bytes(),
+        };
+        if more == 0 || fits(ahead.saturating_add(more)) {
+            return Ok(());
+        }
+        let has = format!("it has {bytes} bytes of at most {bytes_max}");
+        Err(if fits(more) {
+            NotAdmitted::Undecided(format!("the {what} may be full soon: {has}"))
+        } else {
+            NotAdmitted::Full(format!("the {what} is full: {has}, and this takes {more}; {next}"))
+        })
+    }
+
+    fn fills(&self) -> Vec<Fill> {
+        let fill =
+            |(what, bytes, bytes_max): Area| Fill { what: what.to_owned(), bytes, bytes_max };
+        [self.text(), self.keys()].map(fill).into()
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {

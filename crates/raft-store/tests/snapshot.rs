@@ -6,8 +6,10 @@ mod support;
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use raft_node::{Apply, Part};
-use raft_store::{Answer, Command, HistoryLimits, Keys, Limits, Query, Range, Store, Txn, message};
+use raft_node::{Apply, Fill, NotAdmitted, Part};
+use raft_store::{
+    Answer, Command, HistoryLimits, Keys, Limits, Op, Query, Range, Store, Txn, message,
+};
 use support::chance::Chance;
 use support::{apply, saved, written};
 
@@ -161,22 +163,107 @@ fn what_is_not_a_snapshot_is_refused_and_changes_nothing() {
 
 #[test]
 fn what_does_not_fit_is_not_admitted() {
-    let limits = Limits { text_bytes_max: 10, map_bytes_max: 100 };
-    let mut store = Store::new(limits, LIMITS);
-    let admits = |store: &Store, command: Bytes| store.admits(&command);
-    assert_eq!(admits(&store, message(b"0123456789")), Ok(()));
-    let full = |what, bytes, max| Err(format!("the {what} is full: {bytes} bytes, at most {max}"));
-    assert_eq!(admits(&store, message(b"0123456789a")), full("text log", 0, 10));
+    let mut store = Store::new(Limits { text_bytes_max: 20, map_bytes_max: 100 }, LIMITS);
+    let full = |store: &Store, command: Bytes| match store.admits(&command, 0) {
+        Ok(()) => String::new(),
+        Err(NotAdmitted::Full(what)) => what,
+        Err(other) => panic!("{other:?}"),
+    };
+    let next = "messages are kept for good: start the servers with a larger --text-log-max";
+    assert_eq!(full(&store, message(&[b'm'; 16])), "");
+    let said = full(&store, message(&[b'm'; 17]));
+    assert_eq!(
+        said,
+        format!("the text log is full: it has 0 bytes of at most 20, and this takes 21; {next}")
+    );
     apply(&mut store, &message(b"01234567"));
-    assert_eq!(admits(&store, message(b"abc")), full("text log", 8, 10));
+    assert_eq!(full(&store, message(b"abcd")), "");
+    assert!(full(&store, message(b"abcde")).contains("12 bytes of at most 20, and this takes 9;"));
     let put = |bytes| Command::from(Txn::put("k", vec![b'v'; bytes])).encode();
-    assert_eq!(admits(&store, put(63)), Ok(()));
-    assert_eq!(admits(&store, put(64)), full("map", 0, 100));
+    assert_eq!(full(&store, put(63)), "");
+    let said = full(&store, put(64));
+    assert!(said.starts_with("the map is full: it has 0 bytes of at most 100, "), "{said}");
+    assert!(said.ends_with("and this takes 101; make room: raft del KEY"), "{said}");
     apply(&mut store, &put(63));
-    assert_eq!(admits(&store, put(0)), full("map", 100, 100));
-    assert_eq!(admits(&store, Command::from(Txn::delete(Keys::prefix(""))).encode()), Ok(()));
-    let unknown = Err("format 9 is not known to this version".to_owned());
-    assert_eq!(admits(&store, Bytes::from_static(&[9])), unknown);
+    assert!(full(&store, put(0)).contains("it has 100 bytes of at most 100"));
+    assert_eq!(full(&store, Command::from(Txn::delete(Keys::prefix(""))).encode()), "");
+    let fill = |what: &str, bytes, bytes_max| Fill { what: what.into(), bytes, bytes_max };
+    assert_eq!(store.fills(), [fill("text log", 12, 20), fill("map", 100, 100)]);
+    store.set_limits(Limits::default());
+    assert_eq!(full(&store, put(1000)), "");
+}
+
+#[test]
+fn what_is_under_way_counts_until_it_is_known_what_became_of_it() {
+    let store = Store::new(Limits { text_bytes_max: 20, map_bytes_max: 1000 }, LIMITS);
+    let put = Command::from(Txn::put("k", "v")).encode();
+    assert_eq!(store.admits(&message(b"0123456789"), 6), Ok(()));
+    let soon = |what: &str, max| {
+        let text = format!("the {what} may be full soon: it has 0 bytes of at most {max}");
+        Err(NotAdmitted::Undecided(text))
+    };
+    assert_eq!(store.admits(&message(b"0123456789"), 7), soon("text log", 20));
+    assert_eq!(store.admits(&message(b"0123456789"), u64::MAX), soon("text log", 20));
+    // A transaction may make four times as many bytes of records.
+    assert_eq!(store.admits(&put, 240), Ok(()));
+    assert_eq!(store.admits(&put, 241), soon("map", 1000));
+    let delete = Command::from(Txn::delete(Keys::prefix(""))).encode();
+    assert_eq!(store.admits(&delete, u64::MAX), Ok(()));
+}
+
+#[test]
+fn what_is_put_takes_less_than_four_times_its_command() {
+    for ops in [1, 2, 128] {
+        let put = |n: u8| Op::Put(Bytes::from(vec![n + 1]), Bytes::new());
+        let txn = Txn { success: (0..ops).map(put).collect(), ..Txn::default() };
+        let command = Command::from(txn).encode();
+        let mut store = store();
+        let Answer::Txn { .. } = Answer::decode(&apply(&mut store, &command)).expect("an answer")
+        else {
+            panic!("it is done")
+        };
+        let [_, map] = &store.fills()[..] else { panic!("two limits") };
+        assert_eq!(map.bytes, u64::from(ops) * 37);
+        assert!(map.bytes <= 4 * command.len() as u64);
+    }
+}
+
+#[test]
+fn what_is_no_command_is_not_admitted_whatever_room_there_is() {
+    let unknown = |format| {
+        let text = format!("format {format} is not known to this version");
+        Err(NotAdmitted::Invalid(text))
+    };
+    assert_eq!(store().admits(&Bytes::from_static(&[9]), 0), unknown(9));
+    assert_eq!(store().admits(&Bytes::new(), 0), unknown(0));
+}
+
+#[test]
+fn only_changes_of_the_keys_that_are_asked_for_are_news() {
+    let mut store = store();
+    let put = |store: &mut Store, key: &str| {
+        let since = store.version();
+        apply(store, &Command::from(Txn::put(key.to_owned(), "cold")).encode());
+        since
+    };
+    let asks =
+        |prefix: &'static str, after| Query::Events { keys: Keys::prefix(prefix), after }.encode();
+    let since = put(&mut store, "beer/1");
+    assert!(store.has_news(&asks("beer/", 1), since) && store.has_news(&asks("", 1), since));
+    assert!(!store.has_news(&asks("wine/", 1), since), "of another key");
+    assert!(!store.has_news(&asks("beer/", 2), since), "known already");
+    assert!(!store.has_news(&asks("beer/", 1), store.version()), "nothing since");
+    let since = store.version();
+    apply(&mut store, &message(b"I like beer."));
+    assert!(!store.has_news(&asks("wine/", 2), since), "a message");
+    assert!(store.has_news(&Query::Count.encode(), since) && store.has_news(&Bytes::new(), since));
+    let since = put(&mut store, "wine/1");
+    (0..5).for_each(|_| _ = put(&mut store, "water"));
+    assert!(store.has_news(&asks("wine/", 2), since), "and others after it");
+    assert!(!store.has_news(&asks("wine/", 2), store.version() - 5));
+    (0..40).for_each(|_| _ = put(&mut store, "water"));
+    let since = store.version() - 1;
+    assert!(store.has_news(&asks("wine/", 2), since), "what happened is not known any more");
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use std::fmt::{Display, Write};
 
-use raft_node::NodeStatus;
 use raft_node::vitals::SYNC_BUCKETS_US;
+use raft_node::{Fill, NodeStatus};
 
 /// What Prometheus is told that it gets.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,6 +17,7 @@ pub(super) fn text(status: &NodeStatus) -> String {
     let mut page = Page(String::new());
     consensus(status, &mut page);
     log(status, &mut page);
+    state(status, &mut page);
     clients_and_peers(status, &mut page);
     let vitals = &status.vitals;
     page.gauge(
@@ -111,6 +112,17 @@ fn log(status: &NodeStatus, page: &mut Page) {
     );
     page.gauge("db_total_size_in_bytes", "Bytes that the data directory takes.", vitals.disk_used);
     page.gauge("disk_free_bytes", "Bytes that its file system has left.", vitals.disk_free);
+}
+
+fn state(status: &NodeStatus, page: &mut Page) {
+    let mut each = |name: &str, help: &str, of: fn(&Fill) -> u64| {
+        page.head(name, "gauge", help);
+        for fill in &status.vitals.fills {
+            page.sample(&format!("{name}{{what=\"{}\"}}", escaped(&fill.what)), of(fill));
+        }
+    };
+    each("state_bytes", "Bytes that the state machine keeps.", |fill| fill.bytes);
+    each("state_max_bytes", "Bytes at which it takes no more.", |fill| fill.bytes_max);
 }
 
 fn clients_and_peers(status: &NodeStatus, page: &mut Page) {
@@ -224,6 +236,7 @@ mod tests {
                 sync_buckets: [vec![0, 3, 4], vec![0; 13], vec![1]].concat(),
                 sync_total_us: 2_500_000,
                 refused: 5,
+                fills: vec![Fill { what: "text log".into(), bytes: 7, bytes_max: 9 }],
                 ..Vitals::default()
             }),
             members: Vec::new(),
@@ -271,6 +284,8 @@ mod tests {
         assert_eq!(samples["raft_proposals_pending"], gauge(2.0));
         assert_eq!(samples["raft_proposals_failed_total"], counter(5.0));
         assert_eq!(samples["raft_uptime_seconds"], gauge(1.5));
+        assert_eq!(samples["raft_state_bytes{what=\"text log\"}"], gauge(7.0));
+        assert_eq!(samples["raft_state_max_bytes{what=\"text log\"}"], gauge(9.0));
         let info = "raft_info{version=\"0.1.0\",address=\"a\\\"b\\\\:9990\",\
                     cluster=\"00000000000000000000000000000007\"}";
         assert_eq!(samples[info], gauge(1.0));

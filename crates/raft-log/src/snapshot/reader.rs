@@ -176,10 +176,10 @@ impl SnapshotReader {
 }
 
 impl StateReader<'_> {
-    /// The driver's own bytes.
+    /// The driver's own bytes; nothing after the first time.
     #[must_use]
-    pub fn own(&self) -> &[u8] {
-        &self.own
+    pub fn take_own(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.own)
     }
 
     fn read_own(&mut self) -> Result<(), SnapshotError> {

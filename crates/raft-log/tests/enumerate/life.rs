@@ -515,8 +515,8 @@ pub fn hashes_before(dir: &DataDir, recovered: &RecoveredLog) -> Result<Vec<u64>
 fn all_hashes(dir: &DataDir, id: LogId) -> Result<Vec<u64>, SnapshotError> {
     let snapshot = dir.snapshots().expect("a member's").open(id)?;
     snapshot.verify()?;
-    let contents = snapshot.contents()?;
-    let (hashes, _) = contents.own().as_chunks();
+    let own = snapshot.contents()?.take_own();
+    let (hashes, _) = own.as_chunks();
     Ok(hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect())
 }
 

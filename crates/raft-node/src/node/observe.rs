@@ -211,6 +211,7 @@ impl Observed {
             disk_used: read(&counters.disk_used),
             disk_free: Some(read(&counters.disk_free)).filter(|free| *free < u64::MAX).unwrap_or(0),
             free_log_bytes: 0,
+            fills: Vec::new(),
             problems: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use raft_log::Entry;
 use crate::payload::Payload;
 use crate::protocol::{Answer, Reason, Refusal};
 use crate::sessions::{Admission, Sessions, SessionsBody};
-use crate::state_machine::{self, Apply, Command, Show};
+use crate::state_machine::{self, Apply, Command, Fill, NotAdmitted, Show};
 use crate::wire::{decode_membership, encode_membership};
 
 /// The state that the log builds: the state machine, its sessions, and how far they are.
@@ -63,6 +63,9 @@ struct OwnBody {
 
 const OWN_FORMAT: u32 = 1;
 
+/// The same with withdrawn requests.
+const OWN_FORMAT_WITHDRAWN: u32 = 2;
+
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine").field("applied", &self.applied).finish_non_exhaustive()
@@ -112,8 +115,20 @@ impl Machine {
         self.apply.version()
     }
 
-    pub(super) fn admits(&self, command: &[u8]) -> Result<(), String> {
-        self.apply.admits(command)
+    pub(super) fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        self.apply.has_news(query, since)
+    }
+
+    pub(super) fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), Reason> {
+        self.apply.admits(command, ahead).map_err(|why| match why {
+            NotAdmitted::Full(what) => Reason::Full { what },
+            NotAdmitted::Undecided(what) => Reason::Busy { what },
+            NotAdmitted::Invalid(what) => Reason::Invalid(what),
+        })
+    }
+
+    pub(super) fn fills(&self) -> Vec<Fill> {
+        self.apply.fills()
     }
 
     pub(super) fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
@@ -231,6 +246,13 @@ impl Machine {
                 self.sessions.end(session);
                 (Some(Answer::SessionEnded), Vec::new())
             }
+            Payload::Withdraw(request) => {
+                let answer = match self.sessions.withdraw(at, request) {
+                    Ok(fate) => Answer::Fate(fate),
+                    Err(what) => Refusal::not_applied(Reason::Invalid(what.into())).into(),
+                };
+                (Some(answer), Vec::new())
+            }
             Payload::Membership(membership) => (None, self.membership(at.index, *membership)),
         };
         self.applied = entry.index;
@@ -257,6 +279,9 @@ impl Machine {
             Admission::Expired => Refusal::not_applied(Reason::SessionExpired { session }).into(),
             Admission::Forgotten => {
                 Refusal::unknown(Reason::AnswerForgotten { session, sequence }).into()
+            }
+            Admission::Withdrawn { at } => {
+                Refusal::not_applied(Reason::Withdrawn { at: at.index }).into()
             }
             Admission::Invalid(what) => Refusal::not_applied(Reason::Invalid(what.into())).into(),
         };
@@ -300,8 +325,9 @@ impl Frozen {
     /// What belongs to it beside the state machine's parts.
     #[must_use]
     pub fn own(&self) -> Vec<u8> {
+        let withdrawn = self.sessions.has_withdrawn();
         let body = OwnBody {
-            format: OWN_FORMAT,
+            format: if withdrawn { OWN_FORMAT_WITHDRAWN } else { OWN_FORMAT },
             membership_index: self.is.membership_index.0,
             membership: encode_membership(&self.is.membership),
             settled_index: self.settled.0.0,
@@ -325,8 +351,8 @@ pub fn configuration(own: &[u8]) -> io::Result<(Index, Membership)> {
 
 fn decode_own(own: &[u8]) -> io::Result<OwnBody> {
     let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
-    if own.format != OWN_FORMAT {
-        let known = OWN_FORMAT;
+    if !(OWN_FORMAT..=OWN_FORMAT_WITHDRAWN).contains(&own.format) {
+        let known = OWN_FORMAT_WITHDRAWN;
         let what = format!("a snapshot of format {}; this version reads {known}", own.format);
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }

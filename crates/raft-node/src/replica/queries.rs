@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft_core::{Index, Input, ReadRefused, Time};
 
 use super::clients::{refuse, reply};
-use super::{Context, Effect, Origin, Replica};
+use super::{Context, Effect, Machine, Origin, Replica};
 use crate::protocol::{Answer, Consistency, News, Outcome, ReadAnswer, Reason};
 use crate::wire::RESPONSE_BYTES_MAX;
 
@@ -54,8 +54,11 @@ impl Read {
         self.question.query.len() as u64 + READ_BYTES
     }
 
-    fn waits(&self, now: Time, version: u64) -> bool {
-        self.question.news.is_some_and(|news| version <= news.after && now < self.until)
+    /// Whether it waits on: there are no news for it since this version, nor since its own.
+    fn waits(&self, now: Time, machine: &Machine, since: u64) -> bool {
+        self.question.news.is_some_and(|news| {
+            now < self.until && !machine.has_news(&self.question.query, since.max(news.after))
+        })
     }
 }
 
@@ -103,12 +106,12 @@ impl Replica {
     /// Answers what can be answered, within a budget of bytes.
     pub(super) fn answer_reads(&mut self, now: Time, fx: &mut Vec<Effect>) {
         let (applied, version) = (self.machine.applied(), self.machine.version());
-        self.queries.wake(now, version);
+        self.queries.wake(now, &self.machine);
         let mut budget = self.limits.answer_bytes_max;
         while budget > 0
             && let Some((number, read)) = self.queries.next_ready(applied)
         {
-            if read.waits(now, version) {
+            if read.waits(now, &self.machine, 0) {
                 self.queries.waiting.insert((read.until, number), read);
                 continue;
             }
@@ -156,13 +159,13 @@ impl Queries {
     }
 
     /// Who waited for news, and has some or waits no longer, is answered as everybody else.
-    fn wake(&mut self, now: Time, version: u64) {
+    fn wake(&mut self, now: Time, machine: &Machine) {
         let is_over = self.next_deadline().is_some_and(|until| until <= now);
-        if self.version == version && !is_over {
+        let since = std::mem::replace(&mut self.version, machine.version());
+        if self.version == since && !is_over {
             return;
         }
-        self.version = version;
-        let woken = self.waiting.extract_if(.., |_, read| !read.waits(now, version));
+        let woken = self.waiting.extract_if(.., |_, read| !read.waits(now, machine, since));
         let woken: Vec<_> = woken.map(|((_, number), read)| ((Index(0), number), read)).collect();
         self.ready.extend(woken);
     }

@@ -6,7 +6,7 @@ use raft_log::Kind;
 use super::Replica;
 use crate::payload::COMMAND_HEADER_BYTES;
 use crate::protocol::{KnownMember, NodeStatus, SnapshotsView, Standing};
-use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry};
+use crate::vitals::{Recent, TAIL_TEXT_BYTES, TailEntry, Vitals};
 
 /// Entries that are shown at most.
 const TAIL_MAX: u32 = 256;
@@ -34,7 +34,7 @@ pub(super) fn status(replica: &Replica) -> NodeStatus {
         applied_index: replica.machine.applied(),
         version: env!("CARGO_PKG_VERSION").into(),
         cluster: None,
-        vitals: Box::default(),
+        vitals: Box::new(Vitals { fills: replica.machine.fills(), ..Vitals::default() }),
         members: known_members(replica.membership()),
         snapshots: Box::new(SnapshotsView {
             log_start: status.log_start,

@@ -6,6 +6,7 @@ use raft_core::{Index, Term};
 use super::WireError;
 use super::body::Fields;
 use super::view::StatusBody;
+use crate::state_machine::Fill;
 use crate::vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -60,6 +61,18 @@ pub(super) struct VitalsBody {
     problems: Vec<String>,
     #[prost(uint64, tag = "25")]
     processor_us: u64,
+    #[prost(message, repeated, tag = "26")]
+    fills: Vec<FillBody>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FillBody {
+    #[prost(string, tag = "1")]
+    what: String,
+    #[prost(uint64, tag = "2")]
+    bytes: u64,
+    #[prost(uint64, tag = "3")]
+    bytes_max: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -102,15 +115,21 @@ pub(super) struct TailBody {
 
 /// Both ways, field by field: the two structs say the same.
 macro_rules! same_fields {
-    ($from:ty, $to:ty, $($field:ident),+) => {
+    ($from:ty, $to:ty, $($field:ident),+ $(; $($list:ident),+)?) => {
         impl From<$from> for $to {
             fn from(from: $from) -> Self {
-                Self { $($field: from.$field),+ }
+                Self {
+                    $($field: from.$field,)+
+                    $($($list: from.$list.into_iter().map(Into::into).collect(),)+)?
+                }
             }
         }
         impl From<$to> for $from {
             fn from(from: $to) -> Self {
-                Self { $($field: from.$field),+ }
+                Self {
+                    $($field: from.$field,)+
+                    $($($list: from.$list.into_iter().map(Into::into).collect(),)+)?
+                }
             }
         }
     };
@@ -143,8 +162,10 @@ same_fields!(
     disk_free,
     free_log_bytes,
     problems,
-    processor_us
+    processor_us;
+    fills
 );
+same_fields!(Fill, FillBody, what, bytes, bytes_max);
 same_fields!(RecentEvent, EventBody, number, at_ms, kind, text);
 
 impl From<&TailEntry> for TailBody {

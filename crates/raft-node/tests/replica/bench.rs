@@ -11,7 +11,7 @@ use raft_core::{
 use raft_log::{Entry, Kind, Write, decode_entries, encode_entry};
 use raft_node::protocol::{Answer, Consistency, News, ReadAnswer, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits, Machine, Origin, Replica, metas};
-use raft_node::{Applied, Apply, Command, Show, Snapshot, Wire};
+use raft_node::{Applied, Apply, Command, Fill, NotAdmitted, Show, Snapshot, Wire};
 
 pub(crate) const N1: NodeId = NodeId(1);
 pub(crate) const N2: NodeId = NodeId(2);
@@ -42,8 +42,23 @@ impl Apply for Counter {
         Box::new(self.0.to_bytes())
     }
 
-    fn admits(&self, command: &[u8]) -> Result<(), String> {
-        if command == b"too much" { Err("the counter is full".into()) } else { Ok(()) }
+    /// Only who asks for what is rare is not woken by everything.
+    fn has_news(&self, query: &Bytes, since: u64) -> bool {
+        let every = if query == "tens" { 10 } else { 1 };
+        self.0 / every > since / every
+    }
+
+    fn admits(&self, command: &Bytes, ahead: u64) -> Result<(), NotAdmitted> {
+        match &command[..] {
+            b"too much" => Err(NotAdmitted::Full("the counter is full".into())),
+            b"much" if ahead > 0 => Err(NotAdmitted::Undecided("it may be full soon".into())),
+            b"nonsense" => Err(NotAdmitted::Invalid("it is no command".into())),
+            _ => Ok(()),
+        }
+    }
+
+    fn fills(&self) -> Vec<Fill> {
+        vec![Fill { what: "counter".into(), bytes: self.0, bytes_max: 9 }]
     }
 
     fn fresh(&self) -> Box<dyn Apply> {

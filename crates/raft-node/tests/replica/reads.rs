@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use raft_core::{Index, Lane, LogId, Message, ReadIndexResponse, Term, Time};
 use raft_log::Kind;
-use raft_node::protocol::{Consistency, Reason, Refusal, Request};
+use raft_node::protocol::{Consistency, News, Reason, Refusal, Request};
 use raft_node::replica::{Chunk, Effect, Event, Limits};
 
 use crate::bench::{Bench, N2, N3, news, read, told, write};
@@ -147,4 +147,20 @@ fn what_no_budget_was_left_for_is_answered_in_the_next_calls() {
         assert_eq!(bench.replica.has_backlog(), place < 2);
         bench.step(vec![]);
     }
+}
+
+#[test]
+fn who_waits_for_news_is_woken_only_by_what_may_be_some() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let news = Some(News { after: 0, within: 100 });
+    let query = Bytes::from_static(b"tens");
+    let tens = bench.ask(Request::Read { query, consistency: Consistency::Local, news });
+    for count in 1..=10 {
+        bench.ask(write(session, count, b"a"));
+        bench.persisted();
+        assert_eq!(bench.answer(tens), None, "{count}");
+        bench.matched(N2, 2 + count);
+    }
+    assert_eq!(bench.answer(tens), told(10, 12, true));
 }

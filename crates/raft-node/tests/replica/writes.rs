@@ -5,6 +5,8 @@ use raft_core::{Index, LogId, Term};
 use raft_log::Kind;
 use raft_node::protocol::{Answer, Outcome, Reason, Refusal, Request};
 use raft_node::replica::{Effect, Event, Limits};
+use raft_node::vitals::fill_in;
+use raft_node::{Fill, Vitals};
 
 use crate::bench::{Bench, N2, write};
 
@@ -87,7 +89,45 @@ fn what_the_state_machine_does_not_admit_is_certainly_not_applied() {
     let origin = bench.ask(write(session, 1, b"too much"));
     let reason = Reason::Full { what: "the counter is full".into() };
     assert_eq!(bench.refusal(origin), Refusal::not_applied(reason));
+    let origin = bench.ask(write(session, 2, b"nonsense"));
+    let reason = Reason::Invalid("it is no command".into());
+    assert_eq!(bench.refusal(origin), Refusal::not_applied(reason));
     assert_eq!(bench.replica.raft().last_log_id(), LogId::new(2, 1), "nothing was appended");
+}
+
+#[test]
+fn the_state_machine_is_told_what_is_admitted_and_not_applied_yet() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    let first = bench.ask(write(session, 1, b"much"));
+    let second = bench.ask(write(session, 2, b"much"));
+    let reason = Reason::Busy { what: "it may be full soon".into() };
+    assert_eq!(bench.refusal(second), Refusal::not_applied(reason));
+    bench.persisted();
+    bench.matched(N2, 3);
+    assert!(matches!(bench.answer(first), Some(Answer::Written { .. })));
+    let again = bench.ask(write(session, 2, b"much"));
+    assert_eq!(bench.answer(again), None, "it is on its way");
+    assert_eq!(bench.replica.raft().last_log_id(), LogId::new(4, 1));
+}
+
+#[test]
+fn the_status_says_how_full_the_state_machine_is() {
+    let mut bench = Bench::leading();
+    let session = bench.session();
+    bench.ask(write(session, 1, b"a"));
+    bench.persisted();
+    bench.matched(N2, 3);
+    let fill = |bytes| vec![Fill { what: "counter".into(), bytes, bytes_max: 9 }];
+    let mut status = bench.replica.status();
+    assert_eq!(status.vitals.fills, fill(1));
+    fill_in(&mut status, Vitals { syncs: 7, ..Vitals::default() }, 1000);
+    assert_eq!((status.vitals.syncs, &status.vitals.fills), (7, &fill(1)));
+    assert_eq!(status.vitals.problems, [""; 0]);
+    status.vitals.fills[0].bytes_max = 1;
+    fill_in(&mut status, Vitals::default(), 1000);
+    let problem = "counter nearly full: it has 1 bytes of at most 1";
+    assert_eq!(status.vitals.problems, [problem]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use raft_store::{Answer, Messages};
 use super::disks::place;
 use super::{Checked, Checkers, Stamp, disks};
 use crate::disk::Platter;
-use crate::witness::{Restored, Sight, Trail, Witness};
+use crate::witness::{Allowance, Restored, Sight, Trail, Witness};
 
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
@@ -114,7 +114,7 @@ impl Agreement {
         let reference = self.reference.take();
         let usable = reference.filter(|(machine, _)| machine.applied() <= at.index);
         let (mut machine, sight) = usable.unwrap_or_else(|| {
-            let (witness, sight) = Witness::new();
+            let (witness, sight) = Witness::new(Allowance::default());
             // Nobody wants its lines.
             let shown = Index(u64::MAX);
             let machine = Machine::new(Box::new(witness), shown, self.founders.clone());

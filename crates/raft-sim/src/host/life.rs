@@ -142,7 +142,7 @@ impl Estate {
         if let Some(notice) = &lost {
             world.trace(format_args!("{}: {notice}", me.address));
         }
-        let (witness, sight) = Witness::new();
+        let (witness, sight) = Witness::new(world.allowance(self.index));
         world.checkers.new_machine(self.index, mark.index(), lost.is_some());
         let machine = Machine::new(Box::new(witness), mark.index(), founding(me))
             .with_sessions(world.settings.sessions());

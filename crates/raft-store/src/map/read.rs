@@ -121,6 +121,13 @@ impl Map {
         }
     }
 
+    /// Whether something happened to some keys after both of these revisions, or what happened
+    /// after the first one is not known any more.
+    pub(crate) fn has_events(&self, keys: &Keys, after: u64, oldest: u64) -> bool {
+        let mut changes = self.history.after(after.max(oldest));
+        after < self.oldest || changes.any(|change| keys.contains(change.key()))
+    }
+
     /// What happened to some keys after a revision: whole revisions, as many as an answer holds.
     pub(crate) fn events(&self, keys: &Keys, after: u64) -> Answer {
         if after < self.oldest {

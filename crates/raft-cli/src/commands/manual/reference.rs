@@ -25,6 +25,7 @@ const VARIABLES: &str = "\
 | `RAFT_DATA_DIR`, `RAFT_HTTP` | `--data-dir`, `--http` |
 | `RAFT_ELECTION_TIMEOUT` | `--election-timeout` of a server |
 | `RAFT_SNAPSHOT_BYTES` | `--snapshot-bytes` of a server |
+| `RAFT_TEXT_LOG_MAX` | `--text-log-max` of a server |
 | `RAFT_INSECURE` | `--insecure`: `true` or `false` |
 | `RAFT_ENDPOINTS`, `RAFT_TIMEOUT` | `--endpoints`, `--timeout` of the verbs that ask |
 | `RAFT_OUTPUT` | `--output` |

@@ -202,8 +202,8 @@ n3  :9992    follower     2    17      17       17    0    1.2 ms     64 MiB  12
 #[test]
 fn a_new_directory_at_a_members_address() {
     let report = Report::of(vec![seen(member(1)), seen(new(9991, &[])), seen(member(3))]);
-    let line = ":9991: its data directory is a new one, not the member's: remove the member, then \
-                add it again";
+    let line = ":9991: its data directory is a new one, not the member's; if that is lost, refill \
+                it from the others: raft member replace 'n2' ':9991' --endpoints ':9990'";
     assert_eq!(view::lines(&report), [line]);
 }
 
@@ -319,10 +319,10 @@ fn one_document_with_all_of_it() {
     );
     assert_eq!(
         keys(&members[0]["vitals"]).join(" "),
-        "appends_received appends_sent disk_free disk_used entries_sent free_log_bytes \
+        "appends_received appends_sent disk_free disk_used entries_sent fills free_log_bytes \
          leader_changes log_bytes log_writes problems processor_us refused request_p50_us \
-         request_p99_us requests socket_reads socket_writes sync_buckets sync_max_us sync_p50_us sync_p99_us \
-         sync_total_us syncs uptime_ms wakeups"
+         request_p99_us requests socket_reads socket_writes sync_buckets sync_max_us sync_p50_us \
+         sync_p99_us sync_total_us syncs uptime_ms wakeups"
     );
     assert_eq!(members[0]["vitals"]["sync_buckets"], serde_json::json!([1, 2, 3]));
     assert_eq!(members[0]["problems"][0], "slow disk: 1 of 100 syncs takes 120 ms");

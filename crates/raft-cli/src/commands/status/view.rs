@@ -1,7 +1,7 @@
 //! How a report looks: a table and lines for people, one document for programs.
 
 use anstyle::{AnsiColor, Style};
-use raft_node::{NodeStatus, SnapshotTransfer, SnapshotsView, Standing, Vitals};
+use raft_node::{Fill, NodeStatus, SnapshotTransfer, SnapshotsView, Standing, Vitals};
 use serde_json::{Value, json};
 
 use super::report::{Kind, Report, Row};
@@ -111,7 +111,7 @@ fn duration(micros: u64) -> String {
 }
 
 /// Bytes for people; a dash where nobody has looked.
-fn size(bytes: u64) -> String {
+pub(in crate::commands) fn size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.iter().find(|(shift, _)| bytes >> shift > 0) {
         Some((shift, unit)) if bytes >> shift < 10 => {
@@ -194,7 +194,7 @@ fn transfers(view: &SnapshotsView) -> Value {
 }
 
 /// How far a snapshot that comes is, in words.
-pub(super) fn arriving(view: &SnapshotsView) -> Option<String> {
+pub(in crate::commands) fn arriving(view: &SnapshotsView) -> Option<String> {
     let transfer = view.transfers.iter().find(|transfer| !transfer.outgoing)?;
     let percent = transfer.done * 100 / transfer.bytes.max(1);
     Some(format!("{percent}% of a snapshot of {} are there", size(transfer.bytes)))
@@ -231,8 +231,10 @@ fn vitals(vitals: &Vitals) -> Value {
         disk_used,
         disk_free,
         free_log_bytes,
+        fills,
         problems,
     } = vitals;
+    let fill = |Fill { what, bytes, bytes_max }: &Fill| json!({ "what": what, "bytes": bytes, "bytes_max": bytes_max });
     json!({
         "uptime_ms": uptime_ms,
         "syncs": syncs,
@@ -258,6 +260,7 @@ fn vitals(vitals: &Vitals) -> Value {
         "disk_used": disk_used,
         "disk_free": disk_free,
         "free_log_bytes": free_log_bytes,
+        "fills": fills.iter().map(fill).collect::<Vec<_>>(),
         "problems": problems,
     })
 }

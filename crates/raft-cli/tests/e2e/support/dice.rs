@@ -19,6 +19,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Others, that come again too.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
     /// A number below `bound`: SplitMix64.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -30,9 +30,10 @@ pub(crate) struct Report {
     pub(crate) longest: Duration,
 }
 
+/// How much several threads have done.
 #[derive(Default)]
-struct Progress {
-    acknowledged: Mutex<u64>,
+pub(crate) struct Progress {
+    done: Mutex<u64>,
     changed: Condvar,
 }
 
@@ -61,17 +62,12 @@ impl Load {
 
     /// Waits until this many more messages are acknowledged.
     pub(crate) fn wait_for_more(&self, more: u64) {
-        let acknowledged = self.progress.lock();
-        let enough = *acknowledged + more;
-        let lacking = |acknowledged: &mut u64| *acknowledged < enough;
-        let waited = self.progress.changed.wait_timeout_while(acknowledged, PATIENCE, lacking);
-        let (acknowledged, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(!result.timed_out(), "no progress: {acknowledged} of {enough} are acknowledged");
+        self.progress.wait_for_more(more);
     }
 
     /// How many messages are acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
-        *self.progress.lock()
+        self.progress.count()
     }
 
     /// Ends the load and says what became of it.
@@ -106,8 +102,29 @@ impl Drop for Load {
 }
 
 impl Progress {
+    /// How much is done.
+    pub(crate) fn count(&self) -> u64 {
+        *self.lock()
+    }
+
+    /// So much more is done.
+    pub(crate) fn add(&self, more: u64) {
+        *self.lock() += more;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so much more is done.
+    pub(crate) fn wait_for_more(&self, more: u64) {
+        let done = self.lock();
+        let enough = *done + more;
+        let lacking = |done: &mut u64| *done < enough;
+        let waited = self.changed.wait_timeout_while(done, PATIENCE, lacking);
+        let (done, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!result.timed_out(), "no progress: {done} of {enough} are done");
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, u64> {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,8 +145,7 @@ fn write(
             Ok(written) => {
                 report.acknowledged.insert(written.at.index.0, message);
                 report.longest = report.longest.max(begun.elapsed());
-                *progress.lock() += 1;
-                progress.changed.notify_all();
+                progress.add(1);
             }
             Err(error) => {
                 eprintln!("{message}: {error}");

@@ -13,6 +13,7 @@ mod scene;
 mod server;
 mod text;
 mod tracer;
+mod wire;
 
 use std::time::Duration;
 
@@ -21,13 +22,14 @@ pub(crate) use client::{Ended, add, append, raft, remove, run, shell};
 pub(crate) use cluster::{Cluster, founders};
 pub(crate) use dice::Dice;
 pub(crate) use image::Image;
-pub(crate) use load::{Load, Report};
+pub(crate) use load::{Load, Progress, Report};
 pub(crate) use ports::free_ports;
 pub(crate) use process::{Pidfd, Process, Seen, Signal, readable};
 pub(crate) use scene::Scene;
 pub(crate) use server::Server;
 pub(crate) use text::{appended_at, is_stamp, unstamped};
 pub(crate) use tracer::Tracer;
+pub(crate) use wire::Wire;
 
 /// The program under test.
 pub(crate) const RAFT: &str = env!("CARGO_BIN_EXE_raft");
