@@ -35,7 +35,8 @@ pub(crate) struct RecoverOptions {
 pub(crate) fn run(options: &RecoverOptions, output: &Output) -> Result<(), Problem> {
     // Whatever it is called here, it has a name of its own and something above it.
     let dir = &options.dir.canonicalize().unwrap_or_else(|_| options.dir.clone());
-    let absent = || Problem::new(Exit::NotFound, format!("{}: no member's", dir.display()));
+    let absent =
+        || Problem::new(Exit::NotFound, format!("{}: not a member's directory", dir.display()));
     let locked = lock(dir)?;
     let snapshots = locked.snapshots().ok_or_else(absent)?;
     let inspection = look(dir, locked.disk())?;
@@ -101,19 +102,10 @@ fn warnings(inspection: &Inspection, machine: &Machine) -> Vec<String> {
     let (me, (_, membership)) = (&inspection.identity, machine.settled());
     let (last, committed) = (inspection.last(), inspection.log.commit_hint);
     let members = log::text::members(membership).join(", ");
-    let not_known = match last.index.0 - committed.0 {
-        0 => "every entry that it holds is known to be committed".into(),
-        1 => format!("not known to be committed: entry {}. It counts from now on", last.index),
-        _ => format!(
-            "not known to be committed: entries {} to {}. They count from now on",
-            committed.next(),
-            last.index
-        ),
-    };
     let mut facts = vec![
         format!("{} {} of cluster {:032x}, members: {members}", me.id, me.address, me.cluster),
         format!("it holds {}; its last entry is {last}", Holding::of(machine)),
-        not_known,
+        not_known(committed, last.index),
         format!("if the others acknowledged anything after index {}, that is lost", last.index),
     ];
     if !membership.voters.contains(&me.id) {
@@ -125,6 +117,18 @@ fn warnings(inspection: &Inspection, machine: &Machine) -> Vec<String> {
             .into(),
     );
     facts
+}
+
+/// Who wrote these may never have been told, or was told that the outcome is unknown.
+fn not_known(committed: Index, last: Index) -> String {
+    match last.0.saturating_sub(committed.0) {
+        0 => "every entry that it holds is known to be committed".into(),
+        1 => format!("not known to be committed: entry {last}. It counts from now on"),
+        _ => format!(
+            "not known to be committed: entries {} to {last}. They count from now on",
+            committed.next()
+        ),
+    }
 }
 
 fn confirm(yes: bool, output: &Output) -> Result<(), Problem> {
@@ -217,4 +221,24 @@ fn done(
         "then add others, with empty directories: raft member add ADDRESS --endpoints '{address}'"
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_committed_is_named_by_index() {
+        let told = [(120, 120), (119, 120), (118, 120), (0, 2)];
+        let told = told.map(|(committed, last)| not_known(Index(committed), Index(last)));
+        assert_eq!(
+            told,
+            [
+                "every entry that it holds is known to be committed",
+                "not known to be committed: entry 120. It counts from now on",
+                "not known to be committed: entries 119 to 120. They count from now on",
+                "not known to be committed: entries 1 to 2. They count from now on",
+            ]
+        );
+    }
 }
