@@ -14,10 +14,12 @@ use crate::output::Format;
 
 mod bench;
 mod map;
+mod recovery;
 mod sim;
 
-pub(crate) use bench::{BenchArgs, Load, Work};
+pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
+pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
 const USAGE: &str = "raft <COMMAND> [OPTIONS]
@@ -151,9 +153,11 @@ pub(crate) enum Verb {
     Member(MemberVerb),
     /// Hand leadership over to another member
     Transfer(TransferArgs),
-    /// Take and look at snapshots, which stand for the log below them
+    /// Take, keep and restore snapshots, which stand for the log below them
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
+    /// Make a new cluster of the last member of one that lost its majority for good
+    Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
     /// Look at the log in a data directory, also while its server runs
@@ -305,13 +309,6 @@ pub(crate) struct DevArgs {
     /// How long without a leader before an election
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = election_timeout)]
     pub(crate) election_timeout: Duration,
-}
-
-/// What can be done with snapshots.
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum SnapshotVerb {
-    /// Take one at the asked server, now; ends when it is on its disk
-    Now(ClientArgs),
 }
 
 /// What another terminal may ask of a local cluster.

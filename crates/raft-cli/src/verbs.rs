@@ -7,12 +7,14 @@ use bytes::Bytes;
 use raft_store::{Keys, Only, Range};
 
 use crate::args::{
-    CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb, MemberVerb, PutArgs,
-    ServerArgs, SnapshotVerb, TxnArgs, Verb, WatchArgs, address, addresses,
+    BenchArgs, CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb,
+    MemberVerb, PutArgs, RestoreArgs, ServerArgs, SnapshotVerb, System, TxnArgs, Verb, WatchArgs,
+    Work, address, addresses,
 };
 use crate::commands::{
     Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob, Message,
-    ServerOptions, SimOptions, StatusOptions, Target, Who,
+    RecoverOptions, RestoreOptions, ServerOptions, SimOptions, SnapshotJob, StatusOptions, Target,
+    Who,
 };
 use crate::environment;
 use crate::errors::Problem;
@@ -63,7 +65,8 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             let to = args.to.as_deref().map(Target::parse).transpose()?;
             Command::Transfer { ask: ask(&args.client)?, to }
         }
-        Verb::Snapshot(SnapshotVerb::Now(client)) => Command::Snapshot { ask: ask(&client)? },
+        Verb::Snapshot(verb) => snapshot(verb)?,
+        Verb::Recover(args) => Command::Recover(RecoverOptions { dir: args.dir, yes: args.yes }),
         Verb::Status(args) => {
             Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
         }
@@ -76,14 +79,24 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             dir: args.dir,
             election_timeout: args.election_timeout,
         }),
-        Verb::Bench(args) => Command::Bench(BenchOptions {
-            ask: ask(&args.client)?,
-            local: args.local,
-            dir: args.dir,
-            load: args.load,
-        }),
+        Verb::Bench(args) => Command::Bench(bench(args)?),
         Verb::Sim(args) => Command::Sim(SimOptions { args }),
     })
+}
+
+fn bench(args: BenchArgs) -> Result<BenchOptions, Problem> {
+    if args.load.target == System::Etcd {
+        if args.local {
+            let why = "--local starts servers of this program: start those of etcd yourself";
+            return Err(Problem::usage(why).hint("raft bench put --target etcd --endpoints :2379"));
+        }
+        if args.load.work == Work::Append {
+            let why = "etcd has no messages to append: measure put, get or mixed";
+            return Err(Problem::usage(why).hint("raft bench put --target etcd --endpoints :2379"));
+        }
+    }
+    let (ask, local, dir) = (ask(&args.client)?, args.local, args.dir);
+    Ok(BenchOptions { ask, local, dir, load: args.load })
 }
 
 fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {
@@ -122,6 +135,27 @@ fn log(verb: LogVerb) -> Result<LogOptions, Problem> {
         }
     };
     Ok(LogOptions { dir, job })
+}
+
+fn snapshot(verb: SnapshotVerb) -> Result<Command, Problem> {
+    Ok(Command::SnapshotFile(match verb {
+        SnapshotVerb::Now(client) => return Ok(Command::Snapshot { ask: ask(&client)? }),
+        SnapshotVerb::Ls { dir } => SnapshotJob::Ls { dir },
+        SnapshotVerb::Save { dir, file, force } => SnapshotJob::Save { dir, file, force },
+        SnapshotVerb::Inspect { path } => SnapshotJob::Inspect { path },
+        SnapshotVerb::Restore(args) => SnapshotJob::Restore(restore(args)?),
+    }))
+}
+
+fn restore(args: RestoreArgs) -> Result<RestoreOptions, Problem> {
+    let cluster = args.cluster.map(|text| addresses(&text)).transpose();
+    Ok(RestoreOptions {
+        file: args.file,
+        dir: args.data_dir,
+        listen: args.listen,
+        cluster: cluster.map_err(|why| Problem::usage(format!("--cluster: {why}")))?,
+        token: args.token,
+    })
 }
 
 fn get(args: GetArgs) -> Result<MapJob, Problem> {

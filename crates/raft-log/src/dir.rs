@@ -56,6 +56,15 @@ impl DataDir {
         holder: Holder,
         seed: Option<u64>,
     ) -> Result<Self, OpenError> {
+        Self::open_with(disk, holder, || Rng::new(seed).next_u128())
+    }
+
+    /// As `open`; the incarnation of an empty directory is made by the caller.
+    pub fn open_with(
+        disk: Arc<dyn Disk>,
+        holder: Holder,
+        make_incarnation: impl FnOnce() -> u128,
+    ) -> Result<Self, OpenError> {
         let opening = Opening { disk: &*disk };
         let private = if opening.has_node()? {
             disk.check_private()
@@ -72,7 +81,7 @@ impl DataDir {
             disk.sync_dir(".").map_err(|error| opening.error(".", "sync", error))?;
             node
         } else {
-            let incarnation = Rng::new(seed).next_u128();
+            let incarnation = make_incarnation();
             let node = NodeFile { state: NodeState::New { incarnation }, epoch: 0 };
             ShownMark::create(&*disk, 0)
                 .map_err(|error| opening.error(SHOWN_NAME, "make", error))?;
@@ -171,7 +180,11 @@ impl Opening<'_> {
             }
             let empty = match &*name {
                 WAL_DIR => list(WAL_DIR).is_ok_and(|names| names.iter().all(|n| is_slot_file(n))),
-                SNAPSHOT_DIR => list(SNAPSHOT_DIR).is_ok_and(|names| names.is_empty()),
+                // Beside a log they are ours, and NODE is what is missing.
+                SNAPSHOT_DIR => {
+                    list(SNAPSHOT_DIR).is_ok_and(|names| names.is_empty())
+                        || any_slot_used(self.disk).is_ok_and(|slot| slot.is_some())
+                }
                 _ => false,
             };
             if !empty {

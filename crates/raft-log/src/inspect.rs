@@ -11,6 +11,8 @@
 //! Damage does not end the look: it is noted, and the next slot, whose header says where it
 //! begins, is read in its own right.
 
+mod snapshots;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +35,10 @@ use crate::replay::{Cut, Replay};
 use crate::scan::{Block, SlotScan};
 use crate::shown::{SHOWN_NAME, Shown, ShownMark};
 use crate::slot::{Boot, DATA_OFFSET, PAGE_BYTES, SlotFile, SlotHeader, slot_name};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{InspectedSnapshot, Snapshots};
+
+pub use snapshots::snapshots_of;
+use snapshots::unreadable;
 
 /// After so many looks without agreement the last one counts.
 const LOOKS_MAX: usize = 8;
@@ -53,6 +58,8 @@ pub struct Inspection {
     pub log: RecoveredLog,
     /// The slots that are the log, oldest first.
     pub slots: Vec<InspectedSlot>,
+    /// The snapshots, newest first; their ends are looked at, see [`Inspection::read_snapshots`].
+    pub snapshots: Vec<InspectedSnapshot>,
     /// Slots that are free: the file and its size.
     pub spares: Vec<(PathBuf, u64)>,
     /// The torn end, if there is one. In a directory that is in use it may be a write under way.
@@ -186,20 +193,14 @@ fn look(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Inspection, InspectError> {
     // Before the slots: its count of starts is never ahead of them.
-    let dir = || disk.path(".");
-    let node = look_at_node(&**disk)?.ok_or_else(|| InspectError::Absent { dir: dir() })?;
-    let (identity, removed_at) = match node.state {
-        NodeState::New { .. } => return Err(InspectError::New { dir: dir() }),
-        NodeState::Member(identity) => (identity, None),
-        NodeState::Removed(identity, at) => (identity, Some(at)),
-    };
+    let (identity, removed_at, epoch) = whose(&**disk)?;
     let shown = ShownMark::look_at(&**disk, identity.cluster).map_err(|source| OpenError::Io {
         doing: "read",
         path: disk.path(SHOWN_NAME),
         source,
     })?;
     let (cluster, incarnation) = (identity.cluster, identity.incarnation);
-    let owner = LogOwner { cluster, incarnation, epoch: node.epoch };
+    let owner = LogOwner { cluster, incarnation, epoch };
     let mut found = find_slots(&**disk, &owner)?;
     freeze_newest(&**disk, &owner, &mut found)?;
     let (mut replay, mut slots, mut damages) = (Replay::default(), Vec::new(), Vec::new());
@@ -225,18 +226,24 @@ fn look(
             (Vec::new(), Vec::new())
         }
     };
-    let mut log = RecoveredLog { snapshot: sound.first().copied(), ..replay.recovered(boot) };
+    let mut log = replay.recovered(boot);
+    let mut sound = sound.into_iter();
+    (log.snapshot, log.older_snapshots) = (sound.next(), sound.collect());
     log.notes.extend(notes);
+    let (start, state) = (log.start, &replay.state);
+    let holds = |id: LogId| id.index >= start.index && state.term_at(id.index) == Some(id.term);
+    let looked = snapshots.look(holds).map_err(unreadable)?;
     let (at_once, later) = found.spares(true);
     let spares = at_once.into_iter().chain(later);
     let spares = spares.map(|s| (disk.path(&slot_name(s.file.number)), s.file.bytes)).collect();
     Ok(Inspection {
         identity,
         removed_at,
-        starts: node.epoch.max(boot.epoch),
+        starts: epoch.max(boot.epoch),
         shown,
         log,
         slots,
+        snapshots: looked,
         spares,
         cut: replay.cut,
         damages,
@@ -244,6 +251,17 @@ fn look(
         catalog: replay.catalog,
         found,
     })
+}
+
+/// Whose directory it is, whether and at which index that member was removed, and its starts.
+fn whose(disk: &dyn Disk) -> Result<(MemberIdentity, Option<Index>, u64), InspectError> {
+    let dir = || disk.path(".");
+    let node = look_at_node(disk)?.ok_or_else(|| InspectError::Absent { dir: dir() })?;
+    match node.state {
+        NodeState::New { .. } => Err(InspectError::New { dir: dir() }),
+        NodeState::Member(identity) => Ok((identity, None, node.epoch)),
+        NodeState::Removed(identity, at) => Ok((identity, Some(at), node.epoch)),
+    }
 }
 
 impl Inspection {
@@ -269,7 +287,9 @@ impl Inspection {
         let cut = self.cut.iter().map(|cut| format!("{cut:?}"));
         let copies = self.slots.iter().filter_map(|slot| Some((&slot.file, slot.damaged_copy?)));
         let copies = copies.map(|copy| format!("{copy:?}"));
-        cut.chain(copies).chain(self.damages.iter().map(ToString::to_string)).collect()
+        let faults = self.snapshots.iter().filter_map(|row| row.fault.as_ref());
+        let faults = faults.map(ToString::to_string).chain(copies);
+        cut.chain(faults).chain(self.damages.iter().map(ToString::to_string)).collect()
     }
 }
 

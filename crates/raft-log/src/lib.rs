@@ -51,7 +51,7 @@ pub use entry::{
 pub use error::{MakeError, OpenError, ReadError, SnapshotError, WriteError};
 pub use inspect::{
     InspectError, InspectedBlock, InspectedEntry, InspectedSlot, Inspection, Progress,
-    SlotContents, inspect,
+    SlotContents, inspect, snapshots_of,
 };
 pub use node_file::{Founder, MemberIdentity, NodeState};
 pub use open::{Log, RecoveredLog};
@@ -60,8 +60,8 @@ pub use replay::Cut;
 pub use shown::{Shown, ShownMark};
 pub use slot::{Boot, PEERS_MAX, PeerBoot};
 pub use snapshot::{
-    SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
-    StateReader,
+    InspectedSnapshot, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
+    SnapshotWriter, Snapshots, StateReader,
 };
 pub use spares::{Options, SpareMaker};
 pub use writer::{Counters, LogWriter, Synced, Write};

@@ -6,7 +6,10 @@ mod support;
 use std::io::Read;
 
 use raft_core::LogId;
-use raft_log::{DataDir, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, Snapshots};
+use raft_log::{
+    DataDir, InspectedSnapshot, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader,
+    Snapshots,
+};
 use support::{Crash, MemDisk, Random, open};
 
 const OWN: &[u8] = b"sessions and members";
@@ -370,4 +373,103 @@ fn on_a_real_disk_files_are_private() {
         |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("snap"), mode("snap/5-2")), (0o700, 0o600));
     assert_eq!(mode("snap/0000000000000001.part"), 0o600);
+}
+
+/// A state of every kind of part, in two snapshots.
+fn two(snapshots: &Snapshots) -> [(LogId, State); 2] {
+    let older = vec![changing(10, 1), sealed(7, 0), sealed(8, MIB + 3000), changing(0, 2)];
+    let newer = vec![sealed(8, MIB + 3000), changing(MIB, 3), changing(100, 4), sealed(9, 50)];
+    let both = [(LogId::new(5, 2), older), (LogId::new(9, 3), newer)];
+    for (id, state) in &both {
+        write(snapshots, *id, state).unwrap();
+    }
+    both
+}
+
+fn save(snapshots: &Snapshots, to: &MemDisk) -> Result<Option<(LogId, usize)>, SnapshotError> {
+    let mut last = 0;
+    let saved = snapshots.save(to, "kept.snap", &mut |progress| {
+        assert!(last <= progress.done && progress.done <= progress.total);
+        last = progress.done;
+    });
+    Ok(saved?.map(|(id, faults)| (id, faults.len())))
+}
+
+fn open_saved(disk: &MemDisk) -> Result<SnapshotReader, SnapshotError> {
+    Snapshots::open_saved(std::sync::Arc::new(disk.clone()), "kept.snap")
+}
+
+#[test]
+fn a_saved_snapshot_is_one_file_and_needs_no_other() {
+    let (_disk, _dir, snapshots) = new();
+    let to = MemDisk::default();
+    assert_eq!(save(&snapshots, &to).unwrap(), None, "there is none");
+    let [_, (id, state)] = two(&snapshots);
+    to.put("kept.snap", b"an older one".to_vec());
+    to.put("kept.snap.tmp", b"left behind".to_vec());
+    assert_eq!(save(&snapshots, &to).unwrap(), Some((id, 0)));
+    assert_eq!(to.names(), ["kept.snap"]);
+    let saved = open_saved(&to.crash(Crash::PowerNothing, &mut Random(1))).unwrap();
+    assert_eq!((saved.info().id, saved.cluster()), (id, 99));
+    let all: Vec<u8> = state.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    let (own, found) = read(&saved).unwrap();
+    assert!(own == OWN && found == all, "it reads otherwise than it was written");
+    assert_eq!(saved.parts(), [SnapshotPart::Changing; 4]);
+}
+
+#[test]
+fn no_byte_of_a_saved_snapshot_can_change() {
+    let (_disk, _dir, snapshots) = new();
+    let state = vec![changing(300, 1), sealed(7, 200), changing(0, 2)];
+    write(&snapshots, LogId::new(5, 2), &state).unwrap();
+    let to = MemDisk::default();
+    save(&snapshots, &to).unwrap();
+    let whole = to.read("kept.snap");
+    // Reserved bytes are covered too.
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        to.put("kept.snap", bytes);
+        let read = open_saved(&to).and_then(|snapshot| snapshot.verify());
+        assert!(read.is_err(), "byte {at}");
+    }
+    for length in 0..whole.len() {
+        to.put("kept.snap", whole[..length].to_vec());
+        let read = open_saved(&to).and_then(|snapshot| snapshot.verify());
+        assert!(read.is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn the_newest_sound_one_is_saved() {
+    let (disk, _dir, snapshots) = new();
+    let [(older, _), (newer, _)] = two(&snapshots);
+    let to = MemDisk::default();
+    // Right at its ends, wrong in between.
+    disk.damage("snap/9-3", |bytes| bytes[300_000] ^= 1);
+    assert_eq!(save(&snapshots, &to).unwrap(), Some((older, 1)));
+    assert_eq!(open_saved(&to).unwrap().info().id, older);
+    to.take_away("kept.snap");
+    disk.damage("snap/0000000000000008.part", |bytes| bytes[5000] ^= 1);
+    let error = save(&snapshots, &to).unwrap_err();
+    assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
+    assert_eq!(to.names(), [""; 0], "nothing is left of what could not be saved");
+    let mut looked = snapshots.look(|id| id != newer).unwrap();
+    assert_eq!(
+        looked.iter().map(|row| (row.id, row.fault.is_none())).collect::<Vec<_>>(),
+        [(newer, true), (older, true)]
+    );
+    assert_eq!(looked.iter().map(InspectedSnapshot::serves).collect::<Vec<_>>(), [false, true]);
+    snapshots.verify(&mut looked, &mut |_| {}).unwrap();
+    assert!(looked.iter().all(|row| row.fault.is_some() && !row.serves()));
+}
+
+#[test]
+fn a_snapshot_that_shares_parts_is_no_saved_one() {
+    let (disk, _dir, snapshots) = new();
+    two(&snapshots);
+    let to = MemDisk::default();
+    to.put("kept.snap", disk.read("snap/5-2"));
+    let error = open_saved(&to).unwrap_err().to_string();
+    assert!(error.contains("it shares parts with others"), "{error}");
 }

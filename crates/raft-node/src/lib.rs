@@ -16,6 +16,7 @@ pub mod notice;
 pub mod payload;
 pub mod protocol;
 pub mod random;
+pub mod recovery;
 pub mod refused;
 pub mod replica;
 pub mod resident;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use raft_core::{Index, LogId, NodeId};
 use raft_log::{
-    Log, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver, Snapshots,
+    Log, RecoveredLog, SnapshotError, SnapshotInfo, SnapshotPart, SnapshotReader, SnapshotReceiver,
+    Snapshots,
 };
 
 use crate::notice::Notice;
@@ -215,7 +216,14 @@ pub fn write(snapshots: &Snapshots, frozen: &Frozen) -> Result<SnapshotInfo, Sna
 /// # Errors
 /// The disk failed; or none is of use, and the log does not go back to its first entry.
 pub fn go_on(log: &Log, machine: Machine) -> Result<(Machine, Vec<Notice>), SnapshotError> {
-    let Log { recovered, snapshots, .. } = log;
+    go_on_from(&log.recovered, &log.snapshots, machine)
+}
+
+pub(crate) fn go_on_from(
+    recovered: &RecoveredLog,
+    snapshots: &Snapshots,
+    machine: Machine,
+) -> Result<(Machine, Vec<Notice>), SnapshotError> {
     let begins_whole = recovered.start.index == Index(0);
     let mut candidates = recovered.snapshot.iter().chain(&recovered.older_snapshots).peekable();
     let mut notices = Vec::new();
@@ -241,8 +249,16 @@ pub fn restore(
     id: LogId,
     machine: &mut Machine,
 ) -> Result<(), SnapshotError> {
-    let reader = snapshots.open(id)?;
+    load(&snapshots.open(id)?, machine)
+}
+
+/// Lets a machine go on from an open snapshot.
+///
+/// # Errors
+/// As of [`restore`].
+pub fn load(reader: &SnapshotReader, machine: &mut Machine) -> Result<(), SnapshotError> {
     let mut contents = reader.contents()?;
     let own = contents.take_own();
-    machine.restore(id, &own, &mut contents).map_err(|error| reader.unusable(error))
+    let restored = machine.restore(reader.info().id, &own, &mut contents);
+    restored.map_err(|error| reader.unusable(error))
 }

@@ -18,6 +18,13 @@ pub(crate) enum Work {
     Mixed,
 }
 
+/// Whose servers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum System {
+    Raft,
+    Etcd,
+}
+
 impl Work {
     /// Whether keys have to be there before.
     pub(crate) fn gets(self) -> bool {
@@ -46,6 +53,15 @@ pub(crate) struct Load {
     /// puts and gets
     #[arg(value_name = "WORK", value_enum, hide_possible_values = true, default_value = "append")]
     pub(crate) work: Work,
+    /// Whose servers they are: `raft`, or `etcd` to compare with, which has keys and no messages
+    #[arg(
+        long,
+        value_name = "SYSTEM",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "raft"
+    )]
+    pub(crate) target: System,
     /// Clients that ask at the same time, each waiting for its answers
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -297,6 +297,14 @@ fn a_measurement_says_what_it_puts_on_the_cluster() {
         panic!("a measurement");
     };
     assert_eq!((options.load.work, options.load.consistency), (Work::Get, Local));
+    for (words, why) in [
+        (["bench", "put", "--local"], "--local starts servers of this program"),
+        (["bench", "append", "--spread"], "etcd has no messages to append"),
+    ] {
+        let words = words.iter().chain(&["--target", "etcd"]);
+        let problem = verb(&words.copied().collect::<Vec<_>>()).expect_err("not with etcd");
+        assert!(format!("{problem:?}").contains(why), "{problem:?}");
+    }
     let line = ["raft", "bench", "--dir", "x"];
     assert!(Cli::try_parse_from(line).is_err(), "--dir is for --local");
 }

@@ -6,11 +6,13 @@
 //! that no two servers are asked at the same instant; or by the answers, if there are gets.
 
 mod cost;
+mod etcd;
 mod load;
 mod plot;
 mod report;
 mod requests;
 mod tally;
+mod target;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use raft_node::{Address, MembersView};
 
 use super::ask::Ask;
 use super::dev::Quiet;
-use crate::args::{Load, address};
+use crate::args::{Load, System, address};
 use crate::datadir;
 use crate::errors::Problem;
 use crate::exit::Exit;
@@ -70,31 +72,43 @@ pub(crate) fn run(options: &BenchOptions, output: &Output) -> Result<(), Problem
         }
     }
     let stop = stop_on_signal()?;
-    let patient = if options.local { ask.timeout.or(Some(READY_MAX)) } else { ask.timeout };
-    let view = Ask { timeout: patient, ..ask.clone() }
-        .quiet_client()?
-        .members()
-        .wait()
-        .map_err(|error| ask.problem(&error, "measured"))?;
-    let report = measure(&options.load, &ask, &view, &stop, output)?;
+    let (members, view) = match options.load.target {
+        System::Etcd => {
+            let timeout = ask.timeout.unwrap_or(load::TIMEOUT);
+            let servers = load::on_this_thread(etcd::leader_first(&ask.endpoints, timeout));
+            (servers.map_err(|error| ask.problem(&error, "measured"))?, None)
+        }
+        System::Raft => {
+            let patient = if options.local { ask.timeout.or(Some(READY_MAX)) } else { ask.timeout };
+            let client = Ask { timeout: patient, ..ask.clone() }.quiet_client()?;
+            let view = client.members().wait();
+            let view = view.map_err(|error| ask.problem(&error, "measured"))?;
+            (leader_first(&view), Some(view))
+        }
+    };
+    let report = measure(&options.load, &ask, members, view.as_ref(), &stop, output)?;
     drop(cluster);
     report.write(output)
+}
+
+fn leader_first(view: &MembersView) -> Vec<Address> {
+    let (leader, others): (Vec<_>, Vec<_>) = view.members.iter().partition(|row| row.leader);
+    leader.iter().chain(&others).filter_map(|row| address(&row.address).ok()).collect()
 }
 
 /// Runs the load and looks at the servers at the beginning and at the end of what is measured.
 fn measure(
     load: &Load,
     ask: &Ask,
-    view: &MembersView,
+    members: Vec<Address>,
+    view: Option<&MembersView>,
     stop: &Receiver<()>,
     output: &Output,
 ) -> Result<Report, Problem> {
-    let (leader, others): (Vec<_>, Vec<_>) = view.members.iter().partition(|row| row.leader);
-    let members: Vec<Address> =
-        leader.iter().chain(&others).filter_map(|row| address(&row.address).ok()).collect();
     let requests = Requests::new(load);
     if load.work.gets() {
-        requests.prepare(ask, &members)?;
+        load::prepare(load, &requests, ask.timeout.unwrap_or(load::TIMEOUT), &members)
+            .map_err(|error| ask.problem(&error, "prepared"))?;
     }
     let tally = Arc::new(Tally::new());
     let generator = Generator::start(load, requests, ask, members.clone(), Arc::clone(&tally))
@@ -102,14 +116,16 @@ fn measure(
     let mut progress = Progress::new(&tally);
     let begin = Instant::now();
     let mut interrupted = progress.wait_until(begin + load.warm_up, stop, "warm-up");
-    let before = Look::all(&members)?;
+    // Only servers of this program can be asked what they did.
+    let looked_at = if view.is_some() { &members[..] } else { &[] };
+    let before = Look::all(looked_at)?;
     let worked = machine::processor_time();
     tally.measure_from_now();
     let until = Instant::now() + load.duration;
     interrupted = interrupted || progress.wait_until(until, stop, "measuring");
     tally.end_now();
     let worked = machine::processor_time() - worked;
-    let after = Look::all(&members)?;
+    let after = Look::all(looked_at)?;
     progress.clear();
     generator.finish();
     let summary = tally.summary();
@@ -124,7 +140,7 @@ fn measure(
     Ok(Report {
         load: load.clone(),
         asked: members.first().map(ToString::to_string).unwrap_or_default(),
-        costs: costs(view, &before, &after, answers),
+        costs: view.map(|view| costs(view, &before, &after, answers)).unwrap_or_default(),
         worked,
         summary,
     })

@@ -2,20 +2,19 @@
 //! written, locked or started; the verdict is that of a start.
 
 mod dump;
+pub(super) mod snapshots;
 mod stat;
 pub(super) mod text;
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use raft_log::{
-    Cut, Disk, InspectError, Inspection, OpenError, Progress, RealDisk, Shown, inspect,
-};
+use raft_log::{Cut, Disk, InspectError, Inspection, OpenError, RealDisk, Shown, inspect};
 use serde_json::{Value, json};
 
+use super::meter::Meter;
 use crate::errors::Problem;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -35,11 +34,11 @@ pub(crate) enum LogJob {
     Verify,
 }
 
-/// What is read faster needs no words.
-const PATIENCE_BEFORE_PROGRESS: Duration = Duration::from_millis(500);
-
 pub(crate) fn run(options: &LogOptions, output: &Output) -> Result<(), Problem> {
-    let inspection = open(&options.dir)?;
+    let mut inspection = open(&options.dir)?;
+    if options.job == LogJob::Verify {
+        snapshots::read(&mut inspection, &options.dir)?;
+    }
     match options.job {
         LogJob::Stat => stat::show(&inspection, &options.dir, output)?,
         LogJob::Dump { from, to, blocks } => {
@@ -52,22 +51,33 @@ pub(crate) fn run(options: &LogOptions, output: &Output) -> Result<(), Problem> 
     }
     if options.job == LogJob::Verify && !output.format.is_json() {
         harmless(&inspection).iter().for_each(|fact| output.note(fact));
+        snapshots::facts(&inspection).iter().for_each(|fact| output.note(fact));
     }
     conclude(&inspection, options.job == LogJob::Verify, output)
 }
 
-/// Reads all of it.
-fn open(dir: &Path) -> Result<Inspection, Problem> {
+/// A directory in which nothing is changed.
+pub(super) fn look_into(dir: &Path) -> Result<Arc<dyn Disk>, Problem> {
     let disk = RealDisk::open_read_only(dir).map_err(|error| {
         let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
         let exit = if absent.contains(&error.kind()) { Exit::NotFound } else { Exit::Io };
         Problem::new(exit, format!("{}: no log there: {error}", dir.display()))
     })?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    let mut meter = Meter::new();
+    Ok(Arc::new(disk))
+}
+
+/// Reads all of it.
+fn open(dir: &Path) -> Result<Inspection, Problem> {
+    let disk = look_into(dir)?;
+    let mut meter = Meter::new("reading");
     let inspected = inspect(&disk, &mut |progress| meter.show(progress));
     meter.clear();
-    inspected.map_err(|error| match &error {
+    inspected.map_err(|error| nothing_there(dir, &error))
+}
+
+/// Why there is nothing to look at, and where else.
+pub(super) fn nothing_there(dir: &Path, error: &InspectError) -> Problem {
+    match error {
         InspectError::Refused(refusal) => Problem::new(Exit::of_log(refusal), format!("{refusal}")),
         InspectError::New { .. } => Problem::new(Exit::NotFound, error.to_string()),
         InspectError::Absent { .. } => {
@@ -77,22 +87,21 @@ fn open(dir: &Path) -> Result<Inspection, Problem> {
                 Some(dirs) => problem.hint(format!("data directories in it: {dirs}")),
             }
         }
-    })
+    }
 }
 
 /// `raft log verify`, for the reader of standard output.
 fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
-    let count = inspection.last().index;
-    let text = match (inspection.damages.as_slice(), count.0) {
-        ([], 0) => "intact: no entries".to_owned(),
-        ([], 1) => format!("intact: 1 entry, last {}", inspection.last()),
-        ([], _) => format!("intact: {count} entries, last {}", inspection.last()),
-        (damages, _) => damages.iter().map(damage).collect::<Vec<_>>().join("\n"),
+    let text = match inspection.damages.as_slice() {
+        [] => format!("intact: {}{}", extent(inspection), snapshots::counted(inspection)),
+        damages => damages.iter().map(damage).collect::<Vec<_>>().join("\n"),
     };
     let object = json!({
         "intact": inspection.damages.is_empty(),
+        "log_start": inspection.log.start.index.0,
         "last_index": inspection.last().index.0,
         "last_term": inspection.last().term.0,
+        "snapshots": snapshots::objects(inspection),
         "shown": shown_index(inspection),
         "torn_end": torn_object(inspection),
         "damaged_copies": copy_objects(inspection),
@@ -101,9 +110,20 @@ fn verdict(inspection: &Inspection, output: &Output) -> Result<(), Problem> {
     output.line(&text, object)
 }
 
+/// `2 entries, last 2@1`.
+fn extent(inspection: &Inspection) -> String {
+    let (start, last) = (inspection.log.start, inspection.last());
+    let after = if start.index.0 > 0 { format!(" after {start}") } else { String::new() };
+    match last.index.0 - start.index.0 {
+        0 => format!("no entries{after}"),
+        1 => format!("1 entry{after}, last {last}"),
+        count => format!("{count} entries{after}, last {last}"),
+    }
+}
+
 /// An exit code for what is wrong, and what to do about it.
 fn conclude(inspection: &Inspection, told: bool, output: &Output) -> Result<(), Problem> {
-    let Some(first) = inspection.damages.first() else { return Ok(()) };
+    let Some(first) = inspection.damages.first() else { return snapshots::conclude(inspection) };
     if !told {
         inspection.damages.iter().for_each(|error| output.note(&damage(error)));
     }
@@ -227,35 +247,4 @@ fn data_dirs_in(dir: &Path) -> Option<String> {
         .collect();
     found.sort();
     (!found.is_empty()).then(|| found.join(", "))
-}
-
-/// How far reading is, on a terminal.
-struct Meter {
-    begun: Instant,
-    wanted: bool,
-    shown: Option<u64>,
-}
-
-impl Meter {
-    fn new() -> Self {
-        Self { begun: Instant::now(), wanted: io::stderr().is_terminal(), shown: None }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        let percent = progress.done.saturating_mul(100) / progress.total.max(1);
-        if !self.wanted || self.shown == Some(percent) {
-            return;
-        }
-        if self.begun.elapsed() > PATIENCE_BEFORE_PROGRESS {
-            let size = text::size(progress.total);
-            let _ = write!(io::stderr(), "\rreading {size}: {percent}%\x1b[K");
-            self.shown = Some(percent);
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

@@ -5,9 +5,12 @@ pub(crate) mod ask;
 mod bench;
 mod dev;
 mod log;
+mod making;
 mod manual;
 mod map;
 mod member;
+mod meter;
+mod recover;
 mod server;
 mod sim;
 mod snapshot;
@@ -25,8 +28,10 @@ pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use map::MapJob;
 pub(crate) use member::members_object;
+pub(crate) use recover::RecoverOptions;
 pub(crate) use server::ServerOptions;
 pub(crate) use sim::SimOptions;
+pub(crate) use snapshot::{RestoreOptions, SnapshotJob};
 pub(crate) use status::StatusOptions;
 pub(crate) use status::member_object;
 
@@ -45,6 +50,8 @@ pub(crate) enum Command {
     RemoveMember { ask: Ask, member: Target },
     Transfer { ask: Ask, to: Option<Target> },
     Snapshot { ask: Ask },
+    SnapshotFile(SnapshotJob),
+    Recover(RecoverOptions),
     Status(StatusOptions),
     Log(LogOptions),
     Dev(DevOptions),
@@ -66,6 +73,8 @@ impl Command {
             Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
+            Self::SnapshotFile(job) => snapshot::run(&job, output),
+            Self::Recover(options) => recover::run(&options, output),
             Self::Status(options) => status::run(&options, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),

@@ -21,6 +21,7 @@ mod member;
 mod membership;
 mod power;
 mod readme;
+mod recovery;
 mod retries;
 mod sizes;
 mod snapshots;

@@ -1,16 +1,14 @@
 //! `raft dev`: other terminals, keys, and a directory that is kept.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
 
-use crate::support::{Running, Scene, wait_until_free};
+use crate::support::{Running, Scene, terminal, wait_until_free};
 
 /// Waits until the table was shown.
 fn begin(scene: &Scene, args: &[&str]) -> Running {
@@ -101,15 +99,6 @@ fn the_newest_of_several_is_meant() {
     assert_ne!(endpoints(&rows(&scene, "first")), endpoints(&rows(&scene, "second")));
     second.kill();
     assert!(scene.ok(&["dev", "ls"]).out.contains("first"));
-}
-
-/// A terminal: our end, and the name of the other one.
-fn terminal() -> (File, PathBuf) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    grantpt(&ours).expect("granted");
-    unlockpt(&ours).expect("unlocked");
-    let name = ptsname(&ours, Vec::new()).expect("a name");
-    (File::from(ours), PathBuf::from(name.into_string().expect("text")))
 }
 
 #[test]

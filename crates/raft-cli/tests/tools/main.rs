@@ -1,7 +1,8 @@
-//! The tools for a person: `raft log`, `raft dev` and `raft sim`, as the real program.
+//! The tools for a person: `raft log`, `raft recover`, `raft dev` and `raft sim`, as the real program.
 
 mod dev;
 mod log;
+mod recover;
 mod sim;
 mod support;
 mod verdicts;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 /// Nothing here takes so long on a machine that is busy with other tests.
@@ -182,6 +183,15 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).expect("copied");
         }
     }
+}
+
+/// A terminal: our end, and the name of the other one.
+pub(crate) fn terminal() -> (File, PathBuf) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).expect("granted");
+    unlockpt(&ours).expect("unlocked");
+    let name = ptsname(&ours, Vec::new()).expect("a name");
+    (File::from(ours), PathBuf::from(name.into_string().expect("text")))
 }
 
 /// Waits until nobody holds the lock of a data directory any more.

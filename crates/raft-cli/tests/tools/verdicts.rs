@@ -15,8 +15,8 @@ type Change = fn(&Path);
 
 /// What it is, the kept directory, and what happened to it. In `v1` the slots 00, 01 and 03 are
 /// the log and 02 is a spare; in `v1-recycled` it is 02, 01, 00, 03, and nothing follows the last
-/// commit.
-const STATES: [(&str, &str, Change); 35] = [
+/// commit. `v1-compacted` begins with its older snapshot, `v1-installed` with its only one.
+const STATES: [(&str, &str, Change); 45] = [
     ("whole", "v1", |_| {}),
     ("whole, nothing proves the last commit yet", "v1-recycled", |_| {}),
     ("whole, of a removed member", "v1-removed", |_| {}),
@@ -78,6 +78,22 @@ const STATES: [(&str, &str, Change); 35] = [
     }),
     ("NODE is of a newer format", "v1", |dir| reword(dir, "NODE", "format 1", "format 2")),
     ("a slot is of a newer format", "v1", |dir| newer_slot(dir, "wal/03.seg")),
+    ("whole, with snapshots", "v1-compacted", |_| {}),
+    ("whole, installed from a snapshot", "v1-installed", |_| {}),
+    ("the newest snapshot is damaged", "v1-compacted", |dir| turn(dir, "snap/5-2", 165)),
+    ("the older snapshot was cut", "v1-compacted", |dir| cut(dir, "snap/4-2", 300)),
+    ("a part that all snapshots share is damaged", "v1-compacted", |dir| {
+        turn(dir, "snap/00000000000000a1.part", 1000);
+    }),
+    ("a part that all snapshots share is lost", "v1-compacted", |dir| {
+        remove(dir, "snap/00000000000000a1.part");
+    }),
+    ("the only snapshot is damaged", "v1-installed", |dir| turn(dir, "snap/40-3", 165)),
+    ("the only snapshot is lost", "v1-installed", |dir| remove(dir, "snap/40-3")),
+    ("NODE is lost beside snapshots", "v1-compacted", |dir| remove(dir, "NODE")),
+    ("a snapshot that was never installed is damaged", "v1-installed", |dir| {
+        fs::copy(dir.join("snap/40-3"), dir.join("snap/90-4")).map(drop).expect("copied");
+    }),
 ];
 
 fn read(path: &Path) -> Vec<u8> {

@@ -7,9 +7,11 @@
 //! and gone with the last of them. Files are made under temporary names, synced, renamed; a
 //! snapshot's own name comes last, so that whatever it names is durable before it.
 
+mod look;
 mod prune;
 mod reader;
 mod receiver;
+mod save;
 mod section;
 mod writer;
 
@@ -25,6 +27,7 @@ use crate::le;
 use crate::shown::remove_if_there;
 use section::{FileId, FileKind};
 
+pub use look::InspectedSnapshot;
 pub use reader::{SnapshotReader, StateReader};
 pub use receiver::SnapshotReceiver;
 pub use writer::SnapshotWriter;

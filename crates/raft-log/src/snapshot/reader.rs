@@ -82,6 +82,12 @@ impl SnapshotReader {
         self.info
     }
 
+    /// The cluster that it is of.
+    #[must_use]
+    pub fn cluster(&self) -> u128 {
+        self.store.cluster
+    }
+
     /// The parts, in order.
     #[must_use]
     pub fn parts(&self) -> Vec<SnapshotPart> {
@@ -130,11 +136,25 @@ impl SnapshotReader {
 
     /// Reads all of it: whether it is what was written.
     pub fn verify(&self) -> Result<(), SnapshotError> {
-        let mut contents = self.contents()?;
+        self.verify_showing(&mut |_| {})
+    }
+
+    /// The same; tells how many bytes of the state were read.
+    pub(super) fn verify_showing(
+        &self,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), SnapshotError> {
+        let (mut contents, mut done) = (self.contents()?, 0);
         while contents.fill()? {
-            contents.ready = Bytes::new();
+            done += std::mem::take(&mut contents.ready).len() as u64;
+            progress(done);
         }
         Ok(())
+    }
+
+    /// Bytes of each part, in order.
+    pub(super) fn part_bytes(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.bytes)
     }
 
     /// Bytes from `offset` of all its files together, to be sent: at most `bytes_max`, and fewer
@@ -156,7 +176,13 @@ impl SnapshotReader {
 }
 
 impl StateReader<'_> {
-    /// The driver's own bytes; nothing after the first time.
+    /// The driver's own bytes.
+    #[must_use]
+    pub fn own(&self) -> &[u8] {
+        &self.own
+    }
+
+    /// The same, for good: there are none after it.
     #[must_use]
     pub fn take_own(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.own)

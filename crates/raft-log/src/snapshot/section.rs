@@ -102,8 +102,23 @@ impl FileId {
 
     /// What is wrong with a header that should be this one.
     fn check(&self, bytes: &[u8; HEADER_BYTES]) -> Result<(), Verdict> {
+        let found = Self::decode(self.kind, bytes)?;
+        if found.cluster != self.cluster {
+            let (found, ours) = (found.cluster, self.cluster);
+            return Err(Verdict::OtherCluster(format!(
+                "a snapshot of cluster {found:032x}; this is cluster {ours:032x}"
+            )));
+        }
+        if found.numbers != self.numbers {
+            return Err(Verdict::Damaged("it was made under another name".into()));
+        }
+        Ok(())
+    }
+
+    /// Which file of this kind a header belongs to.
+    fn decode(kind: FileKind, bytes: &[u8; HEADER_BYTES]) -> Result<Self, Verdict> {
         let damaged = |what: &str| Err(Verdict::Damaged(what.into()));
-        if !bytes.starts_with(&self.kind.magic()) {
+        if !bytes.starts_with(&kind.magic()) {
             return damaged("no snapshot, or its first bytes are damaged");
         }
         if le::u32_at(bytes, 12) != crc_without(bytes, 12) {
@@ -114,16 +129,8 @@ impl FileId {
             let minor = le::u16_at(bytes, 10);
             return Err(Verdict::TooNew(format!("{major}.{minor} with features {features:#x}")));
         }
-        if le::u128_at(bytes, 32) != self.cluster {
-            let (found, ours) = (le::u128_at(bytes, 32), self.cluster);
-            return Err(Verdict::OtherCluster(format!(
-                "a snapshot of cluster {found:032x}; this is cluster {ours:032x}"
-            )));
-        }
-        if (le::u64_at(bytes, 48), le::u64_at(bytes, 56)) != self.numbers {
-            return damaged("it was made under another name");
-        }
-        Ok(())
+        let numbers = (le::u64_at(bytes, 48), le::u64_at(bytes, 56));
+        Ok(Self { kind, cluster: le::u128_at(bytes, 32), numbers })
     }
 }
 
@@ -205,11 +212,29 @@ pub(super) struct SectionReader {
 impl SectionReader {
     /// Opens a file and looks at its header and its end.
     pub(super) fn open(disk: &dyn Disk, name: &str, id: FileId) -> Result<Self, SnapshotError> {
+        let (reader, header) = Self::begin(disk, name)?;
+        id.check(&header).map_err(|verdict| reader.refused(verdict))?;
+        reader.with_end(&header)
+    }
+
+    /// The same with a snapshot of which only its own header says which one it is.
+    pub(super) fn open_any(disk: &dyn Disk, name: &str) -> Result<(Self, FileId), SnapshotError> {
+        let (reader, header) = Self::begin(disk, name)?;
+        let id = FileId::decode(FileKind::Snapshot, &header);
+        let id = id.map_err(|verdict| reader.refused(verdict))?;
+        let (index, term) = id.numbers;
+        if index == 0 || index.max(term) >= NUMBER_MAX {
+            return Err(reader.damaged(0, "a snapshot of an entry that cannot be"));
+        }
+        Ok((reader.with_end(&header)?, id))
+    }
+
+    fn begin(disk: &dyn Disk, name: &str) -> Result<(Self, [u8; HEADER_BYTES]), SnapshotError> {
         let path = disk.path(name);
         let io = |source| SnapshotError::Io { doing: "read", path: disk.path(name), source };
         let file = disk.open(name).map_err(io)?;
         let bytes = file.bytes().map_err(io)?;
-        let mut reader = Self {
+        let reader = Self {
             file,
             path,
             bytes,
@@ -219,16 +244,18 @@ impl SectionReader {
             checksum: 0,
             done: false,
         };
-        let Some(end_at) = bytes.checked_sub((HEADER_BYTES + END_BYTES) as u64) else {
+        if bytes < (HEADER_BYTES + END_BYTES) as u64 {
             return Err(reader.damaged(0, "the file was cut"));
-        };
+        }
         let mut header = [0; HEADER_BYTES];
         reader.read_exact(&mut header, 0)?;
-        id.check(&header).map_err(|verdict| reader.refused(verdict))?;
-        reader.checksum = crc32c::crc32c(&header);
-        let end_at = end_at + HEADER_BYTES as u64;
-        reader.end = reader.read_end(end_at)?;
-        Ok(reader)
+        Ok((reader, header))
+    }
+
+    fn with_end(mut self, header: &[u8; HEADER_BYTES]) -> Result<Self, SnapshotError> {
+        self.checksum = crc32c::crc32c(header);
+        self.end = self.read_end(self.end_at())?;
+        Ok(self)
     }
 
     pub(super) fn bytes(&self) -> u64 {

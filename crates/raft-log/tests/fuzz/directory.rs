@@ -113,10 +113,17 @@ const COUNTED_MAX: u64 = (1 << 62) - 100;
 pub(crate) fn directory(files: &Files, length: usize) -> Verdict {
     let disk = disk_of(files);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let looked = within(DIRECTORY, length, || look(&shared));
+    let mut looked = within(DIRECTORY, length, || look(&shared));
     assert_eq!(files_of(&disk), *files, "a look changed something");
     let opened = within(DIRECTORY, length, || open(&disk, 9));
     agree(&looked, &opened);
+    if let (Ok(looked), Ok((_, log))) = (&mut looked, &opened) {
+        within(DIRECTORY, length, || looked.read_snapshots(&mut |_| {})).expect("listed");
+        for row in &looked.snapshots {
+            let read = log.snapshots.open(row.id).and_then(|reader| reader.verify());
+            assert_eq!(read.is_ok(), row.fault.is_none(), "{row:?}: {read:?}");
+        }
+    }
     let (dir, mut log) = opened.map_err(|error| error.to_string())?;
     let last = log.recovered.last_index;
     let before = within(DIRECTORY, length, || read_all(&log, last));

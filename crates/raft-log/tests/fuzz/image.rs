@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// Files by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// The first byte: NODE and SHOWN; slot and block headers; a block's body and its entries; the
-/// chain of blocks.
+/// The first byte: NODE and SHOWN; headers; bodies, and entries in them; the chain of blocks, and what
+/// the end of a snapshot's file counts.
 pub const SEAL_SMALL: u8 = 1;
 pub const SEAL_HEADERS: u8 = 2;
 pub const SEAL_BODIES: u8 = 4;
@@ -113,6 +113,7 @@ pub fn reseal(seal: u8, files: &mut Files) {
                 });
             }
             name if name.starts_with("wal/") => seal_slot(seal, bytes),
+            name if name.starts_with("snap/") => seal_sections(seal, bytes),
             _ => {}
         }
     }
@@ -175,6 +176,48 @@ pub fn seal_entries(mut entries: &mut [u8]) {
         let next = (32 + length.next_multiple_of(8)).min(entries.len());
         entries = &mut entries[next..];
     }
+}
+
+/// A snapshot's file: its header; each section's body and header; what the end counts.
+pub fn seal_sections(seal: u8, file: &mut [u8]) {
+    const HEADER: usize = 128;
+    const SECTION: usize = 32;
+    if file.len() < HEADER {
+        return;
+    }
+    if seal & SEAL_HEADERS != 0 {
+        let crc = crc_without(&file[..HEADER], 12);
+        put(file, 12, crc);
+    }
+    let (mut all, mut count, mut at) = (crc32c::crc32c(&file[..HEADER]), 0_u64, HEADER);
+    while let Some(length) = file.get(at + 16..at + 24) {
+        let length = u64::from_le_bytes(length.try_into().expect("eight bytes"));
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some(end) = at.checked_add(SECTION).and_then(|body| body.checked_add(length)) else {
+            break;
+        };
+        let Some(section) = file.get_mut(at..end) else { break };
+        let is_end = section[8..12] == [4, 0, 0, 0] && length == 40;
+        if is_end && seal & SEAL_CHAIN != 0 {
+            section[SECTION..SECTION + 8].copy_from_slice(&count.to_le_bytes());
+            put(section, SECTION + 32, all);
+        }
+        if seal & SEAL_BODIES != 0 {
+            let crc = crc32c::crc32c(&section[SECTION..]);
+            put(section, 24, crc);
+        }
+        if seal & SEAL_HEADERS != 0 {
+            let crc = crc_without(&section[..SECTION], 4);
+            put(section, 4, crc);
+        }
+        all = crc32c::crc32c_append(all, &section[..SECTION]);
+        count += 1;
+        at = end;
+    }
+}
+
+fn crc_without(bytes: &[u8], at: usize) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[..at]), &bytes[at + 4..])
 }
 
 /// A checksum over all but itself, and over the place.

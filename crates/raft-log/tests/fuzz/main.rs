@@ -7,6 +7,7 @@ mod files;
 mod harness;
 mod image;
 mod log;
+mod snapshot;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use raft_core::{HardState, NodeId, Term};
+use raft_core::{HardState, LogId, NodeId, Term};
 use raft_log::{Kind, decode_entries};
 
 use crate::image::Image;
@@ -53,9 +53,21 @@ pub struct Slot {
     pub counted: usize,
 }
 
+/// A snapshot: what a start looks at, in each of its files.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub id: LogId,
+    /// The file, its length, where its list of parts begins and so its end.
+    files: Vec<(String, usize, usize)>,
+}
+
 /// A whole directory.
 #[derive(Debug)]
 pub struct Layout {
+    /// The entry that the log begins after.
+    pub start: LogId,
+    /// The snapshots, newest first.
+    pub snapshots: Vec<Stored>,
     /// The slots that are the log, oldest first.
     pub chain: Vec<Slot>,
     /// The log before each block of the newest slot, and after the last: entries, and the body of
@@ -162,11 +174,13 @@ impl Layout {
             by_order.insert(u64_at(&bytes, 64), (name.clone(), bytes));
         }
         let mut chain = Vec::new();
-        let mut order = *by_order.last_key_value().unwrap().0;
+        let (order, (_, newest)) = by_order.last_key_value().unwrap();
+        let (first, start) = (u64_at(newest, 224), (u64_at(newest, 168), u64_at(newest, 176)));
+        let mut order = *order;
         while order != 0 {
             let (name, bytes) = &by_order[&order];
             chain.insert(0, Slot::read(name, bytes));
-            order = u64_at(bytes, 120);
+            order = if order == first { 0 } else { u64_at(bytes, 120) };
         }
         for at in 1..chain.len() {
             let base = chain[at].base;
@@ -174,19 +188,21 @@ impl Layout {
             chain[at - 1].last_certified = Some(u64_at(&header, 184));
             chain[at - 1].counted = usize::try_from(base - chain[at - 1].base).unwrap();
         }
-        let mut layout = Self { chain, states: Vec::new(), image: image.fork(), nodes };
+        let (start, snapshots) = (LogId::new(start.0, start.1), stored(image));
+        let (states, image) = (Vec::new(), image.fork());
+        let mut layout = Self { start, snapshots, chain, states, image, nodes };
         layout.replay();
         layout
     }
 
     fn replay(&mut self) {
         let (mut entries, mut peers) = (Entries::new(), Vec::new());
-        let newest = self.chain.len() - 1;
+        let (newest, start) = (self.chain.len() - 1, self.start.index.0);
         for (place, slot) in self.chain.iter_mut().enumerate() {
             let bytes = self.image.read(&slot.name).unwrap();
             let counted = slot.counted;
             for (at, block) in slot.blocks.iter_mut().enumerate() {
-                block.last_before = entries.len() as u64;
+                block.last_before = start + entries.len() as u64;
                 if at >= counted {
                     continue;
                 }
@@ -195,7 +211,7 @@ impl Layout {
                 }
                 let body = &bytes[block.at + HEAD..block.end];
                 if block.kinds & TRUNCATE != 0 {
-                    entries.truncate(usize::try_from(block.truncate - 1).unwrap());
+                    entries.truncate(usize::try_from(block.truncate - 1 - start).unwrap());
                 }
                 if block.kinds & ENTRIES != 0 {
                     let found = decode_entries(&bytes::Bytes::copy_from_slice(body)).unwrap();
@@ -224,7 +240,32 @@ impl Layout {
                 return self.refused_block(image, slot, block);
             }
         }
-        self.judge_tail(image)
+        match self.judge_tail(image) {
+            Expected::Opened { .. } if self.start.index.0 > 0 && self.usable(image).is_empty() => {
+                refused(vec!["snap".into()])
+            }
+            judged => judged,
+        }
+    }
+
+    /// The snapshots that a start takes for sound: it looks at their ends.
+    pub fn usable(&self, image: &Image) -> Vec<LogId> {
+        let is_same = |(name, length, table): &(String, usize, usize)| {
+            let (now, whole) = (image.read(name), self.image.read(name).unwrap());
+            now.is_some_and(|now| {
+                now.len() == *length
+                    && now[..HEAD] == whole[..HEAD]
+                    && now[*table..] == whole[*table..]
+            })
+        };
+        let ends = self.snapshots.iter().filter(|stored| stored.files.iter().all(is_same));
+        ends.map(|stored| stored.id).collect()
+    }
+
+    /// Whether all of a snapshot is what was written.
+    pub fn is_kept(&self, image: &Image, id: LogId) -> bool {
+        let stored = self.snapshots.iter().find(|stored| stored.id == id).unwrap();
+        stored.files.iter().all(|(name, ..)| image.read(name) == self.image.read(name))
     }
 
     fn judge_node(&self, image: &Image) -> Option<Expected> {
@@ -333,6 +374,31 @@ impl Layout {
         let (now, whole) = (image.read(&slot.name).unwrap(), self.image.read(&slot.name).unwrap());
         Arc::ptr_eq(&now, &whole) || now[from..to] == whole[from..to]
     }
+}
+
+/// The snapshots and their files, those of shared parts included.
+fn stored(image: &Image) -> Vec<Stored> {
+    const END: usize = 72;
+    let id = |name: &str| {
+        let (index, term) = name.strip_prefix("snap/")?.split_once('-')?;
+        Some(LogId::new(index.parse().ok()?, term.parse().ok()?))
+    };
+    let mut found = Vec::new();
+    for name in image.names() {
+        let Some(id) = id(&name) else { continue };
+        let file = image.read(&name).unwrap();
+        let rows = usize::try_from(u64_at(&file, file.len() - 24)).unwrap();
+        let table = file.len() - END - 24 * rows;
+        let mut files = vec![(name, file.len(), table - 32)];
+        for row in file[table..].chunks(24).take(rows).filter(|row| u32_at(row, 0) == 1) {
+            let part = format!("snap/{:016x}.part", u64_at(row, 8));
+            let length = image.read(&part).unwrap().len();
+            files.push((part, length, length - END));
+        }
+        found.push(Stored { id, files });
+    }
+    found.sort_by_key(|stored| std::cmp::Reverse(stored.id.index));
+    found
 }
 
 fn refused(files: Vec<String>) -> Expected {

@@ -1,8 +1,9 @@
 //! The directories that are damaged: small, with everything in them that the format has.
 
-use raft_core::{Index, NodeId, Term};
+use raft_core::{Index, LogId, NodeId, Term};
 use raft_log::{
-    DataDir, Kind, Log, NodeState, Options, PeerBoot, RecoveredLog, Write, encode_entry,
+    DataDir, Kind, Log, NodeState, Options, PeerBoot, RecoveredLog, SnapshotPart, Write,
+    encode_entry,
 };
 
 use crate::image::Image;
@@ -71,6 +72,9 @@ impl History {
 
     fn write(&mut self, writes: &[Write]) {
         self.log.as_mut().unwrap().1.writer.write(writes).unwrap();
+        if let Some(at) = writes.iter().find_map(|write| write.reset) {
+            self.acked.reset(at);
+        }
         self.acked.entries = self.acked.steps(writes).pop().unwrap();
         for write in writes {
             self.acked.hard_state = write.hard_state.unwrap_or(self.acked.hard_state);
@@ -133,6 +137,29 @@ impl History {
         while format::slots(&self.disk).len() == slots {
             self.append(1, 7000);
         }
+    }
+
+    /// A snapshot as of this entry, which shares a part with all others.
+    fn snapshot(&mut self, id: LogId) {
+        let (dir, _) = self.log.as_ref().unwrap();
+        let mut writer = dir.snapshots().unwrap().write(id, b"sessions").unwrap();
+        let state = format!("state as of {id}");
+        writer.part(SnapshotPart::Changing, |to| to.write_all(state.as_bytes())).unwrap();
+        writer.part(SnapshotPart::Sealed(0xa1), |to| to.write_all(&[5; 60])).unwrap();
+        writer.finish().unwrap();
+        self.remember();
+    }
+
+    /// A log that was reset to a snapshot, and goes on behind it, with another snapshot.
+    fn installed(&mut self) {
+        self.start(1);
+        self.write(&[vote(1, Some(1)), entries(1, 3, 1, 600)]);
+        let id = LogId::new(20, 2);
+        self.snapshot(id);
+        let reset = Write { reset: Some(id), commit_hint: Index(22), ..entries(21, 3, 3, 500) };
+        self.write(&[vote(3, None), reset]);
+        self.append(1, 5000);
+        self.snapshot(LogId::new(22, 3));
     }
 
     /// A vote, peers, and a truncation with entries of several pages, in one commit.
@@ -204,5 +231,6 @@ pub fn scenes() -> Vec<Scene> {
         build("full", History::full_slot, false),
         build("recycled", History::four_starts, false),
         build("recycled attested", History::four_starts, true),
+        build("installed", History::installed, false),
     ]
 }

@@ -26,6 +26,8 @@ const DOUBTED: &str = "whole, and the end is called torn";
 const CUT: &str = "last commit cut, and the end is called torn";
 const GONE: &str = "last commit gone, like one that was never written";
 const VOTE_CUT: &str = "vote of the last commit gone, and the end is called torn";
+const SPARED: &str = "whole, and a snapshot that is damaged is not used";
+const UNREAD: &str = "whole, and a snapshot is refused when it is read";
 const PROOF_CUT: &str = "what was proven cut with its only proof, and the end is called torn";
 
 /// All that is lost by any change of pages, by scene and outcome. This is what a log without a
@@ -34,7 +36,7 @@ const PROOF_CUT: &str = "what was proven cut with its only proof, and the end is
 /// that was never written; of whatever else is left the start says that the end is torn. The vote
 /// stands in two pages, and is lost if both are: here they change places. So do the mark that
 /// proves the last commit and a page of that commit: two damages at once.
-const LOSSES: [(&str, &str, u64); 11] = [
+const LOSSES: [(&str, &str, u64); 14] = [
     ("fresh", CUT, 121),
     ("fresh", GONE, 18),
     ("fresh", VOTE_CUT, 1),
@@ -46,6 +48,9 @@ const LOSSES: [(&str, &str, u64); 11] = [
     ("recycled", GONE, 39),
     ("recycled", VOTE_CUT, 1),
     ("recycled attested", PROOF_CUT, 5),
+    ("installed", CUT, 192),
+    ("installed", GONE, 27),
+    ("installed", VOTE_CUT, 1),
 ];
 
 /// Says which case it was if there is a panic in it.
@@ -101,7 +106,7 @@ fn try_case(scene: &Scene, change: &Change, image: &Image) -> &'static str {
             assert_eq!(recovered, log.recovered, "a look and a start");
             let index = |mark| if let Shown::At(index) = mark { Some(index.0) } else { None };
             assert_eq!(index(mark), shown(&before), "the mark of what was shown");
-            check_log(scene, &log, &expected)
+            check_log(scene, &log, (&expected, &before))
         }
     }
 }
@@ -123,24 +128,49 @@ fn check_refusal(refusal: &OpenError, expected: &Expected) {
     assert!(text.contains("replace it, or restore the file"), "{text}");
 }
 
-fn check_log(scene: &Scene, log: &Log, expected: &Expected) -> &'static str {
+/// Of each snapshot a start says what its ends do, and whoever reads it what the rest does.
+fn check_snapshots(scene: &Scene, log: &Log, image: &Image) -> (usize, &'static str) {
+    let (layout, recovered) = (&scene.layout, &log.recovered);
+    let usable = layout.usable(image);
+    let found: Vec<_> = recovered.snapshot.iter().chain(&recovered.older_snapshots).collect();
+    assert_eq!(found, usable.iter().collect::<Vec<_>>());
+    for id in &usable {
+        let read = log.snapshots.open(*id).and_then(|reader| reader.verify());
+        assert_eq!(read.is_ok(), layout.is_kept(image, *id), "{id}: {read:?}");
+    }
+    let listed = log.snapshots.list().unwrap();
+    let named = listed.iter().filter(|id| !usable.contains(id)).count();
+    let outcome = match usable.iter().all(|id| layout.is_kept(image, *id)) {
+        _ if usable.len() < layout.snapshots.len() => SPARED,
+        true => WHOLE,
+        false => UNREAD,
+    };
+    (named, outcome)
+}
+
+fn check_log(scene: &Scene, log: &Log, (expected, image): (&Expected, &Image)) -> &'static str {
+    let (named, snapshots) = check_snapshots(scene, log, image);
     let recovered = &log.recovered;
     let Expected::Opened { blocks, ambiguous, hard_state } = *expected else {
         panic!("opened with {recovered:?}; but it has to be {expected:?}");
     };
     let whole = scene.layout.states.last().unwrap();
     let (entries, peers) = &scene.layout.states[blocks];
-    let model = Model { entries: entries.clone(), commit: u64::MAX, ..Model::default() };
+    let (start, entries) = (scene.layout.start, entries.clone());
+    let model = Model { start, entries, commit: u64::MAX, ..Model::default() };
     model.check_recovered(recovered);
     model.check_read(log);
     assert_eq!(recovered.hard_state, hard_state);
     assert_eq!(rows(&recovered.peers), *peers);
     assert_eq!(recovered.tail_ambiguous, ambiguous, "{:?}", recovered.notes);
-    assert_eq!(recovered.notes.len(), usize::from(ambiguous));
+    assert_eq!(recovered.notes.len(), usize::from(ambiguous) + named);
     let lost = scene.layout.states[blocks] != *whole;
     let hint = scene.recovered.commit_hint;
     assert!(if lost { recovered.commit_hint <= hint } else { recovered.commit_hint == hint });
-    judge_loss(scene, blocks, ambiguous, hard_state, lost)
+    match judge_loss(scene, blocks, ambiguous, hard_state, lost) {
+        WHOLE => snapshots,
+        loss => loss,
+    }
 }
 
 fn judge_loss(
@@ -227,13 +257,15 @@ fn byte_changes(scene: &Scene) -> Vec<Change> {
     for name in scene.image.names() {
         let bytes = scene.image.read(&name).unwrap();
         let slot = scene.layout.chain.iter().find(|slot| slot.name == name);
-        if newest_only && name != scene.layout.newest().name {
+        let is_snapshot = name.starts_with("snap/");
+        if newest_only && name != scene.layout.newest().name && !is_snapshot {
             continue;
         }
         for (at, old) in bytes.iter().enumerate() {
             let counts = match slot {
                 Some(slot) => at < 2 * PAGE || slot.blocks.iter().any(|b| b.at <= at && at < b.end),
                 None if name.ends_with(".seg") => false,
+                None if is_snapshot => true,
                 None => name != "LOCK" && (at < 64 || name == "NODE" || *old != 0),
             };
             if counts || at % 17 == 0 {
@@ -277,7 +309,7 @@ fn file_changes(scene: &Scene) -> Vec<Change> {
     let mut changes = Vec::new();
     for file in scene.image.names() {
         let length = scene.image.read(&file).unwrap().len();
-        let step = if file == "NODE" { 1 } else { PAGE };
+        let step = if file == "NODE" || file.starts_with("snap/") { 1 } else { PAGE };
         let lengths = (0..length).step_by(step).chain([length - 1, length + PAGE, 2 * length]);
         changes.extend(lengths.map(|bytes| Change::Length { file: file.clone(), bytes }));
         changes.push(Change::Remove { file });
@@ -292,7 +324,9 @@ fn file_changes(scene: &Scene) -> Vec<Change> {
 
 /// The outcomes by which something is lost.
 fn losses(scene: &Scene, outcomes: &Outcomes) -> Vec<(&'static str, &'static str, u64)> {
-    let lost = outcomes.iter().filter(|(name, _)| ![REFUSED, WHOLE, DOUBTED].contains(name));
+    let lost = outcomes
+        .iter()
+        .filter(|(name, _)| ![REFUSED, WHOLE, DOUBTED, SPARED, UNREAD].contains(name));
     lost.map(|(outcome, count)| (scene.name, *outcome, *count)).collect()
 }
 

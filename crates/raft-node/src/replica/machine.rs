@@ -103,7 +103,8 @@ impl Machine {
     }
 
     /// What the state machine answers to a question, now.
-    pub(super) fn query(&self, query: &[u8]) -> Bytes {
+    #[must_use]
+    pub fn query(&self, query: &[u8]) -> Bytes {
         self.apply.query(query)
     }
 
@@ -177,17 +178,27 @@ impl Machine {
         }
     }
 
+    /// As it is, as the first thing that a new cluster knows: its founders are the configuration at
+    /// index 0, and changes of members before it are none of its own. Sessions stay, so that who
+    /// asks again is answered as before.
+    #[must_use]
+    pub fn found(&self, at: LogId, founders: Membership) -> Frozen {
+        let membership = Arc::new(founders.clone());
+        Frozen {
+            is: Snapshot { at, membership_index: Index(0), membership },
+            state: self.apply.snapshot(),
+            sessions: self.sessions.clone(),
+            last_change: None,
+            settled: (Index(0), founders),
+        }
+    }
+
     /// Goes on from a snapshot: `own` is what [`Frozen::own`] wrote, `state` the machine's parts.
     ///
     /// # Errors
     /// What `state` answers, and what is wrong with either. The machine is then of no more use.
     pub fn restore(&mut self, at: LogId, own: &[u8], state: &mut dyn Read) -> io::Result<()> {
-        let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
-        if own.format != OWN_FORMAT {
-            let known = OWN_FORMAT;
-            let what = format!("a snapshot of format {}; this version reads {known}", own.format);
-            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-        }
+        let own = decode_own(own)?;
         let configuration = |bytes| decode_membership(bytes).map_err(|e| invalid(e.to_string()));
         let membership = configuration(&own.membership)?;
         let settled = configuration(&own.settled)?;
@@ -312,6 +323,26 @@ impl Frozen {
         };
         body.encode_to_vec()
     }
+}
+
+/// The configuration that a snapshot was taken with, and its index, from what [`Frozen::own`] wrote.
+///
+/// # Errors
+/// It is damaged, or of a format that this version does not know.
+pub fn configuration(own: &[u8]) -> io::Result<(Index, Membership)> {
+    let own = decode_own(own)?;
+    let membership = decode_membership(&own.membership).map_err(|e| invalid(e.to_string()))?;
+    Ok((Index(own.membership_index), membership))
+}
+
+fn decode_own(own: &[u8]) -> io::Result<OwnBody> {
+    let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
+    if own.format != OWN_FORMAT {
+        let known = OWN_FORMAT;
+        let what = format!("a snapshot of format {}; this version reads {known}", own.format);
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    Ok(own)
 }
 
 fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -26,7 +26,7 @@ use raft_log::LogBuffer;
 
 pub use apply::metas;
 pub use door::{Chunk, Effect, Event, Origin};
-pub use machine::{Frozen, Machine};
+pub use machine::{Frozen, Machine, configuration};
 pub use snapshots::{Compaction, SnapshotAnswer, SnapshotLimits};
 pub use start::{Unusable, founding, recovered, shown_mark};
 

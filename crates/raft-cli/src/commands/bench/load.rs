@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use raft_node::{Address, Client, ClientOptions, Consistency};
+use raft_node::{Address, ClientError, Conclusion, Consistency};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 
-use super::requests::{Request, Requests};
+use super::requests::Requests;
 use super::tally::Tally;
+use super::target::Target;
 use crate::args::Load;
 use crate::commands::Ask;
 
@@ -25,12 +26,16 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// So few connections are enough for any number of clients.
 const CONNECTIONS_MAX: u32 = 16;
 
+/// What is put before a measurement is under way in this quantity at most, and so many at a time.
+const PREPARE_BYTES: u32 = 16 << 20;
+const PREPARE_AT_ONCE: u32 = 256;
+
 /// The running load.
 pub(super) struct Generator(JoinHandle<()>);
 
 /// All that a request needs.
 struct Source {
-    clients: Vec<Client>,
+    targets: Vec<Target>,
     tally: Arc<Tally>,
     requests: Requests,
     consistency: Consistency,
@@ -66,6 +71,55 @@ pub(super) fn connections(load: &Load) -> u32 {
     load.connections.unwrap_or(CONNECTIONS_MAX).min(load.clients)
 }
 
+/// Puts every key, many at a time.
+pub(super) fn prepare(
+    load: &Load,
+    requests: &Requests,
+    timeout: Duration,
+    members: &[Address],
+) -> Result<(), ClientError> {
+    on_this_thread(async {
+        let mut drivers = JoinSet::new();
+        let target = Target::connect(load, members.to_vec(), timeout, &mut drivers).await;
+        let target = Rc::new(target.map_err(cannot_begin)?);
+        let at_once = (PREPARE_BYTES / load.value_size).clamp(1, PREPARE_AT_ONCE) as usize;
+        let (mut puts, consistency) = (JoinSet::new(), load.consistency);
+        for request in requests.puts() {
+            if puts.len() == at_once {
+                ended(puts.join_next().await)?;
+            }
+            let target = Rc::clone(&target);
+            puts.spawn_local(async move { target.request(request, consistency).await });
+        }
+        while !puts.is_empty() {
+            ended(puts.join_next().await)?;
+        }
+        target.end().await;
+        Ok(())
+    })
+}
+
+/// Runs something before the load.
+pub(super) fn on_this_thread<T>(
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(|error| cannot_begin(error.to_string()))?;
+    LocalSet::new().block_on(&runtime, work)
+}
+
+fn ended(put: Option<Result<Result<(), ClientError>, JoinError>>) -> Result<(), ClientError> {
+    match put {
+        Some(Err(error)) => Err(cannot_begin(error.to_string())),
+        Some(Ok(ended)) => ended,
+        None => Ok(()),
+    }
+}
+
+pub(super) fn cannot_begin(what: String) -> ClientError {
+    ClientError { outcome: Conclusion::NothingSent, what, reason: None }
+}
+
 async fn generate(
     load: &Load,
     requests: Requests,
@@ -73,30 +127,23 @@ async fn generate(
     members: &[Address],
     tally: Arc<Tally>,
 ) {
-    let mut drivers = JoinSet::new();
-    let clients = (0..connections(load) as usize).map(|number| {
-        let mut endpoints = members.to_vec();
-        if load.spread {
-            endpoints.rotate_left(number % members.len().max(1));
+    let (mut drivers, mut targets) = (JoinSet::new(), Vec::new());
+    for number in 0..connections(load) as usize {
+        let mut members = members.to_vec();
+        let first = if load.spread { number % members.len().max(1) } else { 0 };
+        members.rotate_left(first);
+        match Target::connect(load, members, timeout, &mut drivers).await {
+            Ok(target) => targets.push(target),
+            Err(what) => return tally.cannot_begin(what),
         }
-        let options = ClientOptions { timeout, one_shot: false, notices: None };
-        let (client, driver) = Client::local(endpoints, options);
-        drivers.spawn_local(driver);
-        client
-    });
-    let source = Rc::new(Source {
-        clients: clients.collect(),
-        tally,
-        requests,
-        consistency: load.consistency,
-    });
+    }
+    let source = Rc::new(Source { targets, tally, requests, consistency: load.consistency });
     match load.rate {
         None => closed(load, &source).await,
         Some(rate) => open(load, rate, &source).await,
     }
-    for client in &source.clients {
-        // The cluster forgets the session by itself in the end.
-        let _ended = client.end_session().await;
+    for target in &source.targets {
+        target.end().await;
     }
     drop(source);
     drivers.join_all().await;
@@ -163,13 +210,10 @@ fn pace(rate: u32, tally: Arc<Tally>) -> mpsc::UnboundedReceiver<Instant> {
 impl Source {
     /// One request of a client, which was due at this time.
     async fn request(&self, number: u32, due: Instant) {
-        let Some(client) = self.clients.get(number as usize % self.clients.len().max(1)) else {
+        let Some(target) = self.targets.get(number as usize % self.targets.len().max(1)) else {
             return;
         };
-        let failed = match self.requests.next() {
-            Request::Write(command) => client.write(command).await.err(),
-            Request::Read(query) => client.read(query, self.consistency).await.err(),
-        };
-        self.tally.ended(due, failed.as_ref());
+        let ended = target.request(self.requests.next(), self.consistency).await;
+        self.tally.ended(due, ended.err().as_ref());
     }
 }

@@ -81,7 +81,8 @@ impl Report {
     fn processor(&self) -> String {
         let servers: f64 = self.costs.iter().map(Cost::processor_us).sum();
         let own = self.worked.as_micros() as f64 / self.summary.done.max(1) as f64;
-        format!("{servers:.1} us of all servers, {own:.1} us of the load, for each operation")
+        let load = format!("{own:.1} us of the load for each operation");
+        if self.costs.is_empty() { load } else { format!("{servers:.1} us of all servers, {load}") }
     }
 
     fn latencies(&self) -> String {
@@ -102,6 +103,7 @@ impl Report {
             .collect();
         latencies.insert("max".into(), latency.max().into());
         json!({
+            "target": name(load.target),
             "work": name(load.work),
             "keys": load.keys,
             "gets": load.gets,
@@ -148,8 +150,8 @@ fn describe(load: &Load) -> String {
     )
 }
 
-fn name(work: Work) -> String {
-    work.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn failures(summary: &Summary) -> String {

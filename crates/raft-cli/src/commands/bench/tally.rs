@@ -99,6 +99,11 @@ impl Tally {
         self.lock().until.is_none()
     }
 
+    /// There is nobody to ask.
+    pub(super) fn cannot_begin(&self, what: String) {
+        self.lock().whole.first_failure.get_or_insert(what);
+    }
+
     /// A request that was due at `due` has ended.
     pub(super) fn ended(&self, due: Instant, failure: Option<&ClientError>) {
         let now = Instant::now();

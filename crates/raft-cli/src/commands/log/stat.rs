@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use raft_log::{InspectedSlot, Inspection, PeerBoot, Shown};
+use raft_node::replica::configuration;
 use raft_node::wire::decode_membership;
+use raft_node::{Index, LogId, Membership};
 use serde_json::{Value, json};
 
-use super::{damage_objects, shown_index, text, torn_object};
+use super::{damage_objects, shown_index, snapshots, text, torn_object};
 use crate::errors::Problem;
 use crate::output::{Format, Output, Table};
 
@@ -26,6 +28,9 @@ pub(super) fn show(inspection: &Inspection, dir: &Path, output: &Output) -> Resu
             }
             if !inspection.slots.is_empty() {
                 let _ = write!(text, "\n{}", table.aligned());
+            }
+            if !inspection.snapshots.is_empty() {
+                let _ = write!(text, "\n{}", snapshots::table(&inspection.snapshots).aligned());
             }
             output.line(text.trim_end(), Value::Null)
         }
@@ -57,6 +62,7 @@ fn facts(inspection: &Inspection, dir: &Path) -> Vec<(&'static str, String)> {
         ("members", members(inspection).join(", ")),
         ("peers", if peers.is_empty() { "none heard of".into() } else { peers.join(", ") }),
         ("term", format!("{}, {vote}", log.hard_state.term)),
+        ("begins", begins(inspection)),
         ("last entry", inspection.last().to_string()),
         ("committed", format!("up to index {} at least", log.commit_hint)),
         ("shown", shown),
@@ -77,20 +83,45 @@ fn facts(inspection: &Inspection, dir: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
+fn begins(inspection: &Inspection) -> String {
+    match inspection.log.start {
+        start if start.index.0 > 0 => format!("after entry {start}"),
+        _ => "with the first entry".into(),
+    }
+}
+
 fn peer(peer: &PeerBoot) -> String {
     format!("{} in start {}", peer.id, peer.epoch)
 }
 
 /// Everyone in the newest configuration; as long as it is the first one, the founders.
 fn members(inspection: &Inspection) -> Vec<String> {
-    let Some((at, payload)) = inspection.log.memberships.last() else {
-        let founders = (1..).zip(&inspection.identity.founders);
-        return founders.map(|(id, founder)| format!("n{id} {}", founder.address)).collect();
-    };
-    match decode_membership(payload) {
-        Err(error) => vec![format!("not understood, entry {at}: {error}")],
-        Ok(membership) => text::members(&membership),
+    let newest = inspection.log.memberships.last();
+    let decoded = newest.map(|(at, payload)| match decode_membership(payload) {
+        Ok(membership) => Ok((*at, membership)),
+        Err(error) => Err(format!("not understood, entry {at}: {error}")),
+    });
+    let base = inspection.log.snapshot.map(|id| configuration_at(inspection, id));
+    let of_log = decoded.filter(|decoded| match (decoded, &base) {
+        (Ok((at, _)), Some(Ok((base, _)))) => at > base,
+        _ => true,
+    });
+    match of_log.or(base) {
+        Some(Ok((_, membership))) => text::members(&membership),
+        Some(Err(why)) => vec![why],
+        None => {
+            let founders = (1..).zip(&inspection.identity.founders);
+            founders.map(|(id, founder)| format!("n{id} {}", founder.address)).collect()
+        }
     }
+}
+
+/// The configuration that a snapshot was taken with.
+fn configuration_at(inspection: &Inspection, id: LogId) -> Result<(Index, Membership), String> {
+    let opened = inspection.open_snapshot(id).map_err(|error| error.to_string())?;
+    let contents = opened.contents().map_err(|error| error.to_string())?;
+    let found = configuration(contents.own());
+    found.map_err(|error| format!("not understood, snapshot {id}: {error}"))
 }
 
 fn row(slot: &InspectedSlot) -> Vec<String> {
@@ -175,6 +206,8 @@ fn object(inspection: &Inspection, dir: &Path) -> Value {
         "last_term": inspection.last().term.0,
         "commit_hint": log.commit_hint.0,
         "shown": shown_index(inspection),
+        "log_start": inspection.log.start.index.0,
+        "snapshots": snapshots::objects(inspection),
         "slots": inspection.slots.iter().map(slot).collect::<Vec<_>>(),
         "spares": inspection.spares.iter().map(|(file, bytes)| json!({
             "file": file.display().to_string(),

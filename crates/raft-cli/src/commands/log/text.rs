@@ -6,7 +6,7 @@ use raft_node::{Membership, NodeId};
 const ADDRESS_CHARACTERS_MAX: usize = 262;
 
 /// `512 B`, `64 KiB`, `1.5 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::commands) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -26,7 +26,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `n1 :9990`, for each member.
-pub(super) fn members(membership: &Membership) -> Vec<String> {
+pub(in crate::commands) fn members(membership: &Membership) -> Vec<String> {
     let name = |id: &NodeId, address: &str| {
         let role = if membership.voters.contains(id) { "" } else { " (no vote)" };
         format!("{id} {}{role}", safe(address.as_bytes(), ADDRESS_CHARACTERS_MAX))
@@ -55,7 +55,7 @@ pub(in crate::commands) fn safe(bytes: &[u8], max: usize) -> String {
 }
 
 /// `1 slot`, `2 slots`.
-pub(super) fn count(number: usize, what: &str) -> String {
+pub(in crate::commands) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
