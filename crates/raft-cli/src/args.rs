@@ -14,11 +14,13 @@ use crate::output::Format;
 
 mod bench;
 mod map;
+mod member;
 mod recovery;
 mod sim;
 
 pub(crate) use bench::{BenchArgs, Load, System, Work};
 pub(crate) use map::{CasArgs, DelArgs, GetArgs, PutArgs, TxnArgs, WatchArgs};
+pub(crate) use member::{ChangeArgs, MemberVerb};
 pub(crate) use recovery::{RecoverArgs, RestoreArgs, SnapshotVerb};
 pub(crate) use sim::{Seeds, SimArgs};
 
@@ -124,6 +126,9 @@ pub(crate) struct Tuning {
     /// Let a server listen beyond this machine, without encryption [env: RAFT_INSECURE=]
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// The member of this data directory listens here from now on: see `raft member update`
+    #[arg(long)]
+    pub(crate) moved: bool,
 }
 
 #[derive(Debug, PartialEq, Subcommand)]
@@ -148,7 +153,7 @@ pub(crate) enum Verb {
     Txn(TxnArgs),
     /// Show what happens to a key, or to many, until Ctrl-C
     Watch(WatchArgs),
-    /// List, add and remove members
+    /// List, add, remove, replace and move members
     #[command(subcommand)]
     Member(MemberVerb),
     /// Hand leadership over to another member
@@ -160,6 +165,12 @@ pub(crate) enum Verb {
     Recover(RecoverArgs),
     /// Show how each member is; exit 3 if one is not well
     Status(StatusArgs),
+    /// Say why there is no leader, a member lags, a change waits or writes are refused; exit 3 if
+    /// anything is wrong
+    Why(ClientArgs),
+    /// Say what became of a write whose outcome is unknown; if it is not applied yet, it never
+    /// will be
+    Result(ResultArgs),
     /// Look at the log in a data directory, also while its server runs
     #[command(subcommand)]
     Log(LogVerb),
@@ -226,6 +237,14 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, PartialEq, Args)]
+pub(crate) struct ResultArgs {
+    /// The request, as it was named when its outcome was: 17/1
+    pub(crate) request: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, PartialEq, Args)]
 pub(crate) struct AppendArgs {
     /// The message
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -235,26 +254,6 @@ pub(crate) struct AppendArgs {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, PartialEq, Subcommand)]
-pub(crate) enum MemberVerb {
-    /// Show the members
-    List(ClientArgs),
-    /// Add a running server that waits to be added
-    Add {
-        /// The server's address
-        address: String,
-        #[command(flatten)]
-        client: ClientArgs,
-    },
-    /// Remove a member
-    Remove {
-        /// The member's address, or its id (n3)
-        member: String,
-        #[command(flatten)]
-        client: ClientArgs,
-    },
 }
 
 #[derive(Debug, PartialEq, Args)]

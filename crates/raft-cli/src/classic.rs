@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use raft_node::Address;
 
 use crate::args::{Classic, address, addresses};
-use crate::commands::{Ask, Command, Message, ServerOptions, Target};
+use crate::commands::{Ask, Command, MemberJob, Message, ServerOptions, Target};
 use crate::environment;
 use crate::errors::Problem;
 use crate::select::{CLASSIC, join};
@@ -75,8 +75,7 @@ fn client(classic: Classic) -> Result<Command, Problem> {
             .hint(format!("raft -C {command} -m {example} -S :9990")));
     };
     if classic.tuning != Default::default() {
-        let what =
-            "--data-dir, --election-timeout, --http and --insecure run a server, -C asks one";
+        let what = "--data-dir, --election-timeout, --http, --insecure and --moved run a server, -C asks one";
         return Err(Problem::usage(what));
     }
     let ask = Ask {
@@ -84,14 +83,16 @@ fn client(classic: Classic) -> Result<Command, Problem> {
         timeout: classic.timeout.map_or_else(environment::timeout, |timeout| Ok(Some(timeout)))?,
     };
     Ok(match command.as_str() {
-        "addserver" => Command::AddMember { ask, address: server_name(&message)? },
-        "removeserver" => {
-            Command::RemoveMember { ask, member: Target::Address(server_name(&message)?) }
-        }
+        "addserver" => change(ask, MemberJob::Add(server_name(&message)?)),
+        "removeserver" => change(ask, MemberJob::Remove(Target::Address(server_name(&message)?))),
         _ => {
             Command::Append { ask, message: Message::Given { by: "-m", bytes: message.into_vec() } }
         }
     })
+}
+
+const fn change(ask: Ask, job: MemberJob) -> Command {
+    Command::ChangeMembers { ask, job, dry_run: false }
 }
 
 fn meaning(command: &str) -> &'static str {

@@ -1,9 +1,11 @@
 //! What a person is told when something does not work: what, why, what next.
 
-use raft_node::{ClientError, Conclusion, Failure, FailureClass, Reason};
+use raft_node::refused::replace_command;
+use raft_node::{Address, ClientError, Conclusion, Failure, FailureClass, Reason};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
+use crate::select::join;
 
 /// One failure, ready to be reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +17,13 @@ pub(crate) struct Problem {
     pub(crate) hint: Option<String>,
     /// What a script may conclude about the request, if there was one.
     outcome: Option<&'static str>,
+    /// What `raft result` calls the request, if its outcome is unknown.
+    request: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None, outcome: Some(exit.outcome()) }
+        Self { exit, what: what.into(), hint: None, outcome: Some(exit.outcome()), request: None }
     }
 
     /// What was looked at is not well. Nothing was requested that could be done or not.
@@ -52,15 +56,23 @@ impl Problem {
         // There is nothing that a question could have changed.
         let what = if is_read { fact } else { format!("{}: {fact}", error.outcome) };
         let hint = match (error.outcome, &error.reason) {
-            (Conclusion::Unknown, _) if !is_read => {
-                format!("it may have been {action}, now or later: look before you repeat it")
-            }
+            (Conclusion::Unknown, _) if !is_read => match &error.request {
+                Some(request) => format!(
+                    "it may have been {action}, now or later; to hear which: raft result \
+                     {request} --endpoints '{endpoints}'"
+                ),
+                None => {
+                    format!("it may have been {action}, now or later: look before you repeat it")
+                }
+            },
             (_, None) => are_they_up(endpoints),
             (_, Some(reason)) => next_step(reason, endpoints)
                 .or(advice)
                 .unwrap_or_else(|| "raft -h shows what it takes".into()),
         };
-        Self::new(Exit::of_request(error, is_read), what).hint(hint)
+        let request = error.request.map(|request| request.to_string());
+        let problem = Self::new(Exit::of_request(error, is_read), what).hint(hint);
+        Self { request, ..problem }
     }
 
     /// A server that could not start, or had to end.
@@ -70,7 +82,7 @@ impl Problem {
             FailureClass::Usage => "raft server -h shows what it takes",
             FailureClass::Address => "name an address of this machine that is free",
             FailureClass::Damaged => {
-                "do not start it again: take the member out, and add it with an empty directory"
+                "do not start it again: start it with an empty directory, and replace the member"
             }
             FailureClass::Disk => {
                 "see that the disk works, has room and may be written to, then start it again, once"
@@ -82,6 +94,27 @@ impl Problem {
         Self::new(Exit::of_server(failure.class), fact).hint(hint)
     }
 
+    /// The same of a member whose cluster has these other servers, as far as its command line says:
+    /// they have what it lost.
+    pub(crate) fn of_member(failure: &Failure, address: &Address, others: &[Address]) -> Self {
+        let problem = Self::of_server(failure);
+        if failure.class != FailureClass::Damaged {
+            return problem;
+        }
+        if others.is_empty() {
+            return problem.hint(
+                "keep the directory, and do not start it again: nobody else has what is in it; \
+                 restore the file from the disk that it came from",
+            );
+        }
+        let (own, others) = (address.to_string(), join(others));
+        problem.hint(format!(
+            "keep the directory, and do not start it again. While a majority of the members is up \
+             without this one: start this server with an empty directory (--data-dir), then {}",
+            replace_command(&own, &own, &others)
+        ))
+    }
+
     /// For programs.
     pub(crate) fn object(&self) -> Value {
         json!({
@@ -89,6 +122,7 @@ impl Problem {
                 "what": self.what,
                 "hint": self.hint,
                 "outcome": self.outcome,
+                "request": self.request,
                 "exit": self.exit.code(),
             },
         })
@@ -99,7 +133,7 @@ impl Problem {
 pub(crate) const READ: &str = "read";
 
 /// The texts of the library are one line each: what; why; what next.
-fn apart(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn apart(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once("; ") {
         Some((fact, advice)) => (fact, Some(advice)),
         None => (text, None),

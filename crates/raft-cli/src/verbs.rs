@@ -7,14 +7,14 @@ use bytes::Bytes;
 use raft_store::{Keys, Only, Range};
 
 use crate::args::{
-    BenchArgs, CasArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs, LogVerb,
-    MemberVerb, PutArgs, RestoreArgs, ServerArgs, SnapshotVerb, System, TxnArgs, Verb, WatchArgs,
-    Work, address, addresses,
+    BenchArgs, CasArgs, ChangeArgs, ClientArgs, DelArgs, DevArgs, DevVerb, GetArgs, LogArgs,
+    LogVerb, MemberVerb, PutArgs, RestoreArgs, ServerArgs, SnapshotVerb, System, TxnArgs, Verb,
+    WatchArgs, Work, address, addresses,
 };
 use crate::commands::{
-    Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob, Message,
-    RecoverOptions, RestoreOptions, ServerOptions, SimOptions, SnapshotJob, StatusOptions, Target,
-    Who,
+    Ask, BenchOptions, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MapJob,
+    MemberJob, Message, RecoverOptions, RestoreOptions, ServerOptions, SimOptions, SnapshotJob,
+    StatusOptions, Target, Who,
 };
 use crate::environment;
 use crate::errors::Problem;
@@ -52,15 +52,7 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
             let job = MapJob::Watch { keys: keys(key, prefix)?, from };
             Command::Map { ask: ask(&client)?, job }
         }
-        Verb::Member(MemberVerb::List(client)) => Command::Members { ask: ask(&client)? },
-        Verb::Member(MemberVerb::Add { address: text, client }) => {
-            let address =
-                address(&text).map_err(|why| Problem::usage(format!("ADDRESS: {why}")))?;
-            Command::AddMember { ask: ask(&client)?, address }
-        }
-        Verb::Member(MemberVerb::Remove { member, client }) => {
-            Command::RemoveMember { ask: ask(&client)?, member: Target::parse(&member)? }
-        }
+        Verb::Member(verb) => members(verb)?,
         Verb::Transfer(args) => {
             let to = args.to.as_deref().map(Target::parse).transpose()?;
             Command::Transfer { ask: ask(&args.client)?, to }
@@ -70,6 +62,12 @@ pub(crate) fn command(verb: Verb) -> Result<Command, Problem> {
         Verb::Status(args) => {
             Command::Status(StatusOptions { ask: ask(&args.client)?, watch: args.watch })
         }
+        Verb::Result(args) => {
+            let request = args.request.parse();
+            let request = request.map_err(|why| Problem::usage(format!("REQUEST: {why}")))?;
+            Command::Result { ask: ask(&args.client)?, request }
+        }
+        Verb::Why(client) => Command::Why { ask: ask(&client)? },
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Man { dir } => Command::Man { dir },
         Verb::Log(verb) => Command::Log(log(verb)?),
@@ -97,6 +95,26 @@ fn bench(args: BenchArgs) -> Result<BenchOptions, Problem> {
     }
     let (ask, local, dir) = (ask(&args.client)?, args.local, args.dir);
     Ok(BenchOptions { ask, local, dir, load: args.load })
+}
+
+fn members(verb: MemberVerb) -> Result<Command, Problem> {
+    let one =
+        |name, text: &str| address(text).map_err(|why| Problem::usage(format!("{name}: {why}")));
+    let (job, how) = match verb {
+        MemberVerb::List(client) => return Ok(Command::Members { ask: ask(&client)? }),
+        MemberVerb::Add { address, how } => (MemberJob::Add(one("ADDRESS", &address)?), how),
+        MemberVerb::Remove { member, how } => (MemberJob::Remove(Target::parse(&member)?), how),
+        MemberVerb::Demote { member, how } => (MemberJob::Demote(Target::parse(&member)?), how),
+        MemberVerb::Replace { old, new, how } => {
+            (MemberJob::Replace { old: Target::parse(&old)?, new: one("NEW", &new)? }, how)
+        }
+        MemberVerb::Update { member, address, client } => {
+            let (member, address) = (Target::parse(&member)?, one("ADDRESS", &address)?);
+            let how = ChangeArgs { dry_run: false, client };
+            (MemberJob::Update { member, address }, how)
+        }
+    };
+    Ok(Command::ChangeMembers { ask: ask(&how.client)?, job, dry_run: how.dry_run })
 }
 
 fn server(args: ServerArgs) -> Result<ServerOptions, Problem> {

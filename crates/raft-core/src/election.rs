@@ -8,6 +8,7 @@ use crate::message::{
 };
 use crate::output::Output;
 use crate::raft::Raft;
+use crate::refusals::RefusedRequest;
 use crate::role::{Campaign, Role};
 use crate::types::{Index, NodeId, Term, Time};
 
@@ -224,9 +225,11 @@ impl Raft {
         !request.transfer && request.term >= self.term() && self.live_leader().is_some()
     }
 
-    pub(crate) fn refuse_disloyalty(&mut self, from: NodeId) {
+    pub(crate) fn refuse_disloyalty(&mut self, from: NodeId, request: RequestVote) {
         if let Some(leader) = self.live_leader() {
-            self.answer_vote(from, Some(VoteRefusal::LeaderAlive { leader }));
+            let why = VoteRefusal::LeaderAlive { leader };
+            self.note_vote_refusal(from, false, request, why);
+            self.answer_vote(from, Some(why));
         }
     }
 
@@ -239,11 +242,17 @@ impl Raft {
     /// Requests of an old term are refused with the current one; old answers mean nothing.
     pub(crate) fn refuse_stale(&mut self, from: NodeId, message: &Message) {
         match message {
-            Message::RequestVote(_) => self.answer_vote(from, Some(VoteRefusal::StaleTerm)),
-            Message::AppendEntries(_) => {
+            Message::RequestVote(request) => {
+                self.note_vote_refusal(from, false, *request, VoteRefusal::StaleTerm);
+                self.answer_vote(from, Some(VoteRefusal::StaleTerm));
+            }
+            Message::AppendEntries(append) => {
+                let (term, prev_log_id) = (append.term, append.prev_log_id);
+                let result = AppendResult::StaleTerm;
+                self.note_refusal(from, RefusedRequest::Append { term, prev_log_id, result });
                 let response = AppendEntriesResponse {
                     term: self.term(),
-                    result: AppendResult::StaleTerm,
+                    result,
                     last_index: self.log.last_index(),
                     commit_index: self.commit_index,
                     // Of whatever leadership this was, it is over.
@@ -293,6 +302,9 @@ impl Raft {
         if refusal.is_none() && self.election.quick && waits {
             self.draw_quick_deadline();
         }
+        if let Some(why) = refusal {
+            self.note_vote_refusal(from, true, request, why);
+        }
         let message = Message::PreVoteResponse(VoteResponse { term, refusal });
         self.outputs.push(Output::Send { to: from, message });
     }
@@ -308,6 +320,9 @@ impl Raft {
                 self.become_follower(self.term(), None);
             }
             self.draw_deadline();
+        }
+        if let Some(why) = refusal {
+            self.note_vote_refusal(from, false, request, why);
         }
         self.answer_vote(from, refusal);
     }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use crate::message::{AppendEntries, AppendEntriesResponse, AppendResult, Message};
 use crate::output::Output;
 use crate::raft::Raft;
+use crate::refusals::RefusedRequest;
 use crate::role::{Follower, Role};
 use crate::types::{EntryKind, EntryMeta, Index, LogId, NodeId};
 
@@ -79,12 +80,13 @@ impl Raft {
     }
 
     fn refuse_append(&mut self, from: NodeId, append: &AppendEntries) {
+        let (term, prev_log_id) = (append.term, append.prev_log_id);
+        let hint = self.log.last_at_or_below(prev_log_id);
+        let result = AppendResult::Conflict { prev_index: prev_log_id.index, hint };
+        self.note_refusal(from, RefusedRequest::Append { term, prev_log_id, result });
         let response = AppendEntriesResponse {
             term: self.term(),
-            result: AppendResult::Conflict {
-                prev_index: append.prev_log_id.index,
-                hint: self.log.last_at_or_below(append.prev_log_id),
-            },
+            result,
             last_index: self.log.last_index(),
             commit_index: self.commit_index,
             round: self.follower().map_or(0, |follower| follower.round),

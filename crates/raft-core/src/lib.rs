@@ -8,7 +8,7 @@
 //! role; `election`, `leading` and `following` are figure 2 of the paper; `change` and `transfer`
 //! are chapters 4 and 3.10 of the thesis, `reads` is 6.4, `snapshots` 5. `tickets` says what the
 //! disk holds, `progress` what a peer holds, `log` and `history` what this member holds, and
-//! `quorum` counts.
+//! `quorum` counts; `refusals` remembers what was refused.
 #![no_std]
 
 extern crate alloc;
@@ -33,6 +33,7 @@ mod quick;
 mod quorum;
 mod raft;
 mod reads;
+mod refusals;
 mod rng;
 mod role;
 mod snapshots;
@@ -52,6 +53,7 @@ pub use message::{
 };
 pub use output::{Output, PeerStatus, Persist, ProposeRefused, RoleKind, SnapshotRefused, Status};
 pub use raft::Raft;
+pub use refusals::{Alike, REFUSALS_MAX, Refusals, Refused, RefusedRequest, Repeated};
 pub use types::{
     EntryKind, EntryMeta, HardState, Index, LogId, NoTerm, NodeId, RequestId, Snapshot, Term,
     Ticket, Time,

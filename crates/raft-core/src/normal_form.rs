@@ -22,6 +22,7 @@ use crate::membership::{ChangeOutcome, JobKind, Membership};
 use crate::message::{Message, ReadRefused, VoteRefusal};
 use crate::progress::{Departing, Pause, Progress};
 use crate::raft::{Held, Raft};
+use crate::refusals::Refusals;
 use crate::rng::Rng;
 use crate::role::{Campaign, CatchUp, Leader, Role, Transfer};
 use crate::types::{EntryKind, HardState, Index, NodeId, Ticket, Time};
@@ -33,8 +34,8 @@ type Names<'a> = &'a dyn Fn(NodeId) -> NodeId;
 /// waits for no other; new ones get numbers above this.
 const FREE_READ: u64 = 1 << 32;
 
-/// Everything but the settings, which do not change, and the outputs, which are empty between
-/// steps. Members that behave alike are equal by it only after [`Raft::normalize`].
+/// Everything but the settings, which do not change, what was refused, which decides nothing, and
+/// the outputs, which are empty between steps. Members that behave alike are equal by it only after [`Raft::normalize`].
 impl Hash for Raft {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Self {
@@ -58,6 +59,7 @@ impl Hash for Raft {
             removed,
             log_reads,
             reads,
+            refusals: _,
             outputs: _,
         } = self;
         (id, now, rng, hard_state, role, log).hash(hasher);
@@ -92,12 +94,14 @@ impl Raft {
             removed: _,
             log_reads,
             reads: _,
+            refusals,
             outputs: _,
         } = self;
         *now = Time(0);
         *rng = Rng::new(0);
         *election = ElectionTimer::restore(false);
         *successor_by = None;
+        *refusals = Refusals::default();
         let durable = tickets.count_from_zero();
         normalize_held(held, durable);
         match role {
@@ -136,6 +140,7 @@ impl Raft {
             removed: _,
             log_reads: _,
             reads,
+            refusals: _,
             outputs: _,
         } = self;
         *id = names(*id);

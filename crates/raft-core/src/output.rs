@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::membership::{ChangeOutcome, ChangeRefused, Membership};
 use crate::message::{Message, ReadRefused};
-use crate::types::{EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket};
+use crate::types::{EntryMeta, HardState, Index, LogId, NodeId, RequestId, Term, Ticket, Time};
 
 /// An instruction. Plain data: the caller does it, later outputs may depend on earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +245,13 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// To whom leadership is being handed over.
     pub handing_over: Option<NodeId>,
+    /// The index of the configuration in force; zero for the founders'.
+    pub membership_index: Index,
+    /// A leader's: the learner that is to vote once it has caught up, and when it last got
+    /// anywhere.
+    pub catching_up: Option<(NodeId, Time)>,
+    /// Since when the oldest own write is out.
+    pub write_out_since: Option<Time>,
 }
 
 /// A leader's view of a peer.
@@ -260,4 +267,6 @@ pub struct PeerStatus {
     pub installing: bool,
     /// Whether the outbound connection is up.
     pub connected: bool,
+    /// When it last answered in this term.
+    pub answered: Option<Time>,
 }

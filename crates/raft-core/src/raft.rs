@@ -20,6 +20,7 @@ use crate::message::Message;
 use crate::output::{Output, PeerStatus, Status};
 use crate::progress::Progress;
 use crate::reads::Reads;
+use crate::refusals::{Refusals, Refused};
 use crate::rng::Rng;
 use crate::role::{Campaign, Follower, Leader, Role};
 use crate::tickets::Tickets;
@@ -55,6 +56,8 @@ pub struct Raft {
     /// Numbers the reads from the log.
     pub(crate) log_reads: u64,
     pub(crate) reads: Reads,
+    /// For whoever asks why.
+    pub(crate) refusals: Refusals<Refused>,
     pub(crate) outputs: Vec<Output>,
 }
 
@@ -101,6 +104,7 @@ impl Raft {
             removed: None,
             log_reads: 0,
             reads: Reads::default(),
+            refusals: Refusals::default(),
             outputs: Vec::new(),
             config,
         };
@@ -210,7 +214,7 @@ impl Raft {
             // hearing from a current leader, it does not update its term or grant its vote"
             // (thesis 4.2.3).
             Message::RequestVote(request) if self.is_loyal(request) => {
-                self.refuse_disloyalty(from);
+                self.refuse_disloyalty(from, *request);
                 false
             }
             _ if term > self.term() => {
@@ -433,6 +437,7 @@ impl Raft {
                 next_index: progress.next_index,
                 installing: progress.installing,
                 connected: self.links.get(&id).is_some_and(|link| link.up),
+                answered: progress.answered,
             }),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 return self.status_with(Vec::new());
@@ -453,6 +458,17 @@ impl Raft {
             commit_index: self.commit_index,
             peers,
             handing_over: self.handing_over(),
+            membership_index: self.history.current_index(),
+            catching_up: self.catching_up(),
+            write_out_since: self.tickets.waiting_since(),
+        }
+    }
+
+    /// The learner that a job waits for, and when it last got anywhere.
+    fn catching_up(&self) -> Option<(NodeId, Time)> {
+        match &self.role {
+            Role::Leader(leader) => leader.catch_up.map(|learner| (learner.id, learner.progressed)),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
         }
     }
 

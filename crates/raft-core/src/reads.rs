@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use crate::message::{Message, ReadIndex, ReadIndexResponse, ReadRefused};
 use crate::output::Output;
 use crate::raft::Raft;
+use crate::refusals::RefusedRequest;
 use crate::role::{Leader, Role};
 use crate::types::{Index, NodeId, Term};
 
@@ -229,6 +230,9 @@ impl Raft {
         request: u64,
         result: Result<Index, ReadRefused>,
     ) {
+        if let Err(why) = result {
+            self.note_refusal(to, RefusedRequest::Read { why });
+        }
         let response = ReadIndexResponse { term: self.term(), request, result };
         self.answer(to, Message::ReadIndexResponse(response), self.tickets.hard_state());
     }

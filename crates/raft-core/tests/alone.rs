@@ -5,8 +5,8 @@ use std::sync::Arc;
 use raft_core::{
     AppendEntries, AppendEntriesResponse, AppendResult, Change, Config, EntryKind, EntryMeta,
     HardState, Index, Input, Lane, LogId, Member, Membership, Message, NodeId, Output, Raft,
-    Recovered, RequestId, RequestVote, Snapshot, SnapshotRefused, Term, Ticket, Time, VoteRefusal,
-    VoteResponse,
+    Recovered, Refused, RefusedRequest, Repeated, RequestId, RequestVote, Snapshot,
+    SnapshotRefused, Term, Ticket, Time, VoteRefusal, VoteResponse,
 };
 
 const T: u64 = 1000;
@@ -446,4 +446,47 @@ fn a_snapshot_that_cannot_be_is_refused() {
 fn what_is_not_applied_is_not_compacted() {
     let mut one = One::leader(3);
     one.step(Input::Compacted { through: LogId::new(1, 2) });
+}
+
+#[test]
+fn what_was_refused_is_kept_with_the_numbers_behind_it() {
+    let recovered = Recovered {
+        hard_state: HardState { term: Term(3), voted_for: None },
+        last_index: Index(2),
+        term_runs: vec![(Index(1), Term(3))],
+        ..Recovered::default()
+    };
+    let mut one = One::of(3, recovered);
+    one.syncs = false;
+    assert_eq!(one.raft.refusals().iter().count(), 0);
+    let behind = LogId::new(9, 2);
+    for term in [4, 5, 6] {
+        one.now += 10;
+        let request = RequestVote { term: Term(term), last_log_id: behind, transfer: false };
+        one.receive(N2, Message::RequestVote(request));
+    }
+    one.now += 10;
+    // An old leader.
+    one.heartbeat(N3, 2);
+    let kept: Vec<_> = one.raft.refusals().iter().cloned().collect();
+    let own = LogId::new(2, 3);
+    let why = VoteRefusal::LogBehind { last_log_id: own };
+    let request = RequestVote { term: Term(6), last_log_id: behind, transfer: false };
+    let refused =
+        |from, what| Refused { from, term: Term(6), last_log_id: own, leader: None, what };
+    let vote = RefusedRequest::Vote { pre: false, request, why };
+    let append = RefusedRequest::Append {
+        term: Term(2),
+        prev_log_id: LogId::default(),
+        result: AppendResult::StaleTerm,
+    };
+    let (first, last) = (Time(10), Time(30));
+    assert_eq!(
+        kept,
+        [
+            // Before the answers have left: these wait for the disk.
+            Repeated { what: refused(N2, vote), count: 3, first, last },
+            Repeated { what: refused(N3, append), count: 1, first: Time(40), last: Time(40) },
+        ]
+    );
 }

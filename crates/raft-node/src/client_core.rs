@@ -34,9 +34,9 @@ use raft_core::{RequestId, Time};
 use self::link::Link;
 use self::operation::Operation;
 pub use self::outcome::{ClientError, ClientNotice, Conclusion, Success};
-use crate::protocol::{Answer, Consistency, News, Reason, Reply, Request};
+use crate::protocol::{Answer, Consistency, MemberChange, News, Reason, Reply, Request};
 use crate::random::Random;
-use crate::sessions::WINDOW_MAX;
+use crate::sessions::{RequestName, WINDOW_MAX};
 
 /// Bytes of commands in flight; a single larger command goes alone.
 pub const WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -63,13 +63,11 @@ pub enum Op {
     },
     /// Who is in the cluster?
     Members,
-    /// Let a server join.
-    AddMember(String),
-    /// Take a member out.
-    RemoveMember(String),
+    /// Let members come, go or move.
+    Change(MemberChange),
     /// Hand leadership over.
     Transfer(Option<String>),
-    /// How is the contacted server?
+    /// Take a snapshot.
     Snapshot,
     /// How the asked server sees itself.
     Status,
@@ -80,6 +78,10 @@ pub enum Op {
         /// At most so many entries.
         tail: u32,
     },
+    /// What became of a write? If it is not applied yet, it never will be.
+    Result(RequestName),
+    /// What does it know of why something does not go on?
+    Why,
 }
 
 impl Op {

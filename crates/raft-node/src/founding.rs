@@ -19,7 +19,7 @@ use std::fmt;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::binding::ConnectionId;
-use crate::refused::{add_command, remove_command};
+use crate::refused::{add_command, replace_command};
 
 /// Sets these hashes apart from all others, and their versions from each other.
 const CLUSTER_ID_DOMAIN: &[u8] = b"raft cluster id, version 1\0";
@@ -242,8 +242,8 @@ impl Founding {
         }
         match &self.left_out {
             Some(Fact::Replaced { address, member }) => {
-                let (remove, add) = (remove_command(address, member), add_command(address, member));
-                return Some(format!("waiting to be replaced: {remove}, then {add}"));
+                let command = replace_command(address, address, member);
+                return Some(format!("waiting to be replaced: {command}"));
             }
             Some(Fact::NotFounder { address, member }) => {
                 return Some(format!("waiting to be added: {}", add_command(address, member)));
@@ -412,10 +412,9 @@ impl fmt::Display for Fact {
             Self::Replaced { address, member } => write!(
                 f,
                 "the cluster of {member} was founded with another data directory at {address}, \
-                 and what that one promised is not known here; start with that directory, or \
-                 replace it: {}, then {}",
-                remove_command(address, member),
-                add_command(address, member)
+                 and what that one promised is not known here: this server does not vote; start it \
+                 with that directory, or, if that is lost, refill it from the others: {}",
+                replace_command(address, address, member)
             ),
             Self::NotFounder { address, member } => write!(
                 f,

@@ -23,6 +23,7 @@ pub mod resident;
 pub mod sessions;
 pub mod snapshots;
 pub mod state_machine;
+pub mod testimony;
 pub mod vitals;
 pub mod wire;
 
@@ -31,8 +32,9 @@ pub use raft_core::{Index, LogId, Membership, NodeId, RequestId, Term};
 
 pub use address::{Address, AddressError, AddressList};
 pub use protocol::{
-    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus, Outcome,
-    ReadAnswer, Reason, Refusal, Reply, Request, SnapshotTransfer, SnapshotsView, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberChange, MemberName, MemberRow, MembersView,
+    News, NodeStatus, Outcome, ReadAnswer, Reason, Refusal, Reply, Request, SnapshotTransfer,
+    SnapshotsView, Standing,
 };
 
 pub use client_core::{ClientError, ClientNotice, Conclusion};
@@ -41,6 +43,8 @@ pub use node::{
     Served, StopHandle, Written, node,
 };
 pub use payload::Payload;
+pub use sessions::{Fate, RequestName};
+pub use testimony::Testimony;
 pub use vitals::{Recent, RecentEvent, TailEntry, Vitals};
 
 pub use state_machine::{

@@ -2,12 +2,13 @@
 //!
 //! A command is `session u64 | sequence u64 | lowest unacknowledged u64 | the client's bytes`; a
 //! session entry is one byte (0 registers, 1 registers for a single write, 2 ends, then the
-//! session, u64). All numbers are little-endian.
+//! session, u64; 3 withdraws a request, then session and sequence, u64). All numbers are little-endian.
 
 use bytes::Bytes;
 use raft_core::Membership;
 use raft_log::Kind;
 
+use crate::sessions::RequestName;
 use crate::wire::decode_membership;
 
 /// Bytes before the client's own in the payload of a command.
@@ -41,6 +42,8 @@ pub enum Payload {
         /// Which one.
         session: u64,
     },
+    /// A request that is not applied yet never will be.
+    Withdraw(RequestName),
 }
 
 impl Payload {
@@ -76,6 +79,10 @@ fn session(payload: &Bytes) -> Option<Payload> {
     match payload.first()? {
         kind @ (0 | 1) => Some(Payload::Register { one_shot: *kind == 1 }),
         2 => Some(Payload::EndSession { session: number(payload, 1)? }),
+        3 => {
+            let (session, sequence) = (number(payload, 1)?, number(payload, 9)?);
+            Some(Payload::Withdraw(RequestName { session, sequence }))
+        }
         _ => None,
     }
 }
@@ -105,6 +112,9 @@ mod tests {
         assert_eq!(decode(Kind::SESSION, &[1]), Ok(Payload::Register { one_shot: true }));
         let end = [&[2][..], &9_u64.to_le_bytes()].concat();
         assert_eq!(decode(Kind::SESSION, &end), Ok(Payload::EndSession { session: 9 }));
+        let withdraw = [&[3][..], &9_u64.to_le_bytes(), &2_u64.to_le_bytes()].concat();
+        let request = RequestName { session: 9, sequence: 2 };
+        assert_eq!(decode(Kind::SESSION, &withdraw), Ok(Payload::Withdraw(request)));
     }
 
     #[test]
@@ -113,7 +123,8 @@ mod tests {
             (Kind::COMMAND, &[0; 23][..], "a command without its header"),
             (Kind::SESSION, &[], "a session entry of unknown form"),
             (Kind::SESSION, &[2, 0], "a session entry of unknown form"),
-            (Kind::SESSION, &[3], "a session entry of unknown form"),
+            (Kind::SESSION, &[3; 16], "a session entry of unknown form"),
+            (Kind::SESSION, &[4], "a session entry of unknown form"),
             (Kind(9), &[], "an entry of kind 9"),
         ];
         for (kind, payload, what) in cases {

@@ -3,11 +3,16 @@
 //! Every refusal says two things: what may be concluded about the request ([`Outcome`]) and why
 //! ([`Reason`], whose text is for a person: what, why, what next).
 
+mod change;
 mod text;
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, NodeId, RequestId, Term};
+use raft_core::{Alike, Index, LogId, NodeId, RequestId, Term};
 
+pub use change::{Changed, MemberChange, MemberName};
+
+use crate::sessions::{Fate, RequestName};
+use crate::testimony::Testimony;
 use crate::vitals::{Recent, Vitals};
 
 /// A client's request.
@@ -45,19 +50,12 @@ pub enum Request {
     },
     /// Who is in the cluster?
     Members,
-    /// Let a new server join.
-    AddMember {
+    /// Let members come, go or move.
+    Change {
         /// The same in every attempt.
         request: RequestId,
-        /// Where it listens.
-        address: String,
-    },
-    /// Take a member out.
-    RemoveMember {
-        /// The same in every attempt.
-        request: RequestId,
-        /// Its address.
-        address: String,
+        /// How.
+        change: MemberChange,
     },
     /// Hand leadership over.
     Transfer {
@@ -75,6 +73,10 @@ pub enum Request {
         /// At most so many entries.
         tail: u32,
     },
+    /// What became of a write? If it is not applied yet, it never will be.
+    Result(RequestName),
+    /// What does the contacted server know of why something does not go on?
+    Why,
 }
 
 /// How fresh the answer to a question has to be.
@@ -118,7 +120,7 @@ pub enum Answer {
     Read(ReadAnswer),
     /// To `Members`.
     Members(MembersView),
-    /// To `AddMember` and `RemoveMember`: the change came to its end.
+    /// To `Change`: it came to its end.
     Changed(Changed),
     /// To `Transfer`: the new leader leads.
     Transferred {
@@ -136,6 +138,10 @@ pub enum Answer {
     Status(NodeStatus),
     /// To [`Request::Recent`].
     Recent(Box<Recent>),
+    /// To [`Request::Result`].
+    Fate(Fate),
+    /// To [`Request::Why`].
+    Why(Box<Testimony>),
     /// To any of them.
     Refused(Refusal),
 }
@@ -160,39 +166,6 @@ pub struct Reply {
     pub answer: Answer,
     /// The leader's address, when the contacted server passed the request on to it.
     pub forwarded_to: Option<String>,
-}
-
-/// How a membership change ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
-    /// The server is a voter now.
-    Added {
-        /// Its id.
-        id: NodeId,
-        /// Its address.
-        address: String,
-    },
-    /// It had been a voter before.
-    AlreadyMember {
-        /// Its id.
-        id: NodeId,
-        /// Its address.
-        address: String,
-    },
-    /// The member is gone.
-    Removed {
-        /// Its id.
-        id: NodeId,
-        /// Its address.
-        address: String,
-    },
-    /// The new server made no progress in time and is gone again.
-    Undone {
-        /// Its id.
-        id: NodeId,
-        /// Its address.
-        address: String,
-    },
 }
 
 /// The cluster as one member sees it.
@@ -385,6 +358,11 @@ pub enum Reason {
         /// The request within it.
         sequence: u64,
     },
+    /// Somebody asked what became of this request before it was applied: it never will be.
+    Withdrawn {
+        /// By the entry at this index.
+        at: Index,
+    },
     /// No session can be opened.
     SessionLimit,
     /// Another membership change is under way.
@@ -401,14 +379,19 @@ pub enum Reason {
         /// The addresses of those who are silent.
         silent: Vec<String>,
     },
-    /// No member has this address.
+    /// There is no such member.
     NotMember {
-        /// The address.
+        /// Its address, or its id.
         address: String,
     },
-    /// The last voter cannot be removed.
+    /// The member has no vote that another server could take over.
+    NotVoter {
+        /// Its address.
+        address: String,
+    },
+    /// The last voter can be neither removed nor demoted.
     LastMember,
-    /// A member has this address, and another data directory than the server that listens there.
+    /// A member has this address, and is another server than the one that is meant.
     AddressTaken {
         /// The address.
         address: String,
@@ -455,6 +438,12 @@ impl Refusal {
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl Alike for Reason {
+    fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 

@@ -77,10 +77,11 @@ pub fn add_command(address: &str, member: &str) -> String {
     format!("raft -C addserver -m '{address}' -S '{member}'")
 }
 
-/// The command that removes the server at `address`, asked of the member at `member`.
+/// The command that puts the server at `address` in the place of the member `old`, asked of the
+/// member at `member`. The old one is named by its id or its address.
 #[must_use]
-pub fn remove_command(address: &str, member: &str) -> String {
-    format!("raft -C removeserver -m '{address}' -S '{member}'")
+pub fn replace_command(old: &str, address: &str, member: &str) -> String {
+    format!("raft member replace '{old}' '{address}' --endpoints '{member}'")
 }
 
 impl HelloRefused {
@@ -114,6 +115,16 @@ impl fmt::Display for HelloRefused {
                 write_cluster(f, refused)?;
                 f.write_str("); correct the address, or the data directory")
             }
+            HelloReason::WrongNode { believed: Believed { id: Some(id), address, .. } }
+                if refuser.id.is_none() && refuser.cluster.is_none() =>
+            {
+                write!(
+                    f,
+                    "its data directory is a new one, and not that of {id}; if that is lost, \
+                     refill it from the others: {}",
+                    replace_command(&id.to_string(), address, &refused.address)
+                )
+            }
             HelloReason::WrongNode { believed } => write!(
                 f,
                 "{believed} was dialled, and another server answers there; see which of them \
@@ -130,18 +141,18 @@ impl fmt::Display for HelloRefused {
             HelloReason::IncarnationMismatch { known } => write!(
                 f,
                 "it has another data directory ({:032x}) than the member of that id \
-                 ({known:032x}); start it with the member's directory, or replace the member: \
-                 {}, then {}",
+                 ({known:032x}); start it with the member's directory, or with an empty one and \
+                 replace the member: {}",
                 refused.incarnation,
-                remove_command(&refused.address, &refuser.address),
-                add_command(&refused.address, &refuser.address)
+                replacing(refused, refuser)
             ),
             HelloReason::EpochRegressed { known } => write!(
                 f,
                 "its data directory counts {} starts, and {known} have been seen: it is an older \
-                 copy and may have forgotten votes and entries; remove the member and add it \
-                 again with an empty directory",
-                refused.epoch
+                 copy and may have forgotten votes and entries; start it with an empty directory, \
+                 and replace the member: {}",
+                refused.epoch,
+                replacing(refused, refuser)
             ),
             HelloReason::DuplicateIdentity { epoch, nonce } => write!(
                 f,
@@ -160,6 +171,12 @@ impl fmt::Display for HelloRefused {
             HelloReason::Invalid(what) => f.write_str(what),
         }
     }
+}
+
+/// The command that replaces the one at its own address.
+fn replacing(one: &Party, other: &Party) -> String {
+    let name = one.id.map_or_else(|| one.address.clone(), |id| id.to_string());
+    replace_command(&name, &one.address, &other.address)
 }
 
 fn write_cluster(f: &mut fmt::Formatter<'_>, party: &Party) -> fmt::Result {

@@ -12,10 +12,13 @@
 //! that exceeds the bytes all by itself expires too. One-shot sessions (a command typed into a
 //! shell) have bounds of their own, so that a loop in a script cannot expire a client's session.
 //!
+//! A request that nobody knows the outcome of can be withdrawn: see [`Fate`].
+//!
 //! Every replica runs this on the same entries, and must come to the same table: nothing here
 //! depends on time, chance or configuration. The bounds are part of the replicated behaviour and
 //! change only with the version of the log's format.
 
+mod fate;
 mod image;
 
 use std::collections::BTreeMap;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 
+pub use fate::{Fate, RequestName};
 pub(crate) use image::SessionsBody;
 
 /// How many requests of one session may be unacknowledged at once.
@@ -64,6 +68,11 @@ pub enum Admission {
     /// The client had said that it wants no answer to this one: do not apply it. It may have
     /// been applied.
     Forgotten,
+    /// Somebody asked what became of it, before it was applied: do not apply it.
+    Withdrawn {
+        /// The place of that question.
+        at: LogId,
+    },
     /// No correct client sends this: do not apply it.
     Invalid(&'static str),
 }
@@ -84,6 +93,8 @@ struct Session {
     lowest_unacknowledged: u64,
     /// Shared with the snapshots of the table until the next write: a table may have a million.
     answers: Arc<Answers>,
+    /// The requests that are never applied, and where that was decided.
+    withdrawn: BTreeMap<u64, LogId>,
     answer_bytes: u64,
 }
 
@@ -176,6 +187,7 @@ impl Class {
             last_use: at,
             lowest_unacknowledged: 0,
             answers: Arc::default(),
+            withdrawn: BTreeMap::new(),
             answer_bytes: 0,
         };
         self.sessions.insert(at.0, session);
@@ -199,6 +211,9 @@ impl Class {
         self.answer_bytes -= session.acknowledge(lowest);
         if sequence < lowest {
             return Admission::Forgotten;
+        }
+        if let Some(at) = session.withdrawn.get(&sequence) {
+            return Admission::Withdrawn { at: *at };
         }
         match session.answers.get(&sequence) {
             Some((at, response)) => Admission::Duplicate { at: *at, response: response.clone() },
@@ -244,6 +259,10 @@ impl Session {
         while let Some(oldest) = answers.first_entry().filter(|kept| *kept.key() < lowest) {
             let (_, response) = oldest.remove();
             bytes += cost(&response);
+        }
+        while self.withdrawn.first_entry().filter(|kept| *kept.key() < lowest).is_some() {
+            self.withdrawn.pop_first();
+            bytes += ANSWER_OVERHEAD_BYTES;
         }
         self.answer_bytes -= bytes;
         bytes

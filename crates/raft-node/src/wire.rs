@@ -13,13 +13,16 @@
 //! prost structs are private; the field numbers stand in `docs/wire-format.md`.
 
 mod body;
+mod change;
 mod client;
+mod fate;
 mod frame;
 mod membership;
 mod message;
 mod peer;
 mod reason;
 mod snapshot;
+mod testimony;
 mod view;
 mod vitals;
 

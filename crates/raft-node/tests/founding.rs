@@ -365,15 +365,15 @@ fn a_lost_directory_does_not_vote_and_is_told_what_to_do() {
     let waiting = network.servers[":9991"].running.as_ref().expect("it runs").waiting_line();
     assert_eq!(
         waiting.expect("it waits"),
-        "waiting to be replaced: raft -C removeserver -m ':9991' -S ':9990', then raft -C \
-         addserver -m ':9991' -S ':9990'"
+        "waiting to be replaced: raft member replace ':9991' ':9991' --endpoints ':9990'"
     );
     let fact = network.servers[":9991"].facts.first().expect("a fact").to_string();
     assert_eq!(
         fact,
         "the cluster of :9990 was founded with another data directory at :9991, and what that \
-         one promised is not known here; start with that directory, or replace it: \
-         raft -C removeserver -m ':9991' -S ':9990', then raft -C addserver -m ':9991' -S ':9990'"
+         one promised is not known here: this server does not vote; start it with that \
+         directory, or, if that is lost, refill it from the others: raft member replace ':9991' \
+         ':9991' --endpoints ':9990'"
     );
 }
 

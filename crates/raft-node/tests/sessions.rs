@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 use raft_node::random::Random;
-use raft_node::sessions::{Admission, Limits, Sessions, WINDOW_MAX};
+use raft_node::sessions::{Admission, Fate, Limits, RequestName, Sessions, WINDOW_MAX};
 
 const SMALL: Limits = Limits { sessions_max: 3, answer_bytes_max: 1000 };
 
@@ -124,15 +124,16 @@ struct Twin {
     sessions: Vec<TwinSession>,
 }
 
-/// Session, one-shot, last use, lowest unacknowledged, answers.
-struct TwinSession(u64, bool, u64, u64, Vec<(u64, LogId, Bytes)>);
+/// Session, one-shot, last use, lowest unacknowledged, answers, withdrawn requests.
+struct TwinSession(u64, bool, u64, u64, Vec<(u64, LogId, Bytes)>, Vec<(u64, LogId)>);
 
 impl Twin {
     fn expire_while(&mut self, one_shot: bool, over: impl Fn(usize, usize) -> bool) {
         loop {
             let class = self.sessions.iter().filter(|s| s.1 == one_shot);
-            let bytes = class.clone().flat_map(|s| &s.4).map(|a| a.2.len() + 64).sum();
-            if !over(class.clone().count(), bytes) {
+            let answers: usize = class.clone().flat_map(|s| &s.4).map(|a| a.2.len() + 64).sum();
+            let withdrawn: usize = class.clone().map(|s| s.5.len() * 64).sum();
+            if !over(class.clone().count(), answers + withdrawn) {
                 return;
             }
             let oldest = class.min_by_key(|s| s.2).map(|s| s.0);
@@ -142,7 +143,7 @@ impl Twin {
 
     fn register(&mut self, at: u64, one_shot: bool) {
         self.expire_while(one_shot, |count, _| count >= SMALL.sessions_max);
-        self.sessions.push(TwinSession(at, one_shot, at, 0, Vec::new()));
+        self.sessions.push(TwinSession(at, one_shot, at, 0, Vec::new(), Vec::new()));
     }
 
     fn begin(&mut self, at: u64, session: u64, sequence: u64, lowest: u64) -> Admission {
@@ -155,13 +156,39 @@ impl Twin {
         }
         (s.2, s.3) = (at, after);
         s.4.retain(|answer| answer.0 >= after);
+        s.5.retain(|withdrawn| withdrawn.0 >= after);
         if sequence < after {
             return Admission::Forgotten;
+        }
+        if let Some((_, at)) = s.5.iter().find(|withdrawn| withdrawn.0 == sequence) {
+            return Admission::Withdrawn { at: *at };
         }
         match s.4.iter().find(|answer| answer.0 == sequence) {
             Some((_, at, response)) => Admission::Duplicate { at: *at, response: response.clone() },
             None => Admission::Fresh,
         }
+    }
+
+    fn withdraw(&mut self, at: LogId, session: u64, sequence: u64) -> Option<Fate> {
+        let Some(s) = self.sessions.iter_mut().find(|s| s.0 == session) else {
+            return Some(Fate::Expired);
+        };
+        if sequence == 0 || sequence >= s.3 + WINDOW_MAX {
+            return None;
+        }
+        if sequence < s.3 {
+            return Some(Fate::Forgotten);
+        }
+        if let Some((_, at, response)) = s.4.iter().find(|answer| answer.0 == sequence) {
+            return Some(Fate::Applied { at: *at, response: response.clone() });
+        }
+        if let Some((_, at)) = s.5.iter().find(|withdrawn| withdrawn.0 == sequence) {
+            return Some(Fate::Withdrawn { at: *at });
+        }
+        s.5.push((sequence, at));
+        let one_shot = s.1;
+        self.expire_while(one_shot, |_, bytes| bytes as u64 > SMALL.answer_bytes_max);
+        Some(Fate::Withdrawn { at })
     }
 
     fn record(&mut self, session: u64, sequence: u64, at: LogId, response: Bytes) {
@@ -190,6 +217,13 @@ fn the_table_agrees_with_its_twin() {
                     let before = twin.sessions.len();
                     twin.sessions.retain(|s| s.0 != session);
                     assert_eq!(sessions.end(session), twin.sessions.len() < before, "seed {seed}");
+                }
+                2 => {
+                    let pick = random.below(twin.sessions.len() as u64) as usize;
+                    let session = twin.sessions.get(pick).map_or(session, |s| s.0);
+                    let (place, sequence) = (LogId::new(at, 1), random.below(8));
+                    let fate = sessions.withdraw(place, RequestName { session, sequence }).ok();
+                    assert_eq!(fate, twin.withdraw(place, session, sequence), "seed {seed}");
                 }
                 _ => {
                     // Mostly living sessions, so that something happens.

@@ -12,7 +12,6 @@ use crate::chance::{shuffle, stream};
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::faults::T;
-use crate::host::address;
 use crate::network::{Delays, Place};
 use crate::trace::What;
 use crate::workload::KEYS;
@@ -146,8 +145,11 @@ impl Cluster {
         for (id, peer) in &membership.members {
             let found = self.members().find(|(_, member)| member.identity().id == *id);
             let Some((host, member)) = found else {
-                let is_dead = self.dead.iter().any(|dead| address(*dead) == peer.address);
-                if is_dead || self.world.checkers.is_member_down(*id) {
+                let at = self.host_at(&peer.address);
+                let is_dead = at.is_some_and(|host| self.dead.contains(&host));
+                let own = self.world.checkers.host_of(*id);
+                let is_lost = own.is_some_and(|host| self.lost.contains(&host));
+                if is_dead || is_lost || self.world.checkers.is_member_down(*id) {
                     continue;
                 }
                 return Err(format!("{id} does not run"));
@@ -209,7 +211,8 @@ impl Cluster {
                     }
                 };
                 if !well {
-                    let what = format!("healed, but {op:?} by {} -> {result:?}", address(host));
+                    let what =
+                        format!("healed, but {op:?} by {} -> {result:?}", self.hosts[host].address);
                     self.world.checkers.fail("liveness", what);
                 }
             }
@@ -223,7 +226,8 @@ impl Cluster {
     fn visitor(&mut self, host: usize) -> usize {
         let index = self.clients.len();
         self.world.act_as(Place::Client(index));
-        let client = Client::new(&mut self.world, index, vec![address(host)], 10 * T);
+        let client =
+            Client::new(&mut self.world, index, vec![self.hosts[host].address.clone()], 10 * T);
         self.clients.push(client);
         index
     }

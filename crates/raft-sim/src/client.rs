@@ -8,7 +8,7 @@ use raft_core::Time;
 use raft_node::client_core::{ClientCore, Op, OpId, Output, Settings, Success};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role};
 use raft_node::wire::Frame;
-use raft_node::{Answer, Changed, ClientError, Consistency, Reason};
+use raft_node::{Answer, Changed, ClientError, Conclusion, Consistency, Fate, Reason, RequestName};
 
 use crate::checkers;
 use crate::network::{End, Place, WireId};
@@ -27,6 +27,7 @@ pub struct Client {
     welcome: bool,
     last_op: u64,
     asked: BTreeMap<OpId, Asked>,
+    doubts: BTreeMap<OpId, Doubt>,
     /// How its operations ended, since anybody looked.
     ended: Vec<(Op, Result<Success, ClientError>)>,
 }
@@ -38,6 +39,13 @@ struct Asked {
     write: Option<checkers::Asked>,
     /// If it is a linearizable read.
     read: Option<checkers::Reading>,
+}
+
+/// A write whose outcome is unknown, and is asked for.
+#[derive(Debug)]
+struct Doubt {
+    command: Bytes,
+    write: checkers::Asked,
 }
 
 impl Client {
@@ -60,6 +68,7 @@ impl Client {
             welcome: false,
             last_op: 0,
             asked: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             ended: Vec::new(),
         }
     }
@@ -101,6 +110,11 @@ impl Client {
         };
         self.asked.insert(id, Asked { op: op.clone(), write, read });
         self.act(world, |core, now, outputs| core.submit(now, id, op, outputs));
+    }
+
+    fn ask_for(&mut self, world: &mut World, request: RequestName, doubt: Doubt) {
+        self.doubts.insert(OpId(self.last_op + 1), doubt);
+        self.submit(world, Op::Result(request));
     }
 
     /// Time passed.
@@ -260,10 +274,49 @@ impl Client {
         {
             world.checkers.fail("conversation", format!("{op:?} -> {reason}"));
         }
-        if let (Op::Write(command), Some(asked)) = (&op, write) {
-            judge(world, &text_of(command), asked, &result);
+        if let Some(Doubt { command, write }) = self.doubts.remove(&id) {
+            conclude(world, &command, write, &result);
+        }
+        if let (Op::Write(command), Some(write)) = (&op, write) {
+            let command = text_of(command);
+            match unknown(&result) {
+                Some(request) => self.ask_for(world, request, Doubt { command, write }),
+                None => judge(world, &command, write, &result),
+            }
         }
         self.ended.push((op, result.map(|success| *success)));
+    }
+}
+
+/// The name of a write that was not answered, if its user wants to know. It takes no dice: every
+/// other one does.
+fn unknown(result: &Result<Box<Success>, ClientError>) -> Option<RequestName> {
+    let request = result.as_ref().err().and_then(|error| error.request);
+    request.filter(|request| (request.session + request.sequence).is_multiple_of(2))
+}
+
+/// What had become of a write is told, or that is not known either.
+fn conclude(
+    world: &mut World,
+    command: &Bytes,
+    write: checkers::Asked,
+    result: &Result<Box<Success>, ClientError>,
+) {
+    let now = world.now();
+    let fate = match result.as_ref().map(|success| &success.answer) {
+        Ok(Answer::Fate(fate)) => Some(fate),
+        _ => None,
+    };
+    match fate {
+        Some(Fate::Applied { at, response }) => {
+            world.checkers.answered(write, now, command, (*at, response));
+        }
+        Some(Fate::Withdrawn { .. }) => {
+            world.checkers.unanswered(write, now, command, Conclusion::NotApplied);
+        }
+        Some(Fate::Forgotten | Fate::Expired) | None => {
+            world.checkers.unanswered(write, now, command, Conclusion::Unknown);
+        }
     }
 }
 
@@ -273,16 +326,22 @@ fn probe(answer: &Answer) -> Option<&'static str> {
         Answer::Changed(Changed::AlreadyMember { .. }) => Some("member there already"),
         Answer::Changed(Changed::Removed { .. }) => Some("member removed"),
         Answer::Changed(Changed::Undone { .. }) => Some("member given up"),
+        Answer::Changed(Changed::Demoted { .. }) => Some("member demoted"),
+        Answer::Changed(Changed::Replaced { address, old_address, .. }) => {
+            let refilled = address == old_address;
+            Some(if refilled { "member refilled at its address" } else { "member replaced" })
+        }
+        Answer::Changed(Changed::Updated { .. }) => Some("member moved"),
         Answer::Transferred { .. } => Some("leadership transferred"),
         _ => None,
     }
 }
 
 /// What has no ground in this run, or in any: one session more is opened at the cost of the
-/// oldest, and no member's directory is replaced by a new one while the member is there.
+/// oldest.
 fn is_groundless(world: &World, reason: &Reason) -> bool {
     match reason {
-        Reason::SessionLimit | Reason::AddressTaken { .. } => true,
+        Reason::SessionLimit => true,
         Reason::Full { .. } => world.settings.text_bytes_max.is_none(),
         _ => false,
     }

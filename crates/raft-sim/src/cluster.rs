@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
 use crate::faults::T;
-use crate::host::{Host, Incoming, address};
+use crate::host::{Host, Incoming, address, other_address};
 use crate::network::{End, Place, WireId};
 use crate::plan::Plan;
 use crate::schedule::Watch;
@@ -33,6 +33,8 @@ pub struct Cluster {
     pub clients: Vec<Client>,
     /// Servers that never come back.
     pub dead: BTreeSet<usize>,
+    /// Servers that never come back, whatever happens: another machine is at their address.
+    pub(crate) lost: BTreeSet<usize>,
     pub(crate) messages: u64,
     /// The value that was last wanted for each key.
     pub(crate) values: [u64; 3],
@@ -52,8 +54,7 @@ impl Cluster {
         let mut world = World::new(plan, traced);
         let founders = world.settings.founders;
         let count = founders + world.settings.joiners;
-        let list: Vec<Address> =
-            (0..founders).map(|index| address(index).parse().expect("an address")).collect();
+        let list = self::founders(founders);
         // Who waits to be added may be told of the founders, or not.
         let told = |index: usize| {
             if index < founders || index.is_multiple_of(2) { list.clone() } else { Vec::new() }
@@ -76,6 +77,7 @@ impl Cluster {
             hosts,
             clients: Vec::new(),
             dead: BTreeSet::new(),
+            lost: BTreeSet::new(),
             messages: 0,
             values: [0; 3],
             resting: false,
@@ -199,7 +201,7 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, host: usize) {
-        if !self.dead.contains(&host) {
+        if !self.dead.contains(&host) && !self.lost.contains(&host) {
             self.world.act_as(Place::Host(host));
             self.hosts[host].start(&mut self.world);
         }
@@ -305,10 +307,6 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn host_at(&self, address: &str) -> Option<usize> {
-        self.hosts.iter().position(|host| host.address == address)
-    }
-
     /// A dial reaches a machine, or the end of the cut cable.
     fn knock(&mut self, from: Place, wanted: &str, dial: u64) {
         let host = self.host_at(wanted);
@@ -332,6 +330,19 @@ impl Cluster {
         self.world.clock.after(delay, Happening::Dialled { to: from, dial, result });
     }
 
+    /// Who is at this address, by either of its names: where a machine was lost, the one that came.
+    pub(crate) fn host_at(&self, wanted: &str) -> Option<usize> {
+        let known = self.world.settings.founders + self.world.settings.joiners;
+        let other = (0..known).find(|host| other_address(*host) == wanted).map(address);
+        let wanted = other.as_deref().unwrap_or(wanted);
+        self.hosts.iter().rposition(|host| host.address == wanted)
+    }
+
+    /// What servers are started with.
+    pub(crate) fn founders(&self) -> Vec<Address> {
+        founders(self.world.settings.founders)
+    }
+
     /// Reads all disks as a power cut would leave them.
     pub fn inspect(&mut self) {
         let disks: Vec<(usize, Platter)> =
@@ -348,4 +359,8 @@ impl Cluster {
         }
         self.world.hash()
     }
+}
+
+fn founders(count: usize) -> Vec<Address> {
+    (0..count).map(|index| address(index).parse().expect("an address")).collect()
 }

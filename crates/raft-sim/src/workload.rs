@@ -2,17 +2,18 @@
 
 use bytes::Bytes;
 use raft_node::Consistency::{Linearizable, Local};
-use raft_node::News;
 use raft_node::client_core::Op;
+use raft_node::{MemberChange, MemberName, News};
 use raft_store::{COUNT, Command, Keys, PRINT, Query, Range, Txn, message};
 
-use crate::chance::pick;
+use crate::chance::{pick, stream};
 use crate::client::Client;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::faults::T;
-use crate::host::{Host, address};
+use crate::host::{Host, address, other_address};
 use crate::network::Place;
+use crate::plan::Storage;
 
 /// Keys that all clients want.
 pub(crate) const KEYS: [&[u8]; 3] = [b"beer", b"wine", b"water"];
@@ -30,7 +31,9 @@ impl Cluster {
     }
 
     fn new_client(&mut self, index: usize) -> Client {
-        let mut endpoints: Vec<String> = (0..self.hosts.len()).map(address).collect();
+        let settings = &self.world.settings;
+        let hosts = settings.founders + settings.joiners;
+        let mut endpoints: Vec<String> = (0..hosts).map(address).collect();
         let first = self.world.random.below(endpoints.len() as u64) as usize;
         endpoints.rotate_left(first);
         let timeout = [T, 5 * T][self.world.random.below(2) as usize];
@@ -115,25 +118,61 @@ impl Cluster {
 
     /// Of two that change things the second one only hands leadership on.
     fn change(&mut self, index: usize) -> Op {
-        let hosts = self.hosts.len() as u64;
         let founders = self.world.settings.founders as u64;
+        let hosts = founders + self.world.settings.joiners as u64;
         let transfers = index > self.world.settings.clients;
         let random = &mut self.world.random;
-        match if transfers { 6 + random.below(2) } else { random.below(8) } {
-            0..3 if hosts > founders => {
-                Op::AddMember(address((founders + random.below(hosts - founders)) as usize))
+        let what = if transfers { 10 + random.below(2) } else { random.below(12) };
+        let at = random.below(hosts);
+        let named = || MemberName::Address(address(at as usize));
+        let add = |host: u64| MemberChange::Add(address(host as usize));
+        let may_leave = self.world.atlas.may_leave(at as usize);
+        Op::Change(match what {
+            0..=2 if hosts > founders => add(founders + random.below(hosts - founders)),
+            4 | 5 if may_leave => MemberChange::Remove(named()),
+            6 if may_leave => MemberChange::Demote(named()),
+            7 if may_leave && hosts > founders => {
+                let new = address((founders + random.below(hosts - founders)) as usize);
+                MemberChange::Replace { old: named(), new }
             }
-            3 => Op::AddMember(address(random.below(hosts) as usize)),
-            4 | 5 => {
-                let host = random.below(hosts) as usize;
-                match self.world.atlas.may_leave(host) {
-                    true => Op::RemoveMember(address(host)),
-                    false => Op::AddMember(address(host)),
-                }
+            8 if self.loses_disk(at as usize) => {
+                MemberChange::Replace { old: named(), new: address(at as usize) }
             }
-            6 => Op::Transfer(None),
-            _ => Op::Transfer(Some(address(random.below(hosts) as usize))),
+            9 => {
+                // And back, if it is at that one.
+                let (one, other) = (address(at as usize), other_address(at as usize));
+                let (from, to) = pick(&mut self.world.random, [(&one, &other), (&other, &one)]);
+                let member = MemberName::Address(from.clone());
+                MemberChange::Update { member, address: to.clone() }
+            }
+            10 => return Op::Transfer(None),
+            11 => return Op::Transfer(Some(address(at as usize))),
+            _ => add(at),
+        })
+    }
+
+    /// A machine whose disk may be damaged is never seen again. Another one, with an empty disk, is
+    /// at its address from now on, and waits to take its place. Says whether there is one.
+    fn loses_disk(&mut self, host: usize) -> bool {
+        let founders = self.world.settings.founders;
+        let is_founded = self.hosts[..founders].iter().all(|founder| founder.member().is_some());
+        let is_member = self.hosts[host].member().is_some();
+        // All the others could be such, too, where more is damaged than a cluster survives.
+        let atlas = &self.world.atlas;
+        let is_spare = atlas.storage() == Storage::Tolerated && atlas.hosts().contains(&host);
+        let may_be_lost = is_spare && is_founded && is_member;
+        if may_be_lost && self.lost.insert(host) {
+            self.stop(host, true);
+            let heir = self.hosts.len();
+            let disk = stream(self.world.plan.seed, "disk", heir as u64).next_u64();
+            let mut heir_of = Host::new(heir, self.founders(), disk);
+            heir_of.address = address(host);
+            self.hosts.push(heir_of);
+            self.world.set_clock(heir);
+            self.world.clock.after(0, Happening::Start { host: heir });
+            self.world.checkers.probe("disk lost");
         }
+        self.lost.contains(&host)
     }
 
     /// Whether members come or go at the moment.

@@ -8,8 +8,8 @@ use raft_node::Consistency::{Linearizable, Local};
 
 use super::*;
 use crate::commands::{
-    Ask, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, Message, ServerOptions,
-    StatusOptions, Target, Who,
+    Ask, Command, DevJob, DevOptions, DevRemote, LogJob, LogOptions, MemberJob, Message,
+    ServerOptions, StatusOptions, Target, Who,
 };
 use crate::errors::Problem;
 use crate::select::CLASSIC;
@@ -43,6 +43,10 @@ fn ask(endpoints: &str) -> Ask {
 fn append(by: &'static str, text: &str, endpoints: &str) -> Command {
     let message = Message::Given { by, bytes: text.into() };
     Command::Append { ask: ask(endpoints), message }
+}
+
+fn change(job: MemberJob) -> Command {
+    Command::ChangeMembers { ask: ask(":9990"), job, dry_run: false }
 }
 
 fn server(listen: &str, cluster: Option<&str>) -> Command {
@@ -113,10 +117,10 @@ fn every_classic_spelling_of_a_client() {
     }
     let several = classic(&["-C", "clientcommand", "-m", "x", "-S", ":9990, :9991"]);
     assert_eq!(several, Ok(append("-m", "x", ":9990,:9991")));
-    let add = Command::AddMember { ask: ask(":9990"), address: list(":9993").remove(0) };
+    let add = change(MemberJob::Add(list(":9993").remove(0)));
     assert_eq!(classic(&["-C", "addserver", "-m", ":9993", "-S", ":9990"]), Ok(add));
     let member = Target::Address(list(":9993").remove(0));
-    let remove = Command::RemoveMember { ask: ask(":9990"), member };
+    let remove = change(MemberJob::Remove(member));
     assert_eq!(classic(&["-C", "removeserver", "-m", "9993", "-S", "9990"]), Ok(remove));
 }
 
@@ -175,8 +179,24 @@ fn verbs_mean_the_same_commands() {
     let file = Command::Append { ask: ask(":9990"), message: Message::File("-".into()) };
     assert_eq!(verb(&["append", "--file", "-"]), Ok(file));
     assert_eq!(verb(&["member", "list"]), Ok(Command::Members { ask: ask(":9990") }));
-    let remove = Command::RemoveMember { ask: ask(":9990"), member: Target::Id(12) };
-    assert_eq!(verb(&["member", "remove", "n12"]), Ok(remove));
+    let (n12, there) = (Target::Id(12), list(":9995").remove(0));
+    let jobs: [(&[&str], MemberJob); 5] = [
+        (&["add", "9995"], MemberJob::Add(there.clone())),
+        (&["remove", "n12"], MemberJob::Remove(n12.clone())),
+        (&["demote", "n12"], MemberJob::Demote(n12.clone())),
+        (&["replace", "n12", ":9995"], MemberJob::Replace { old: n12.clone(), new: there.clone() }),
+        (&["update", "n12", ":9995"], MemberJob::Update { member: n12, address: there }),
+    ];
+    for (line, job) in jobs {
+        let line = [&["member"], line].concat();
+        assert_eq!(verb(&line), Ok(change(job.clone())), "{line:?}");
+        // No majority depends on where a member is.
+        if matches!(job, MemberJob::Update { .. }) {
+            continue;
+        }
+        let dry = Command::ChangeMembers { ask: ask(":9990"), job, dry_run: true };
+        assert_eq!(verb(&[&line[..], &["--dry-run"]].concat()), Ok(dry));
+    }
     let to = Some(Target::Address(list(":9991").remove(0)));
     assert_eq!(verb(&["transfer", "9991"]), Ok(Command::Transfer { ask: ask(":9990"), to }));
     assert_eq!(verb(&["transfer"]), Ok(Command::Transfer { ask: ask(":9990"), to: None }));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process;
 use std::time::{Duration, Instant};
 
-use raft_node::{Address, Client, ClientNotice, ClientOptions, MembersView, Served};
+use raft_node::{Address, Client, ClientNotice, ClientOptions, MemberRow, MembersView, Served};
 
 use crate::args::address;
 use crate::errors::{Problem, READ};
@@ -87,16 +87,27 @@ impl Target {
 
     /// The address of this member.
     pub(crate) fn resolve(&self, members: &MembersView) -> Result<Address, Problem> {
-        let id = match self {
-            Self::Address(address) => return Ok(address.clone()),
-            Self::Id(id) => *id,
+        match self {
+            Self::Address(address) => Ok(address.clone()),
+            Self::Id(_) => address(&self.find(members)?.address)
+                .map_err(|why| Problem::new(Exit::Refused, why)),
+        }
+    }
+
+    /// This member, if it is one.
+    pub(crate) fn find<'a>(&self, members: &'a MembersView) -> Result<&'a MemberRow, Problem> {
+        let name = match self {
+            Self::Address(address) => address.to_string(),
+            Self::Id(id) => format!("n{id}"),
         };
-        let found = members.members.iter().find(|row| row.id.0 == id);
-        let Some(row) = found else {
-            let problem = Problem::new(Exit::NotFound, format!("there is no member n{id}"));
-            return Err(problem.hint(format!("the members are {}", addresses_of(members))));
+        let is = |row: &&MemberRow| match self {
+            Self::Address(_) => row.address == name,
+            Self::Id(id) => row.id.0 == *id,
         };
-        address(&row.address).map_err(|why| Problem::new(Exit::Refused, why))
+        members.members.iter().find(is).ok_or_else(|| {
+            let problem = Problem::new(Exit::NotFound, format!("there is no member {name}"));
+            problem.hint(format!("the members are {}", addresses_of(members)))
+        })
     }
 }
 

@@ -1,14 +1,16 @@
-//! `raft member list|add|remove`, `-C addserver` and `-C removeserver`.
+//! `raft member`, `-C addserver` and `-C removeserver`.
 
-use raft_node::{Address, Changed, MemberRow, MembersView, Reason, Served};
+mod change;
+mod rehearsal;
+
+use raft_node::{MemberRow, MembersView};
 use serde_json::{Map, Value, json};
 
-use super::ask::{self, Ask, Target, addresses_of};
-use crate::errors::{Problem, READ};
-use crate::exit::Exit;
-use crate::output::{Output, Table};
+pub(crate) use change::{MemberJob, run};
 
-const GOES_ON: &str = "interrupted: the change goes on at the cluster, `raft member list` shows it";
+use super::ask::Ask;
+use crate::errors::{Problem, READ};
+use crate::output::{Output, Table};
 
 pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
     let view = ask.client(output)?.members().wait().map_err(|error| ask.problem(&error, READ))?;
@@ -27,67 +29,6 @@ pub(crate) fn list(ask: &Ask, output: &Output) -> Result<(), Problem> {
     }
     let objects = view.members.iter().map(object).collect();
     output.table(&table, "members", objects, document(&view))
-}
-
-pub(crate) fn add(ask: &Ask, address: &Address, output: &Output) -> Result<(), Problem> {
-    let members = ask.members_first(output)?;
-    let client = ask.client(output)?;
-    ask::on_interrupt(GOES_ON, output)?;
-    let reply = client.add_member(address).wait().map_err(|error| {
-        let problem = ask.problem(&error, "added");
-        match &error.reason {
-            Some(Reason::Unreachable { address, error }) => unreachable(address, error, &members),
-            _ => problem,
-        }
-    })?;
-    changed(&reply, output)
-}
-
-pub(crate) fn remove(ask: &Ask, member: &Target, output: &Output) -> Result<(), Problem> {
-    let members = ask.members_first(output)?;
-    let address = member.resolve(&members)?;
-    let client = ask.client(output)?;
-    ask::on_interrupt(GOES_ON, output)?;
-    let reply = client.remove_member(&address).wait();
-    changed(&reply.map_err(|error| ask.problem(&error, "removed"))?, output)
-}
-
-/// The server to add is not there: the most common mistake, so the hint is the whole command.
-fn unreachable(address: &str, error: &str, members: &MembersView) -> Problem {
-    let what = format!("{address} does not answer ({error}); the cluster is unchanged");
-    Problem::new(Exit::Refused, what)
-        .hint(format!("start it first: raft -c '{}' -p '{address}'", addresses_of(members)))
-}
-
-fn changed((changed, served): &(Changed, Served), output: &Output) -> Result<(), Problem> {
-    ask::forwarded(served, output);
-    let (done, id, address, text) = match changed {
-        Changed::Added { id, address } => {
-            ("added", id, address, format!("added {address} as member {}", id.0))
-        }
-        Changed::AlreadyMember { id, address } => {
-            ("already_member", id, address, format!("{address} is already member {}", id.0))
-        }
-        Changed::Removed { id, address } => {
-            ("removed", id, address, format!("removed {address}, which was member {}", id.0))
-        }
-        Changed::Undone { address, .. } => {
-            let what = format!(
-                "{address} could not be added: it made no progress, and the cluster took it out \
-                 again"
-            );
-            return Err(Problem::new(Exit::Refused, what)
-                .hint(format!("see what the server at {address} says, then add it again")));
-        }
-    };
-    let object = json!({
-        "outcome": done,
-        "id": id.0,
-        "address": address,
-        "contacted": served.contacted,
-        "forwarded_to": served.forwarded_to,
-    });
-    output.line(&text, object)
 }
 
 const fn role(row: &MemberRow) -> &'static str {

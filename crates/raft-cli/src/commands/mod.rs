@@ -11,15 +11,17 @@ mod map;
 mod member;
 mod meter;
 mod recover;
+mod result;
 mod server;
 mod sim;
 mod snapshot;
 mod status;
 mod transfer;
+mod why;
 
 use std::path::PathBuf;
 
-use raft_node::Address;
+use raft_node::RequestName;
 
 pub(crate) use append::{Message, object as written_object};
 pub(crate) use ask::{Ask, Target};
@@ -27,7 +29,7 @@ pub(crate) use bench::BenchOptions;
 pub(crate) use dev::{DevJob, DevOptions, DevRemote, Who};
 pub(crate) use log::{LogJob, LogOptions};
 pub(crate) use map::MapJob;
-pub(crate) use member::members_object;
+pub(crate) use member::{MemberJob, members_object};
 pub(crate) use recover::RecoverOptions;
 pub(crate) use server::ServerOptions;
 pub(crate) use sim::SimOptions;
@@ -46,13 +48,14 @@ pub(crate) enum Command {
     Append { ask: Ask, message: Message },
     Map { ask: Ask, job: MapJob },
     Members { ask: Ask },
-    AddMember { ask: Ask, address: Address },
-    RemoveMember { ask: Ask, member: Target },
+    ChangeMembers { ask: Ask, job: MemberJob, dry_run: bool },
     Transfer { ask: Ask, to: Option<Target> },
     Snapshot { ask: Ask },
     SnapshotFile(SnapshotJob),
     Recover(RecoverOptions),
     Status(StatusOptions),
+    Why { ask: Ask },
+    Result { ask: Ask, request: RequestName },
     Log(LogOptions),
     Dev(DevOptions),
     DevRemote(DevRemote),
@@ -69,13 +72,14 @@ impl Command {
             Self::Append { ask, message } => append::run(&ask, message, output),
             Self::Map { ask, job } => map::run(&ask, job, output),
             Self::Members { ask } => member::list(&ask, output),
-            Self::AddMember { ask, address } => member::add(&ask, &address, output),
-            Self::RemoveMember { ask, member } => member::remove(&ask, &member, output),
+            Self::ChangeMembers { ask, job, dry_run } => member::run(&ask, &job, dry_run, output),
             Self::Transfer { ask, to } => transfer::run(&ask, to.as_ref(), output),
             Self::Snapshot { ask } => snapshot::now(&ask, output),
             Self::SnapshotFile(job) => snapshot::run(&job, output),
             Self::Recover(options) => recover::run(&options, output),
             Self::Status(options) => status::run(&options, output),
+            Self::Result { ask, request } => result::run(&ask, request, output),
+            Self::Why { ask } => why::run(&ask, output),
             Self::Dev(options) => dev::run(&options, output),
             Self::Bench(options) => bench::run(&options, output),
             Self::Sim(options) => sim::run(&options, output),

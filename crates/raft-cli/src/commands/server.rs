@@ -9,7 +9,7 @@ use std::thread;
 
 use jiff::Zoned;
 use raft_node::replica::SnapshotLimits;
-use raft_node::{Address, Line, Node, Show, StopHandle};
+use raft_node::{Address, Builder, Line, Show, StopHandle};
 use raft_store::{HistoryLimits, Limits, Store};
 use serde_json::{Map, Value};
 
@@ -56,21 +56,20 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
     let tuning = &options.tuning;
     let door = tuning.http.as_ref().map(|address| http::bind(address, tuning.insecure));
     let door = door.transpose()?;
-    let node = start(&options, &selection, &dir, output)?;
+    let known = options.cluster.as_deref().unwrap_or_default();
+    let others: Vec<Address> =
+        known.iter().filter(|address| *address != selection.address()).cloned().collect();
+    let problem = |failure| Problem::of_member(&failure, selection.address(), &others);
+    let node = builder(&options, &selection, &dir, output).start(store(&options.tuning));
+    let node = node.map_err(problem)?;
     *stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.stop_handle());
     if let Some(door) = door {
-        let known = options.cluster.as_deref().unwrap_or_default();
         http::open(door, selection.address(), known, output)?;
     }
-    node.wait().map_err(|failure| Problem::of_server(&failure))
+    node.wait().map_err(problem)
 }
 
-fn start(
-    options: &ServerOptions,
-    selection: &Selection,
-    dir: &Path,
-    output: &Output,
-) -> Result<Node, Problem> {
+fn builder(options: &ServerOptions, selection: &Selection, dir: &Path, output: &Output) -> Builder {
     let (address, founders) = match (selection, &options.cluster) {
         (Selection::Founder(address), Some(cluster)) => (address, cluster.clone()),
         (Selection::Founder(address), None) => {
@@ -85,6 +84,7 @@ fn start(
         .listen(address.clone())
         .cluster(founders)
         .insecure(options.tuning.insecure)
+        .moved(options.tuning.moved)
         .lines(Box::new(move |line| show(&line, &lines)))
         .notices(Box::new(move |notice| notes.note(&notice.to_string())));
     if let Some(timeout) = options.tuning.election_timeout {
@@ -94,11 +94,13 @@ fn start(
     snapshots.bytes = options.tuning.snapshot_bytes.unwrap_or(snapshots.bytes);
     snapshots.entries = options.tuning.snapshot_entries.unwrap_or(snapshots.entries);
     snapshots.keep_bytes = snapshots.keep_bytes.min(snapshots.bytes / 4);
-    builder = builder.snapshots(snapshots);
+    builder.snapshots(snapshots)
+}
+
+fn store(tuning: &Tuning) -> Store {
     let mut limits = Limits::default();
-    limits.text_bytes_max = options.tuning.text_log_max.unwrap_or(limits.text_bytes_max);
-    let store = Store::new(limits, HistoryLimits::DEFAULT);
-    builder.start(store).map_err(|failure| Problem::of_server(&failure))
+    limits.text_bytes_max = tuning.text_log_max.unwrap_or(limits.text_bytes_max);
+    Store::new(limits, HistoryLimits::DEFAULT)
 }
 
 fn data_dir(options: &ServerOptions) -> Result<PathBuf, Problem> {

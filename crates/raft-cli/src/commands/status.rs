@@ -5,13 +5,13 @@
 //! they say is judged without asking again (`report`), and written for people or programs
 //! (`view`), once or over and over (`watch`).
 
-mod report;
-mod survey;
+pub(super) mod report;
+pub(super) mod survey;
 #[cfg(test)]
 mod tests;
-mod view;
+pub(super) mod view;
 mod watch;
-mod why;
+pub(super) mod why;
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &StatusOptions, output: &Output) -> Result<(), Proble
 }
 
 fn once(ask: &Ask, output: &Output) -> Result<Report, Problem> {
-    let report = Report::of(survey::survey(ask)?);
+    let report = Report::of(survey::survey::<NodeStatus>(ask)?);
     show(&report, output)?;
     Ok(report)
 }

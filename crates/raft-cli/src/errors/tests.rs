@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use raft_node::Index;
+use raft_node::{Index, RequestName};
 
 use super::*;
 use crate::output::versioned;
@@ -31,12 +31,14 @@ fn reasons() -> Vec<Reason> {
         Reason::TooLarge { limit: 16_777_216, size: 16_777_217 },
         Reason::SessionExpired { session: 7 },
         Reason::AnswerForgotten { session: 7, sequence: 1 },
+        Reason::Withdrawn { at: Index(7) },
         Reason::SessionLimit,
         Reason::ChangeInProgress,
         Reason::LeaderTooYoung,
         Reason::HandingOver { to: ":9991".into() },
         Reason::NoNewQuorum { silent: vec![":9991".into(), ":9992".into()] },
         Reason::NotMember { address: address() },
+        Reason::NotVoter { address: address() },
         Reason::LastMember,
         Reason::AddressTaken { address: address() },
         Reason::Unreachable { address: address(), error: "nobody listens there".into() },
@@ -57,12 +59,14 @@ fn reasons() -> Vec<Reason> {
             | Reason::TooLarge { .. }
             | Reason::SessionExpired { .. }
             | Reason::AnswerForgotten { .. }
+            | Reason::Withdrawn { .. }
             | Reason::SessionLimit
             | Reason::ChangeInProgress
             | Reason::LeaderTooYoung
             | Reason::HandingOver { .. }
             | Reason::NoNewQuorum { .. }
             | Reason::NotMember { .. }
+            | Reason::NotVoter { .. }
             | Reason::LastMember
             | Reason::AddressTaken { .. }
             | Reason::Unreachable { .. }
@@ -87,7 +91,7 @@ fn error(outcome: Conclusion, reason: Option<Reason>) -> ClientError {
         (None, Conclusion::NotApplied) => "no answer within 5 s".into(),
         (None, Conclusion::Unknown) => "the connection was lost".into(),
     };
-    ClientError { outcome, reason, what }
+    ClientError { outcome, reason, what, request: None }
 }
 
 fn all_reasons() -> Vec<Option<Reason>> {
@@ -148,7 +152,7 @@ fn failures() -> Vec<Failure> {
 fn table() -> String {
     let mut table = String::new();
     let mut add = |title: String, problem: &Problem| {
-        let Problem { exit, what, hint, outcome } = problem;
+        let Problem { exit, what, hint, outcome, request: _ } = problem;
         let outcome = outcome.expect("it was a request, or a server");
         writeln!(table, "{title}: exit {}, {outcome}\n  error: {what}", exit.code())
             .expect("a string takes all");
@@ -167,6 +171,14 @@ fn table() -> String {
     }
     for failure in failures() {
         add(format!("server, {:?}", failure.class), &Problem::of_server(&failure));
+    }
+    let [own, other]: [Address; 2] =
+        [":9992", ":9990"].map(|text| text.parse().expect("an address"));
+    for failure in failures().iter().filter(|failure| failure.class == FailureClass::Damaged) {
+        for others in [vec![other.clone()], vec![]] {
+            let title = format!("server, {:?}, {} other members", failure.class, others.len());
+            add(title, &Problem::of_member(failure, &own, &others));
+        }
     }
     table
 }
@@ -191,7 +203,7 @@ fn every_error_says_what_and_what_next_and_never_the_same_twice() {
     };
     let mut all: Vec<Problem> = failures().iter().map(Problem::of_server).collect();
     for conclusion in CONCLUSIONS {
-        let actions = ["appended", "added", "removed", "handed over", READ];
+        let actions = ["appended", "added", "removed", "replaced", "handed over", READ];
         let problems = actions.iter().flat_map(|action| {
             all_reasons().into_iter().map(move |reason| of(conclusion, reason, action))
         });
@@ -232,20 +244,31 @@ fn an_unknown_outcome_is_never_sold_as_a_refusal() {
 }
 
 #[test]
+fn an_unknown_outcome_has_a_name_to_ask_by() {
+    let request = Some(RequestName { session: 17, sequence: 1 });
+    let error = ClientError { request, ..error(Conclusion::Unknown, None) };
+    let problem = Problem::of_request(&error, "appended", ENDPOINTS);
+    let hint = "it may have been appended, now or later; to hear which: raft result 17/1 \
+                --endpoints ':9990,:9991'";
+    assert_eq!(problem.hint.as_deref(), Some(hint));
+    assert_eq!(problem.object()["error"]["request"], "17/1");
+}
+
+#[test]
 fn for_programs() {
     let error = error(Conclusion::Unknown, Some(Reason::LeaderLost));
     let problem = Problem::of_request(&error, "appended", ENDPOINTS);
     assert_eq!(
         versioned(problem.object()).to_string(),
         "{\"error\":{\"exit\":5,\"hint\":\"it may have been appended, now or later: look before \
-         you repeat it\",\"outcome\":\"unknown\",\"what\":\"outcome unknown: the leader was lost \
+         you repeat it\",\"outcome\":\"unknown\",\"request\":null,\"what\":\"outcome unknown: the leader was lost \
          while the request was under way\"},\"v\":1}"
     );
     let plain = Problem::usage("wrong").object();
     assert_eq!(
         plain,
         json!({ "error": {
-            "what": "wrong", "hint": null, "outcome": "nothing_sent", "exit": 2,
+            "what": "wrong", "hint": null, "outcome": "nothing_sent", "request": null, "exit": 2,
         }})
     );
 }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn error(outcome: Conclusion, reason: Option<Reason>) -> ClientError {
-        ClientError { outcome, reason, what: "it failed".into() }
+        ClientError { outcome, reason, what: "it failed".into(), request: None }
     }
 
     #[test]

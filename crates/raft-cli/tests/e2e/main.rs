@@ -8,6 +8,7 @@
 #![allow(clippy::print_stderr, reason = "what a test prints is shown when it fails")]
 
 mod calls;
+mod changes;
 mod classic;
 mod crash;
 mod dev;
@@ -22,8 +23,10 @@ mod membership;
 mod power;
 mod readme;
 mod recovery;
+mod result;
 mod retries;
 mod sizes;
 mod snapshots;
 mod support;
 mod text_log;
+mod why;

@@ -104,8 +104,9 @@ impl SnapshotReader {
         let made = remove_if_there(to, temporary);
         let made = made.and_then(|()| SectionWriter::create(to, temporary, id));
         let mut file = made.map_err(&failed)?;
-        let own = file.add(SectionKind::Own, 0, contents.own());
-        own.and_then(|()| file.flush(SectionKind::Own, 0)).map_err(&failed)?;
+        let own = contents.take_own();
+        let added = file.add(SectionKind::Own, 0, &own);
+        added.and_then(|()| file.flush(SectionKind::Own, 0)).map_err(&failed)?;
         let total = self.part_bytes().sum();
         let (mut piece, mut done) = (vec![0; SECTION_BYTES_MAX], 0);
         let mut rows = Vec::new();
@@ -126,7 +127,7 @@ impl SnapshotReader {
         }
         // The end is verified when it is read.
         contents.read(&mut [0]).map_err(|error| self.unusable(error))?;
-        let own_bytes = contents.own().len() as u64;
+        let own_bytes = own.len() as u64;
         let (parts, part_bytes) = (rows.len() as u64, total);
         let end = rows.iter().try_for_each(|row| file.add(SectionKind::Table, 0, &row.encode()));
         end.and_then(|()| file.flush(SectionKind::Table, 0))

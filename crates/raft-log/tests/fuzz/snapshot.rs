@@ -153,7 +153,7 @@ fn read(snapshot: &SnapshotReader) -> Result<(Vec<u8>, Vec<u8>), String> {
     let mut contents = snapshot.contents().map_err(|error| error.to_string())?;
     let mut state = Vec::new();
     contents.read_to_end(&mut state).map_err(|error| error.to_string())?;
-    Ok((contents.own().to_vec(), state))
+    Ok((contents.take_own(), state))
 }
 
 fn directory_of(cluster: u128) -> (Snapshots, DataDir, MemDisk) {

@@ -8,6 +8,7 @@ use super::{
     ClientCore, ClientError, ClientNotice, Conclusion, Op, OpId, Output, Session, Success, Trouble,
 };
 use crate::protocol::{Answer, Reason, Refusal, Reply};
+use crate::sessions::RequestName;
 
 impl ClientCore {
     pub(super) fn registered(
@@ -137,9 +138,15 @@ impl ClientCore {
     pub(super) fn conclude(
         &mut self,
         id: OpId,
-        result: Result<Success, ClientError>,
+        mut result: Result<Success, ClientError>,
         out: &mut Vec<Output>,
     ) {
+        if let Err(error) = &mut result
+            && error.outcome == Conclusion::Unknown
+        {
+            let slot = self.ops.get(&id).and_then(|op| op.slot);
+            error.request = slot.map(|(session, sequence)| RequestName { session, sequence });
+        }
         self.free_slot(id);
         if let Some(op) = self.ops.remove(&id) {
             self.deadlines.remove(&(op.deadline, id));

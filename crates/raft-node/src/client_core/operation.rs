@@ -60,13 +60,19 @@ impl Operation {
     pub(super) const fn is_read(&self) -> bool {
         matches!(
             self.op,
-            Op::Read { .. } | Op::Members | Op::Snapshot | Op::Status | Op::Recent { .. }
+            Op::Read { .. }
+                | Op::Members
+                | Op::Snapshot
+                | Op::Status
+                | Op::Recent { .. }
+                | Op::Why
+                | Op::Result(_)
         )
     }
 
     /// Takes as long as it takes, while a server holds it.
     pub(super) const fn is_patient(&self) -> bool {
-        matches!(self.op, Op::AddMember(_) | Op::RemoveMember(_) | Op::Transfer(_) | Op::Snapshot)
+        matches!(self.op, Op::Change(_) | Op::Transfer(_) | Op::Snapshot)
     }
 
     /// Whether a further attempt does nothing that the first one did not. "Anybody but you"
@@ -92,15 +98,12 @@ impl Operation {
                 Request::Read { query: query.clone(), consistency: *consistency, news: *news }
             }
             Op::Members => Request::Members,
-            Op::AddMember(address) => {
-                Request::AddMember { request: self.change, address: address.clone() }
-            }
-            Op::RemoveMember(address) => {
-                Request::RemoveMember { request: self.change, address: address.clone() }
-            }
+            Op::Change(change) => Request::Change { request: self.change, change: change.clone() },
             Op::Transfer(to) => Request::Transfer { to: to.clone() },
             Op::Snapshot => Request::Snapshot,
             Op::Status => Request::Status,
+            Op::Result(name) => Request::Result(*name),
+            Op::Why => Request::Why,
             Op::Recent { after, tail } => Request::Recent { after: *after, tail: *tail },
         })
     }
@@ -120,6 +123,8 @@ impl Operation {
         self.last_reason = Some(refusal.reason.clone());
         self.unknown |= refusal.outcome == Outcome::Unknown && !self.is_read();
         match refusal.reason {
+            // That is in the log, and holds for every attempt.
+            reason @ Reason::Withdrawn { .. } => Verdict::Failure(ClientError::refused(reason)),
             Reason::SessionExpired { .. } if self.op == Op::EndSession => {
                 Verdict::Success(Answer::SessionEnded)
             }
@@ -159,7 +164,7 @@ impl Operation {
             (None, Some(error)) => format!("no server was reached {within}: {error}"),
             (None, None) => format!("no answer {within}"),
         };
-        ClientError { outcome, reason, what }
+        ClientError { outcome, reason, what, request: None }
     }
 
     fn fits(&self, answer: &Answer) -> bool {
@@ -169,11 +174,13 @@ impl Operation {
                 | (Op::EndSession, Answer::SessionEnded)
                 | (Op::Read { .. }, Answer::Read(_))
                 | (Op::Members, Answer::Members(_))
-                | (Op::AddMember(_) | Op::RemoveMember(_), Answer::Changed(_))
+                | (Op::Change(_), Answer::Changed(_))
                 | (Op::Transfer(_), Answer::Transferred { .. })
                 | (Op::Snapshot, Answer::Snapshot { .. })
                 | (Op::Status, Answer::Status(_))
                 | (Op::Recent { .. }, Answer::Recent(_))
+                | (Op::Result(_), Answer::Fate(_))
+                | (Op::Why, Answer::Why(_))
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::protocol::{Answer, Outcome, Reason};
+use crate::sessions::RequestName;
 
 /// An operation that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ClientError {
     pub reason: Option<Reason>,
     /// What happened.
     pub what: String,
+    /// What the write is called whose outcome is unknown: by this one may ask for it later.
+    pub request: Option<RequestName>,
 }
 
 /// Something that a person may want to know.
@@ -66,16 +69,16 @@ pub enum ClientNotice {
 impl ClientError {
     pub(super) fn refused(reason: Reason) -> Self {
         let what = reason.to_string();
-        Self { outcome: Conclusion::NotApplied, reason: Some(reason), what }
+        Self { outcome: Conclusion::NotApplied, reason: Some(reason), what, request: None }
     }
 
     pub(super) fn unknown(what: &str, reason: Option<Reason>) -> Self {
-        Self { outcome: Conclusion::Unknown, reason, what: what.into() }
+        Self { outcome: Conclusion::Unknown, reason, what: what.into(), request: None }
     }
 
     pub(super) fn nonsense(outcome: Conclusion) -> Self {
         let what = "the server's answer does not fit the question".into();
-        Self { outcome, reason: None, what }
+        Self { outcome, reason: None, what, request: None }
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Builder {
     election_timeout: Duration,
     snapshots: SnapshotLimits,
     insecure: bool,
+    moved: bool,
     lines: Lines,
     notices: Box<dyn FnMut(Notice) + Send>,
 }
@@ -48,6 +49,7 @@ pub fn node(dir: impl Into<PathBuf>) -> Builder {
         election_timeout: ELECTION_TIMEOUT,
         snapshots: SnapshotLimits::default(),
         insecure: false,
+        moved: false,
         lines: Box::new(|_| Ok(())),
         notices: Box::new(|_| {}),
     }
@@ -88,6 +90,14 @@ impl Builder {
     #[must_use]
     pub const fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
+        self
+    }
+
+    /// The member of this directory listens here from now on, and not where it did. The others have
+    /// to be told: see [`crate::MemberChange::Update`].
+    #[must_use]
+    pub const fn moved(mut self, moved: bool) -> Self {
+        self.moved = moved;
         self
     }
 
@@ -142,7 +152,8 @@ impl Builder {
         let handle = StopHandle { sender: channel.0.clone() };
         let site = Site::new(settings, notices, Arc::clone(&ready), channel);
         let limits = Limits { snapshots: self.snapshots, ..Limits::default() };
-        let estate = Estate { dir, machine: Box::new(machine), lines: self.lines, limits };
+        let (machine, lines, moved) = (Box::new(machine), self.lines, self.moved);
+        let estate = Estate { dir, machine, lines, limits, moved };
         let thread = std::thread::Builder::new()
             .name("raft".into())
             .spawn(move || {

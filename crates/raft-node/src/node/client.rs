@@ -25,7 +25,12 @@ use crate::client_core::{
     ClientCore, ClientError, ClientNotice, Op, OpId, Output, Settings, Success,
 };
 use crate::hello::{Believed, Hello, Party, Protocols, Role};
-use crate::protocol::{Answer, Changed, Consistency, MembersView, News, NodeStatus, ReadAnswer};
+use crate::protocol::{
+    Answer, Changed, Consistency, MemberChange, MemberName, MembersView, News, NodeStatus,
+    ReadAnswer,
+};
+use crate::sessions::{Fate, RequestName};
+use crate::testimony::Testimony;
 use crate::vitals::Recent;
 use crate::wire::{COMMAND_BYTES_MAX, Frame};
 
@@ -187,12 +192,18 @@ impl Client {
 
     /// Adds the server at this address; ends when it votes.
     pub fn add_member(&self, address: &Address) -> Pending<(Changed, Served)> {
-        self.submit(Op::AddMember(address.to_string()), changed)
+        self.change_members(MemberChange::Add(address.to_string()))
     }
 
     /// Removes the member with this address; ends when it is out.
     pub fn remove_member(&self, address: &Address) -> Pending<(Changed, Served)> {
-        self.submit(Op::RemoveMember(address.to_string()), changed)
+        let name = MemberName::Address(address.to_string());
+        self.change_members(MemberChange::Remove(name))
+    }
+
+    /// Lets members come, go or move; ends when that is done.
+    pub fn change_members(&self, change: MemberChange) -> Pending<(Changed, Served)> {
+        self.submit(Op::Change(change), changed)
     }
 
     /// Hands leadership over, to this member or to the best; ends with the new leader's address.
@@ -222,6 +233,26 @@ impl Client {
     pub fn status(&self) -> Pending<NodeStatus> {
         self.submit(Op::Status, |success| match success.answer {
             Answer::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// What became of a write whose outcome is unknown. If it is not applied yet, it never will be:
+    /// whatever copy of it is still on its way is refused from then on.
+    pub fn result(&self, request: RequestName) -> Pending<(Fate, Served)> {
+        self.submit(Op::Result(request), |success| {
+            let served = success.served();
+            match success.answer {
+                Answer::Fate(fate) => Some((fate, served)),
+                _ => None,
+            }
+        })
+    }
+
+    /// What the asked server knows of why something does not go on.
+    pub fn why(&self) -> Pending<Testimony> {
+        self.submit(Op::Why, |success| match success.answer {
+            Answer::Why(testimony) => Some(*testimony),
             _ => None,
         })
     }

@@ -19,7 +19,7 @@ use super::site::Site;
 use super::wal::Wal;
 use super::{Failure, FailureClass, helper, snapshots};
 use crate::notice::Notice;
-use crate::replica::{Limits, Machine, founding, shown_mark};
+use crate::replica::{Limits, Machine, founding, recovered, shown_mark};
 use crate::resident::{Lobby, Member, Next, Resident, Room, Start};
 use crate::snapshots::go_on;
 use crate::state_machine::Apply;
@@ -33,6 +33,8 @@ pub(super) struct Estate {
     pub(super) machine: Box<dyn Apply>,
     pub(super) lines: Lines,
     pub(super) limits: Limits,
+    /// The operator says that the member of this directory listens here from now on.
+    pub(super) moved: bool,
 }
 
 /// Runs a node on this thread until it ends.
@@ -63,7 +65,7 @@ fn system(doing: &str) -> impl FnOnce(std::io::Error) -> Failure {
 }
 
 async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
-    let Estate { mut dir, machine, lines, limits } = estate;
+    let Estate { mut dir, machine, lines, limits, moved } = estate;
     let mut output = None;
     let mut fresh = Some((machine, lines));
     let mut machine = None;
@@ -72,8 +74,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
         let seed = rand::rng().random();
         let wal_wake = Arc::new(Notify::new());
         let (resident, works) = match dir.identity().clone() {
-            NodeState::Member(me) => {
-                check_place(&site, &dir, &me)?;
+            NodeState::Member(mut me) => {
                 site.settings.introduce(&me).for_each(|notice| site.notices.tell(notice));
                 let Some(log) = open_log(&mut site, &mut dir).await? else { return Ok(()) };
                 for note in &log.recovered.notes {
@@ -90,6 +91,7 @@ async fn live(mut site: Site, estate: Estate) -> Result<(), Failure> {
                 let Some(machine) = machine.take() else { return Ok(()) };
                 let (machine, damaged) = go_on(&log, machine)?;
                 damaged.into_iter().for_each(|notice| site.notices.tell(notice));
+                settle(&site, &mut dir, &mut me, (&log, &machine), moved)?;
                 let (member, works) =
                     enrol(&site, &dir, (me, log, machine), (seed, limits.clone(), &wal_wake))?;
                 (Resident::Member(Box::new(member)), Some(works))
@@ -145,19 +147,40 @@ async fn open_log(site: &mut Site, dir: &mut DataDir) -> Result<Option<raft_log:
     }
 }
 
-fn check_place(site: &Site, dir: &DataDir, me: &MemberIdentity) -> Result<(), Failure> {
-    if site.settings.is_place_of(me) {
+/// A member starts where its directory says, or where the others look for it by its own log, or
+/// where its operator says: from then on the directory says so, too.
+fn settle(
+    site: &Site,
+    dir: &mut DataDir,
+    me: &mut MemberIdentity,
+    (log, machine): (&raft_log::Log, &Machine),
+    moved: bool,
+) -> Result<(), Failure> {
+    let settings = &site.settings;
+    if settings.is_place_of(me) {
         return Ok(());
+    }
+    let known = recovered(me, &log.recovered, machine.base())?;
+    let known = known.memberships.last().and_then(|(_, membership)| membership.members.get(&me.id));
+    let is_known = known.is_some_and(|member| settings.is_place(&member.address));
+    if moved || is_known {
+        me.address = settings.address.to_string();
+        return dir
+            .set_identity(NodeState::Member(me.clone()))
+            .map_err(system("write the member's new address into the data directory"));
     }
     Err(Failure {
         class: FailureClass::Identity,
         what: format!(
-            "{}: belongs to the member at {}, and this server is to listen at {}; start it at \
-             {}, or name another directory with --data-dir",
+            "{}: belongs to the member at {}, and this server is to listen at {}; start it at {}, \
+             name another directory with --data-dir, or move the member: raft member update {} {}, \
+             then start it here with --moved",
             dir.disk().path(".").display(),
             me.address,
-            site.settings.address,
-            me.address
+            settings.address,
+            me.address,
+            me.id,
+            settings.address
         ),
     })
 }

@@ -56,6 +56,7 @@ fn finish<T>(
         outcome: Conclusion::Unknown,
         reason: None,
         what: what.to_owned(),
+        request: None,
     };
     let success = result.map_err(|_| ended("the client was closed meanwhile"))??;
     take(success).ok_or_else(|| ended("the server answered something else than was asked"))

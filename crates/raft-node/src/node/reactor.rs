@@ -344,6 +344,7 @@ impl<'a> Reactor<'a> {
                 recent.events = observed.events_after(recent.after);
                 &mut recent.status
             }
+            Answer::Why(testimony) => &mut testimony.status,
             _ => return reply,
         };
         let mut vitals = observed.vitals();

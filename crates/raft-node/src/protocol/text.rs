@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Changed, Outcome, Reason, Refusal, Standing};
+use super::{Outcome, Reason, Refusal, Standing};
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,21 +25,6 @@ impl fmt::Display for Standing {
             Self::New => f.write_str("new"),
             Self::Member => f.write_str("member"),
             Self::Removed { at } => write!(f, "removed at index {at}"),
-        }
-    }
-}
-
-impl fmt::Display for Changed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Added { id, address } => write!(f, "added {address} as {id}"),
-            Self::AlreadyMember { id, address } => write!(f, "{address} is a member already: {id}"),
-            Self::Removed { id, address } => write!(f, "removed {address}, which was {id}"),
-            Self::Undone { id, address } => write!(
-                f,
-                "{address} made no progress and was taken out again, it was {id}; \
-                 see that it runs and can be reached, then add it again"
-            ),
         }
     }
 }
@@ -80,6 +65,11 @@ impl fmt::Display for Reason {
                 "the answer of request {sequence} in session {session} is not kept any more, \
                  because the client had moved past it; read the state to see what it did"
             ),
+            Self::Withdrawn { at } => write!(
+                f,
+                "somebody asked at index {at} what had become of this request, before it was \
+                 applied: it never will be; send it again as a new one"
+            ),
             Self::SessionLimit => {
                 f.write_str("no more sessions can be opened; end some, or ask again later")
             }
@@ -110,17 +100,23 @@ impl Reason {
         match self {
             Self::NotMember { address } => write!(
                 f,
-                "no member of the cluster has the address {address}; list them with \
-                 raft member list, and write the address as shown there"
+                "the cluster has no member {address}; list them with raft member list, and name \
+                 it as shown there"
+            ),
+            Self::NotVoter { address } => write!(
+                f,
+                "{address} is a learner and has no vote that another server could take over; \
+                 remove it, then add the other one"
             ),
             Self::LastMember => f.write_str(
-                "the last voter cannot be removed: nobody would be left to decide; stop the \
-                 server instead",
+                "the last voter can be neither removed nor demoted: nobody would be left to \
+                 decide; add another one first, or stop the server",
             ),
             Self::AddressTaken { address } => write!(
                 f,
-                "{address} is a member with another data directory than the server that listens \
-                 there now; remove {address} first, then add it"
+                "{address} is the address of a member, and another server is meant; choose \
+                 another address, or put the server in the member's place: raft member replace \
+                 {address} {address}"
             ),
             Self::Unreachable { address, error } => write!(
                 f,
@@ -176,6 +172,7 @@ mod tests {
             Reason::HandingOver { to: text.clone() },
             Reason::NoNewQuorum { silent: vec![text.clone()] },
             Reason::NotMember { address: text.clone() },
+            Reason::NotVoter { address: text.clone() },
             Reason::LastMember,
             Reason::AddressTaken { address: text.clone() },
             Reason::Unreachable { address: text.clone(), error: "refused".into() },

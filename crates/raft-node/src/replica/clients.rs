@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use raft_core::{Change, Index, Input, LogId, NodeId, RequestId, Term, Time};
+use raft_core::{Index, Input, LogId, NodeId, RequestId, Term, Time};
 use raft_log::{Kind, LogBuffer, encoded_len};
 
 use super::queries::Question;
 use super::{Context, Effect, Origin, Replica};
-use crate::protocol::{Answer, Outcome, Reason, Refusal, Reply, Request};
+use crate::protocol::{Answer, MemberChange, Outcome, Reason, Refusal, Reply, Request};
+use crate::sessions::{Fate, RequestName};
 
 /// Requests under way at this member.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Clients {
     /// In the log, by rising index; answered when applied.
     pending: VecDeque<Pending>,
     pending_bytes: u64,
-    /// Membership changes by request: the address they are about, and who waits.
-    pub(super) changes: BTreeMap<RequestId, (String, Vec<Origin>)>,
+    /// Membership changes by request: what was asked for, and who waits.
+    pub(super) changes: BTreeMap<RequestId, (MemberChange, Vec<Origin>)>,
     pub(super) transfers: Vec<Origin>,
     forwards: BTreeMap<u64, Forwarded>,
     pub(super) meetings: BTreeMap<u64, Meeting>,
@@ -61,10 +62,14 @@ struct Forwarded {
 pub(super) struct Meeting {
     pub(super) origin: Origin,
     pub(super) request: RequestId,
-    pub(super) address: String,
+    pub(super) change: MemberChange,
 }
 
 impl Queued {
+    fn of_session(origin: Origin, header: Vec<u8>) -> Self {
+        Self { origin, kind: Kind::SESSION, header: header.into(), command: Bytes::new() }
+    }
+
     fn size(&self) -> usize {
         encoded_len(self.header.len() + self.command.len())
     }
@@ -90,11 +95,12 @@ impl Replica {
         request: Request,
         fx: &mut Vec<Effect>,
     ) {
-        if let Request::Status | Request::Recent { .. } = &request {
+        if let Request::Status | Request::Recent { .. } | Request::Why = &request {
             let answer = match request {
                 Request::Recent { after, tail } => {
                     Answer::Recent(Box::new(self.recent(after, tail)))
                 }
+                Request::Why => Answer::Why(Box::new(self.testimony(now))),
                 _ => Answer::Status(self.status()),
             };
             fx.push(reply(origin, answer));
@@ -117,22 +123,18 @@ impl Replica {
             return;
         }
         match request {
-            Request::Status | Request::Recent { .. } | Request::Read { .. } | Request::Snapshot => {
-            }
+            Request::Status
+            | Request::Recent { .. }
+            | Request::Why
+            | Request::Read { .. }
+            | Request::Snapshot => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
-                let header = Bytes::copy_from_slice(&[u8::from(one_shot)]);
-                self.admit(
-                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
-                    fx,
-                );
+                self.admit(Queued::of_session(origin, vec![u8::from(one_shot)]), fx);
             }
             Request::EndSession { session } => {
-                let header = [&[2][..], &session.to_le_bytes()].concat().into();
-                self.admit(
-                    Queued { origin, kind: Kind::SESSION, header, command: Bytes::new() },
-                    fx,
-                );
+                let header = [&[2][..], &session.to_le_bytes()].concat();
+                self.admit(Queued::of_session(origin, header), fx);
             }
             Request::Write { session, sequence, lowest_unacknowledged, command } => {
                 // A repetition of what is applied gets the first answer without another entry.
@@ -144,15 +146,23 @@ impl Replica {
                 let header = header.concat().into();
                 self.admit(Queued { origin, kind: Kind::COMMAND, header, command }, fx);
             }
-            Request::AddMember { request, address } => {
-                self.add_member(now, origin, request, address, fx);
-            }
-            Request::RemoveMember { request, address } => {
-                let id = self.member_at(&address).map_or(NodeId(0), |(id, _)| id);
-                self.change(now, origin, request, address, Change::Remove(id), fx);
+            Request::Result(name) => self.result(origin, name, fx),
+            Request::Change { request, change } => {
+                self.change_members(now, (origin, request, change), fx);
             }
             Request::Transfer { to } => self.transfer(now, origin, to, fx),
         }
+    }
+
+    /// What became of a request.
+    fn result(&mut self, origin: Origin, name: RequestName, fx: &mut Vec<Effect>) {
+        if let Some((at, response)) = self.machine.answer(name.session, name.sequence) {
+            fx.push(reply(origin, Answer::Fate(Fate::Applied { at, response })));
+            return;
+        }
+        // Anything else is true only from an entry on.
+        let name = [name.session, name.sequence].map(u64::to_le_bytes).concat();
+        self.admit(Queued::of_session(origin, [&[3][..], &name].concat()), fx);
     }
 
     /// Passes a request on to the leader, once.

@@ -63,6 +63,9 @@ struct OwnBody {
 
 const OWN_FORMAT: u32 = 1;
 
+/// The same with withdrawn requests.
+const OWN_FORMAT_WITHDRAWN: u32 = 2;
+
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine").field("applied", &self.applied).finish_non_exhaustive()
@@ -243,6 +246,13 @@ impl Machine {
                 self.sessions.end(session);
                 (Some(Answer::SessionEnded), Vec::new())
             }
+            Payload::Withdraw(request) => {
+                let answer = match self.sessions.withdraw(at, request) {
+                    Ok(fate) => Answer::Fate(fate),
+                    Err(what) => Refusal::not_applied(Reason::Invalid(what.into())).into(),
+                };
+                (Some(answer), Vec::new())
+            }
             Payload::Membership(membership) => (None, self.membership(at.index, *membership)),
         };
         self.applied = entry.index;
@@ -269,6 +279,9 @@ impl Machine {
             Admission::Expired => Refusal::not_applied(Reason::SessionExpired { session }).into(),
             Admission::Forgotten => {
                 Refusal::unknown(Reason::AnswerForgotten { session, sequence }).into()
+            }
+            Admission::Withdrawn { at } => {
+                Refusal::not_applied(Reason::Withdrawn { at: at.index }).into()
             }
             Admission::Invalid(what) => Refusal::not_applied(Reason::Invalid(what.into())).into(),
         };
@@ -312,8 +325,9 @@ impl Frozen {
     /// What belongs to it beside the state machine's parts.
     #[must_use]
     pub fn own(&self) -> Vec<u8> {
+        let withdrawn = self.sessions.has_withdrawn();
         let body = OwnBody {
-            format: OWN_FORMAT,
+            format: if withdrawn { OWN_FORMAT_WITHDRAWN } else { OWN_FORMAT },
             membership_index: self.is.membership_index.0,
             membership: encode_membership(&self.is.membership),
             settled_index: self.settled.0.0,
@@ -337,8 +351,8 @@ pub fn configuration(own: &[u8]) -> io::Result<(Index, Membership)> {
 
 fn decode_own(own: &[u8]) -> io::Result<OwnBody> {
     let own = OwnBody::decode(own).map_err(|error| invalid(error.to_string()))?;
-    if own.format != OWN_FORMAT {
-        let known = OWN_FORMAT;
+    if !(OWN_FORMAT..=OWN_FORMAT_WITHDRAWN).contains(&own.format) {
+        let known = OWN_FORMAT_WITHDRAWN;
         let what = format!("a snapshot of format {}; this version reads {known}", own.format);
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }

@@ -17,11 +17,14 @@ mod queries;
 mod room;
 mod snapshots;
 mod start;
+mod testimony;
 mod view;
 
 use std::collections::BTreeMap;
 
-use raft_core::{Config, Index, Input, Lane, Membership, NodeId, Output, Raft, Recovered, Time};
+use raft_core::{
+    Config, Index, Input, Lane, Membership, NodeId, Output, Raft, Recovered, Refusals, Time,
+};
 use raft_log::LogBuffer;
 
 pub use apply::metas;
@@ -31,6 +34,7 @@ pub use snapshots::{Compaction, SnapshotAnswer, SnapshotLimits};
 pub use start::{Unusable, founding, recovered, shown_mark};
 
 use crate::protocol::{NodeStatus, Reason};
+use crate::testimony::Asked;
 use crate::wire::COMMAND_BYTES_MAX;
 use apply::Progress;
 use clients::Clients;
@@ -97,6 +101,8 @@ pub struct Replica {
     own_free: u64,
     unwritten: Unwritten,
     snapshots: Snapshots,
+    /// What clients were refused, and leaders that the core did not hear of.
+    refusals: Refusals<testimony::Refused>,
     /// Of the present event.
     arrived: Option<Arrived>,
     outputs: Vec<Output>,
@@ -154,6 +160,7 @@ impl Replica {
             own_free: u64::MAX,
             unwritten: Unwritten::default(),
             snapshots,
+            refusals: Refusals::default(),
             arrived: None,
             outputs: Vec::new(),
         }
@@ -169,10 +176,16 @@ impl Replica {
         fx: &mut Vec<Effect>,
     ) {
         for event in events {
+            let (asked, from) = (Asked::by(&event), fx.len());
             self.take(now, event, fx);
+            self.note_refusals(now, asked, &fx[from..]);
         }
+        let from = fx.len();
         self.propose(now, fx);
+        self.note_refusals(now, Some(Asked::Write), &fx[from..]);
+        let from = fx.len();
         self.confirm_reads(now, fx);
+        self.note_refusals(now, Some(Asked::Read), &fx[from..]);
         self.yield_to_room(now, fx);
         self.apply(now, fx);
         self.take_snapshot(now, fx);
@@ -264,7 +277,7 @@ impl Replica {
             Event::Timer => self.core(now, Input::Timer, &Context::default(), fx),
             Event::Message { from, message, chunk, free_log_bytes } => {
                 self.free.insert(from, free_log_bytes);
-                if !self.can_hold(&chunk) {
+                if !self.takes(now, from, &chunk) {
                     return;
                 }
                 let context = Context { received: chunk, ..Context::default() };

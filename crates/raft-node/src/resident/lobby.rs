@@ -17,6 +17,7 @@ use crate::notice::Notice;
 use crate::protocol::{Answer, KnownMember, NodeStatus, Reason, Refusal, Reply, Request, Standing};
 use crate::refused::add_command;
 use crate::replica::Origin;
+use crate::testimony::Testimony;
 use crate::vitals::Recent;
 use crate::wire::{Admit, FRAME_BYTES_MAX, Frame};
 
@@ -281,10 +282,11 @@ impl Lobby {
                 events: Vec::new(),
                 tail: Vec::new(),
             })),
+            (Request::Why, _) => Answer::Why(Box::new(Testimony::of(self.status()))),
             (_, Standing::Removed { at }) => Refusal::not_applied(Reason::Removed { at }).into(),
             _ => Refusal::not_applied(Reason::NotReady).into(),
         };
-        let is_report = matches!(answer, Answer::Status(_) | Answer::Recent(_));
+        let is_report = matches!(answer, Answer::Status(_) | Answer::Recent(_) | Answer::Why(_));
         let reply = Reply { answer, forwarded_to: None };
         if is_report {
             self.orders.push(Order::Report { origin, reply: Box::new(reply) });

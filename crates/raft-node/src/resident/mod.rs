@@ -95,7 +95,13 @@ impl Settings {
     /// dial the address that is in the configuration, and nobody would be there.
     #[must_use]
     pub fn is_place_of(&self, me: &MemberIdentity) -> bool {
-        me.address.parse::<Address>().is_ok_and(|address| address.is_same_place(&self.address))
+        self.is_place(&me.address)
+    }
+
+    /// Whether this is the place where this server listens.
+    #[must_use]
+    pub fn is_place(&self, address: &str) -> bool {
+        address.parse::<Address>().is_ok_and(|address| address.is_same_place(&self.address))
     }
 
     /// What people are told when a member starts: who it is, and whether `-c` says otherwise.

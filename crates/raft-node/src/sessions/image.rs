@@ -1,11 +1,12 @@
 //! The session table as a part of a snapshot.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 
-use super::{Answers, Class, Limits, Session, Sessions, WINDOW_MAX, cost};
+use super::{ANSWER_OVERHEAD_BYTES, Answers, Class, Limits, Session, Sessions, WINDOW_MAX, cost};
 
 /// All sessions; equal tables have equal bytes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -26,6 +27,8 @@ struct SessionBody {
     lowest_unacknowledged: u64,
     #[prost(message, repeated, tag = "4")]
     answers: Vec<AnswerBody>,
+    #[prost(message, repeated, tag = "5")]
+    withdrawn: Vec<WithdrawnBody>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -40,6 +43,16 @@ struct AnswerBody {
     response: Bytes,
 }
 
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct WithdrawnBody {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+    #[prost(uint64, tag = "2")]
+    index: u64,
+    #[prost(uint64, tag = "3")]
+    term: u64,
+}
+
 impl Sessions {
     /// An empty table with the same bounds.
     pub(crate) const fn emptied(&self) -> Self {
@@ -48,6 +61,13 @@ impl Sessions {
 
     pub(crate) fn image(&self) -> SessionsBody {
         SessionsBody { clients: self.clients.image(), one_shots: self.one_shots.image() }
+    }
+
+    /// Whether there are withdrawn requests. A reader that does not know of them would apply them.
+    pub(crate) fn has_withdrawn(&self) -> bool {
+        let classes = [&self.clients, &self.one_shots];
+        let mut sessions = classes.into_iter().flat_map(|class| class.sessions.values());
+        sessions.any(|session| !session.withdrawn.is_empty())
     }
 
     /// The table that the image shows, if it is one that these bounds allow.
@@ -69,32 +89,52 @@ impl Class {
             term: at.term.0,
             response: response.clone(),
         };
+        let withdrawn = |(sequence, at): (&u64, &LogId)| WithdrawnBody {
+            sequence: *sequence,
+            index: at.index.0,
+            term: at.term.0,
+        };
         let session = |(id, session): (&u64, &Session)| SessionBody {
             id: *id,
             last_use: session.last_use.0,
             lowest_unacknowledged: session.lowest_unacknowledged,
             answers: session.answers.iter().map(answer).collect(),
+            withdrawn: session.withdrawn.iter().map(withdrawn).collect(),
         };
         self.sessions.iter().map(session).collect()
     }
 
     fn from_image(limits: Limits, image: Vec<SessionBody>) -> Result<Self, &'static str> {
         let mut class = Self::new(limits);
-        for SessionBody { id, last_use, lowest_unacknowledged, answers } in image {
+        for SessionBody { id, last_use, lowest_unacknowledged, answers, withdrawn } in image {
             let last_use = Index(last_use);
-            let (mut kept, mut answer_bytes) = (Answers::new(), 0);
+            let (mut kept, mut gone, mut answer_bytes) = (Answers::new(), BTreeMap::new(), 0);
+            let keeps = |sequence: u64| {
+                let above = sequence.checked_sub(lowest_unacknowledged);
+                above.is_some_and(|above| above < WINDOW_MAX)
+            };
             for AnswerBody { sequence, index, term, response } in answers {
-                if sequence < lowest_unacknowledged
-                    || sequence - lowest_unacknowledged >= WINDOW_MAX
-                {
+                if !keeps(sequence) {
                     return Err("an answer that its session does not keep");
                 }
                 answer_bytes += cost(&response);
                 kept.insert(sequence, (LogId::new(index, term), response));
             }
+            for WithdrawnBody { sequence, index, term } in withdrawn {
+                if !keeps(sequence) || kept.contains_key(&sequence) {
+                    return Err("a withdrawn request that its session does not keep");
+                }
+                answer_bytes += ANSWER_OVERHEAD_BYTES;
+                gone.insert(sequence, LogId::new(index, term));
+            }
             class.answer_bytes += answer_bytes;
-            let answers = Arc::new(kept);
-            let session = Session { last_use, lowest_unacknowledged, answers, answer_bytes };
+            let session = Session {
+                last_use,
+                lowest_unacknowledged,
+                answers: Arc::new(kept),
+                withdrawn: gone,
+                answer_bytes,
+            };
             let twice = class.by_use.insert(last_use, id).is_some();
             if class.sessions.insert(id, session).is_some() || twice || last_use < Index(id) {
                 return Err("sessions that cannot be");

@@ -4,21 +4,24 @@
 //! A command, a question, and a state machine's response is the frame's trailer; its CRC32C is in the body.
 
 use bytes::Bytes;
-use raft_core::RequestId;
 
 use super::WireError;
-use super::body::{Empty, Fields, LogIdBody, wide};
+use super::body::{Empty, Fields, LogIdBody};
+use super::change::{ChangeBody, ChangedBody};
+use super::fate::{FateBody, NameBody};
 use super::frame::{Encoded, Kind};
 use super::reason::RefusalBody;
+use super::testimony::TestimonyBody;
 use super::view::{MembersBody, StatusBody};
 use super::vitals::RecentBody;
-use crate::protocol::{Answer, Changed, Consistency, News, ReadAnswer, Reply, Request};
+use crate::protocol::{Answer, Consistency, MemberChange, News, ReadAnswer, Reply, Request};
+use crate::sessions::Fate;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct RequestBody {
     #[prost(uint64, tag = "1")]
     id: u64,
-    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Ask", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21")]
     ask: Option<Ask>,
 }
 
@@ -46,6 +49,16 @@ enum Ask {
     Read(ReadBody),
     #[prost(message, tag = "12")]
     Snapshot(Empty),
+    #[prost(message, tag = "13")]
+    DemoteMember(ChangeBody),
+    #[prost(message, tag = "14")]
+    ReplaceMember(ChangeBody),
+    #[prost(message, tag = "15")]
+    UpdateMember(ChangeBody),
+    #[prost(message, tag = "20")]
+    Why(Empty),
+    #[prost(message, tag = "21")]
+    Result(NameBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -94,14 +107,6 @@ struct WriteBody {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct ChangeBody {
-    #[prost(bytes = "bytes", tag = "1")]
-    request: Bytes,
-    #[prost(string, tag = "2")]
-    address: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
 struct TransferBody {
     #[prost(string, optional, tag = "1")]
     to: Option<String>,
@@ -113,7 +118,7 @@ struct ReplyBody {
     id: u64,
     #[prost(string, optional, tag = "2")]
     forwarded_to: Option<String>,
-    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "AnswerBody", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21")]
     answer: Option<AnswerBody>,
 }
 
@@ -141,6 +146,10 @@ enum AnswerBody {
     Read(ReadAnswerBody),
     #[prost(message, tag = "13")]
     Snapshot(SnapshotBody),
+    #[prost(message, tag = "20")]
+    Why(TestimonyBody),
+    #[prost(message, tag = "21")]
+    Fate(FateBody),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -171,17 +180,6 @@ struct WrittenBody {
     response_crc: u32,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct ChangedBody {
-    /// 1 added, 2 already a member, 3 removed, 4 undone.
-    #[prost(uint32, tag = "1")]
-    kind: u32,
-    #[prost(uint64, tag = "2")]
-    id: u64,
-    #[prost(string, tag = "3")]
-    address: String,
-}
-
 /// A request as a frame of this kind; the command is not copied.
 pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded {
     let mut trailer = Vec::new();
@@ -202,11 +200,21 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
             Ask::Read(ReadBody::of(query, *consistency, *news))
         }
         Request::Members => Ask::Members(Empty {}),
-        Request::AddMember { request, address } => Ask::AddMember(change(*request, address)),
-        Request::RemoveMember { request, address } => Ask::RemoveMember(change(*request, address)),
+        Request::Change { request, change } => {
+            let body = ChangeBody::of(*request, change);
+            match change {
+                MemberChange::Add(_) => Ask::AddMember(body),
+                MemberChange::Remove(_) => Ask::RemoveMember(body),
+                MemberChange::Demote(_) => Ask::DemoteMember(body),
+                MemberChange::Replace { .. } => Ask::ReplaceMember(body),
+                MemberChange::Update { .. } => Ask::UpdateMember(body),
+            }
+        }
         Request::Transfer { to } => Ask::Transfer(TransferBody { to: to.clone() }),
         Request::Snapshot => Ask::Snapshot(Empty {}),
         Request::Status => Ask::Status(Empty {}),
+        Request::Why => Ask::Why(Empty {}),
+        Request::Result(request) => Ask::Result((*request).into()),
         Request::Recent { after, tail } => {
             Ask::Recent(AskRecentBody { after: *after, tail: *tail })
         }
@@ -240,17 +248,20 @@ pub(super) fn decode_request(
         Ask::EndSession(session) => Request::EndSession { session },
         Ask::Read(read) => read.validate(fields, trailer)?,
         Ask::Members(Empty {}) => Request::Members,
-        Ask::AddMember(body) => {
-            let (request, address) = body.validate(fields)?;
-            Request::AddMember { request, address }
+        Ask::AddMember(body) => body.adds(fields)?,
+        Ask::RemoveMember(body) => body.concerns(fields, |name, _| MemberChange::Remove(name))?,
+        Ask::DemoteMember(body) => body.concerns(fields, |name, _| MemberChange::Demote(name))?,
+        Ask::ReplaceMember(body) => {
+            body.concerns(fields, |old, new| MemberChange::Replace { old, new })?
         }
-        Ask::RemoveMember(body) => {
-            let (request, address) = body.validate(fields)?;
-            Request::RemoveMember { request, address }
+        Ask::UpdateMember(body) => {
+            body.concerns(fields, |member, address| MemberChange::Update { member, address })?
         }
         Ask::Transfer(TransferBody { to }) => Request::Transfer { to },
         Ask::Snapshot(Empty {}) => Request::Snapshot,
         Ask::Status(Empty {}) => Request::Status,
+        Ask::Why(Empty {}) => Request::Why,
+        Ask::Result(name) => Request::Result(name.into()),
         Ask::Recent(AskRecentBody { after, tail }) => Request::Recent { after, tail },
     };
     Ok((body.id, request))
@@ -278,6 +289,13 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
             AnswerBody::Snapshot(SnapshotBody { at: Some((*at).into()), bytes: *bytes })
         }
         Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Fate(fate) => {
+            if let Fate::Applied { response, .. } = fate {
+                trailer.push(response.clone());
+            }
+            AnswerBody::Fate(fate.into())
+        }
+        Answer::Why(testimony) => AnswerBody::Why(testimony.as_ref().into()),
         Answer::Recent(recent) => AnswerBody::Recent(recent.as_ref().into()),
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
     };
@@ -292,7 +310,7 @@ pub(super) fn decode_reply(
 ) -> Result<(u64, Reply), WireError> {
     let body: ReplyBody = fields.decode(body)?;
     let answer = fields.known(body.answer, "an answer")?;
-    if !matches!(answer, AnswerBody::Written(_) | AnswerBody::Read(_)) {
+    if !matches!(answer, AnswerBody::Written(_) | AnswerBody::Read(_) | AnswerBody::Fate(_)) {
         fields.no_trailer(&trailer)?;
     }
     let answer = match answer {
@@ -312,20 +330,12 @@ pub(super) fn decode_reply(
             Answer::Snapshot { at: fields.log_id(at)?, bytes }
         }
         AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Fate(fate) => Answer::Fate(fate.validate(fields, trailer)?),
+        AnswerBody::Why(body) => Answer::Why(Box::new(body.validate(fields)?)),
         AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),
         AnswerBody::Refused(refusal) => Answer::Refused(refusal.validate(fields)?),
     };
     Ok((body.id, Reply { answer, forwarded_to: body.forwarded_to }))
-}
-
-fn change(request: RequestId, address: &str) -> ChangeBody {
-    ChangeBody { request: wide(request.0), address: address.into() }
-}
-
-impl ChangeBody {
-    fn validate(self, fields: Fields) -> Result<(RequestId, String), WireError> {
-        Ok((RequestId(fields.wide(&self.request)?), self.address))
-    }
 }
 
 impl ReadBody {
@@ -375,34 +385,5 @@ impl ReadAnswerBody {
         }
         let Self { version, stale, .. } = self;
         Ok(ReadAnswer { response, applied: fields.index(self.applied)?, version, stale })
-    }
-}
-
-impl From<&Changed> for ChangedBody {
-    fn from(changed: &Changed) -> Self {
-        let (kind, id, address) = match changed {
-            Changed::Added { id, address } => (1, id, address),
-            Changed::AlreadyMember { id, address } => (2, id, address),
-            Changed::Removed { id, address } => (3, id, address),
-            Changed::Undone { id, address } => (4, id, address),
-        };
-        Self { kind, id: id.0, address: address.clone() }
-    }
-}
-
-impl ChangedBody {
-    fn validate(self, fields: Fields) -> Result<Changed, WireError> {
-        let id = fields.node_id(self.id)?;
-        let address = self.address;
-        match self.kind {
-            1 => Ok(Changed::Added { id, address }),
-            2 => Ok(Changed::AlreadyMember { id, address }),
-            3 => Ok(Changed::Removed { id, address }),
-            4 => Ok(Changed::Undone { id, address }),
-            kind => Err(WireError::Unsupported {
-                what: "the end of a membership change of kind",
-                value: u64::from(kind),
-            }),
-        }
     }
 }

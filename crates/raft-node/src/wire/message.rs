@@ -44,7 +44,7 @@ enum Content {
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct VoteBody {
+pub(super) struct VoteBody {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(message, optional, tag = "2")]
@@ -56,7 +56,7 @@ struct VoteBody {
 /// `granted` is said in so many words: a refusal of a kind that the reader does not know must
 /// not look like a vote.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct VoteResponseBody {
+pub(super) struct VoteResponseBody {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(bool, tag = "2")]
@@ -94,7 +94,7 @@ struct AppendBody {
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct AppendResponseBody {
+pub(super) struct AppendResponseBody {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]
@@ -140,7 +140,7 @@ struct ReadIndexBody {
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct ReadIndexResponseBody {
+pub(super) struct ReadIndexResponseBody {
     #[prost(uint64, tag = "1")]
     term: u64,
     #[prost(uint64, tag = "2")]
@@ -296,7 +296,7 @@ impl From<&RequestVote> for VoteBody {
 }
 
 impl VoteBody {
-    fn validate(self, fields: Fields) -> Result<RequestVote, WireError> {
+    pub(super) fn validate(self, fields: Fields) -> Result<RequestVote, WireError> {
         Ok(RequestVote {
             term: fields.term(self.term)?,
             last_log_id: fields.log_id(self.last_log_id)?,
@@ -318,7 +318,12 @@ impl From<&VoteResponse> for VoteResponseBody {
 }
 
 impl VoteResponseBody {
-    fn validate(self, fields: Fields) -> Result<VoteResponse, WireError> {
+    /// Whether its reason is one that this version knows.
+    pub(super) const fn is_known(&self) -> bool {
+        self.granted || self.refusal.is_some()
+    }
+
+    pub(super) fn validate(self, fields: Fields) -> Result<VoteResponse, WireError> {
         let refusal = match (self.granted, self.refusal) {
             (true, None) => None,
             (true, Some(_)) => return Err(fields.invalid("a vote granted and refused at once")),
@@ -360,7 +365,12 @@ impl From<&AppendEntriesResponse> for AppendResponseBody {
 }
 
 impl AppendResponseBody {
-    fn validate(self, fields: Fields) -> Result<AppendEntriesResponse, WireError> {
+    /// As with votes.
+    pub(super) const fn is_known(&self) -> bool {
+        self.result.is_some()
+    }
+
+    pub(super) fn validate(self, fields: Fields) -> Result<AppendEntriesResponse, WireError> {
         let result = match fields.known(self.result, "a result of an append")? {
             ResultBody::Match(index) => AppendResult::Match(fields.index(index)?),
             ResultBody::Conflict(conflict) => AppendResult::Conflict {
@@ -393,7 +403,12 @@ impl From<&ReadIndexResponse> for ReadIndexResponseBody {
 }
 
 impl ReadIndexResponseBody {
-    fn validate(self, fields: Fields) -> Result<ReadIndexResponse, WireError> {
+    /// As with votes.
+    pub(super) const fn is_known(&self) -> bool {
+        self.result.is_some()
+    }
+
+    pub(super) fn validate(self, fields: Fields) -> Result<ReadIndexResponse, WireError> {
         let result = match fields.known(self.result, "an answer to a read")? {
             ReadBody::Index(index) => Ok(fields.index(index)?),
             ReadBody::NotLeader(0) => Err(ReadRefused::NotLeader { leader: None }),

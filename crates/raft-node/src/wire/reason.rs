@@ -17,7 +17,7 @@ pub(super) struct RefusalBody {
     #[prost(
         oneof = "ReasonBody",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, \
-                30, 31, 32"
+                30, 31, 32, 33, 40"
     )]
     reason: Option<ReasonBody>,
 }
@@ -70,6 +70,10 @@ pub(super) enum ReasonBody {
     ShuttingDown(Empty),
     #[prost(string, tag = "32")]
     Full(String),
+    #[prost(string, tag = "33")]
+    NotVoter(String),
+    #[prost(uint64, tag = "40")]
+    Withdrawn(u64),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -154,6 +158,7 @@ impl From<&Reason> for ReasonBody {
                     sequence: *sequence,
                 })
             }
+            Reason::Withdrawn { at } => Self::Withdrawn(at.0),
             Reason::SessionLimit => Self::SessionLimit(Empty {}),
             Reason::ChangeInProgress => Self::ChangeInProgress(Empty {}),
             Reason::LeaderTooYoung => Self::LeaderTooYoung(Empty {}),
@@ -162,6 +167,7 @@ impl From<&Reason> for ReasonBody {
                 Self::NoNewQuorum(AddressesBody { addresses: silent.clone() })
             }
             Reason::NotMember { address } => Self::NotMember(address.clone()),
+            Reason::NotVoter { address } => Self::NotVoter(address.clone()),
             Reason::LastMember => Self::LastMember(Empty {}),
             Reason::AddressTaken { address } => Self::AddressTaken(address.clone()),
             Reason::Unreachable { address, error } => Self::Unreachable(UnreachableBody {
@@ -191,6 +197,7 @@ impl ReasonBody {
             Self::AnswerForgotten(AnswerForgottenBody { session, sequence }) => {
                 Reason::AnswerForgotten { session, sequence }
             }
+            Self::Withdrawn(at) => Reason::Withdrawn { at: fields.index(at)? },
             Self::SessionLimit(Empty {}) => Reason::SessionLimit,
             Self::ChangeInProgress(Empty {}) => Reason::ChangeInProgress,
             Self::LeaderTooYoung(Empty {}) => Reason::LeaderTooYoung,
@@ -199,6 +206,7 @@ impl ReasonBody {
                 Reason::NoNewQuorum { silent: addresses }
             }
             Self::NotMember(address) => Reason::NotMember { address },
+            Self::NotVoter(address) => Reason::NotVoter { address },
             Self::LastMember(Empty {}) => Reason::LastMember,
             Self::AddressTaken(address) => Reason::AddressTaken { address },
             Self::Unreachable(UnreachableBody { address, error }) => {

@@ -47,6 +47,9 @@ impl Cluster {
                     Admission::Forgotten => {
                         Refusal::unknown(Reason::AnswerForgotten { session, sequence }).into()
                     }
+                    Admission::Withdrawn { at } => {
+                        Refusal::not_applied(Reason::Withdrawn { at: at.index }).into()
+                    }
                     Admission::Invalid(what) => panic!("{what}"),
                 }
             }

@@ -2,19 +2,19 @@
 
 use raft_core::{NodeId, RequestId};
 use raft_node::client_core::{Conclusion, Op};
-use raft_node::protocol::{Answer, Changed, Outcome, Reason, Request};
+use raft_node::protocol::{Answer, Changed, MemberChange, MemberName, Outcome, Reason, Request};
 
 use crate::bench::{Bench, TIMEOUT};
 
 #[test]
 fn a_membership_change_keeps_its_name() {
     let mut bench = Bench::new(2);
-    bench.submit(1, Op::AddMember(":9993".into()));
-    bench.submit(2, Op::RemoveMember(":9993".into()));
+    bench.submit(1, Op::Change(MemberChange::Add(":9993".into())));
+    bench.submit(2, Op::Change(MemberChange::Remove(MemberName::Address(":9993".into()))));
     bench.connect();
     let name = |request: &Request| -> RequestId {
         match request {
-            Request::AddMember { request, .. } | Request::RemoveMember { request, .. } => *request,
+            Request::Change { request, .. } => *request,
             other => panic!("{other:?}"),
         }
     };
@@ -29,7 +29,7 @@ fn a_membership_change_keeps_its_name() {
 #[test]
 fn a_membership_change_takes_as_long_as_a_server_holds_it() {
     let mut bench = Bench::new(1);
-    bench.submit(1, Op::AddMember(":9993".into()));
+    bench.submit(1, Op::Change(MemberChange::Add(":9993".into())));
     bench.connect();
     bench.wait_heard(20 * TIMEOUT);
     assert!(bench.done.is_empty());
@@ -37,7 +37,7 @@ fn a_membership_change_takes_as_long_as_a_server_holds_it() {
     bench.answer(Answer::Changed(changed));
     assert!(bench.done[&1].is_ok());
     // Once the server is gone, the clock runs.
-    bench.submit(2, Op::AddMember(":9994".into()));
+    bench.submit(2, Op::Change(MemberChange::Add(":9994".into())));
     bench.wait_heard(2 * TIMEOUT);
     bench.wait(2 * TIMEOUT);
     assert_eq!(bench.outcome(2), Some(Conclusion::Unknown));
@@ -46,7 +46,7 @@ fn a_membership_change_takes_as_long_as_a_server_holds_it() {
 #[test]
 fn a_second_membership_change_waits_for_the_first() {
     let mut bench = Bench::new(1);
-    bench.submit(1, Op::AddMember(":9993".into()));
+    bench.submit(1, Op::Change(MemberChange::Add(":9993".into())));
     bench.connect();
     while bench.now < 4 * TIMEOUT {
         bench.wait(50);

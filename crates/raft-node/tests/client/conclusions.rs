@@ -6,8 +6,9 @@ use raft_node::client_core::{ClientNotice, Conclusion, Op};
 use raft_node::protocol::{
     Answer, Consistency, MembersView, News, Outcome, ReadAnswer, Reason, Request,
 };
+use raft_node::sessions::RequestName;
 
-use crate::bench::{Bench, TIMEOUT, written};
+use crate::bench::{Bench, TIMEOUT, name_of, written};
 
 #[test]
 fn a_refusal_that_waiting_can_help_is_waited_out() {
@@ -45,6 +46,34 @@ fn an_attempt_that_ended_unknown_makes_the_request_unknown_whatever_follows() {
         bench.refuse(Outcome::NotApplied, reason.clone());
         assert_eq!(bench.outcome(1), Some(Conclusion::Unknown), "{reason:?}");
     }
+}
+
+#[test]
+fn a_withdrawn_request_is_not_applied_whatever_was_before() {
+    let mut bench = Bench::writing(1, &[1]);
+    bench.refuse(Outcome::Unknown, Reason::LeaderLost);
+    bench.wait(1000);
+    bench.refuse(Outcome::NotApplied, Reason::Withdrawn { at: Index(9) });
+    assert_eq!(bench.outcome(1), Some(Conclusion::NotApplied));
+}
+
+#[test]
+fn an_unknown_outcome_has_the_name_by_which_it_was_sent() {
+    let mut bench = Bench::writing(1, &[1]);
+    let request = bench.refuse(Outcome::Unknown, Reason::LeaderLost);
+    let (session, sequence, _) = name_of(&request);
+    while bench.done.is_empty() {
+        bench.wait(100);
+        if !bench.sent.is_empty() {
+            bench.refuse(Outcome::NotApplied, Reason::NoLeader);
+        }
+    }
+    let error = bench.done[&1].as_ref().expect_err("nobody leads");
+    assert_eq!(error.request, Some(RequestName { session, sequence }));
+    // What was certainly not applied needs none.
+    let mut bench = Bench::writing(1, &[1]);
+    bench.refuse(Outcome::NotApplied, Reason::DiskFull);
+    assert_eq!(bench.done[&1].as_ref().expect_err("refused").request, None);
 }
 
 #[test]

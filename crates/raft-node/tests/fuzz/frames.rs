@@ -199,6 +199,7 @@ targets! {
     members_view, Reply, |frame| answers(frame, |answer| matches!(answer, Answer::Members(_)));
     status_view, Reply, |frame| answers(frame, |answer| matches!(answer, Answer::Status(_)));
     recent_view, Reply, |frame| answers(frame, |answer| matches!(answer, Answer::Recent(_)));
+    testimony, Reply, |frame| answers(frame, |answer| matches!(answer, Answer::Why(_)));
     ping, Ping, |_| true;
 }
 

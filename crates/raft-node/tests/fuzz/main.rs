@@ -230,6 +230,11 @@ fn entry_payload() {
                     assert_eq!(payload[..9], [&[2][..], &session.to_le_bytes()].concat());
                     "end of a session"
                 }
+                Payload::Withdraw(request) => {
+                    let name = [request.session, request.sequence].map(u64::to_le_bytes);
+                    assert_eq!(payload[..17], [&[3][..], &name.concat()].concat());
+                    "withdrawal"
+                }
             }
             .into())
         },

@@ -4,7 +4,9 @@
 mod applying;
 mod bench;
 mod leaders;
+mod members;
 mod reads;
 mod snapshots;
 mod space;
+mod why;
 mod writes;

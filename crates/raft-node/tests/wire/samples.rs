@@ -13,11 +13,15 @@ use raft_node::Fill;
 use raft_node::founding::{Formed, Founder, Report, View};
 use raft_node::hello::{Believed, Hello, Party, Protocols, Role, Welcome};
 use raft_node::protocol::{
-    Answer, Changed, Consistency, KnownMember, MemberRow, MembersView, News, NodeStatus,
-    ReadAnswer, Reason, Refusal, Reply, Request, Standing,
+    Answer, Changed, Consistency, KnownMember, MemberChange, MemberName, MemberRow, MembersView,
+    News, NodeStatus, ReadAnswer, Reason, Refusal, Reply, Request, Standing,
 };
 use raft_node::refused::{HelloReason, HelloRefused};
 use raft_node::replica::SnapshotAnswer;
+use raft_node::sessions::{Fate, RequestName};
+use raft_node::testimony::{
+    Asked, ChangeView, Knew, PastRefusal, PeerView, RefusedRequest, RefusedThing, Testimony,
+};
 use raft_node::vitals::{Recent, RecentEvent, TailEntry, Vitals};
 use raft_node::wire::{
     Admit, AppendHead, Decoder, FRAME_BYTES_MAX, Frame, PeerContent, PeerMessage, RawFrame,
@@ -225,16 +229,24 @@ fn requests() -> Vec<(&'static str, Frame)> {
         write,
         Request::EndSession { session: 7 },
         Request::Members,
-        Request::AddMember { request, address: address.clone() },
-        Request::RemoveMember { request, address: address.clone() },
         Request::Transfer { to: None },
-        Request::Transfer { to: Some(address) },
+        Request::Transfer { to: Some(address.clone()) },
         Request::Status,
         Request::Recent { after: 3, tail: 20 },
         Request::Read { query: query.clone(), consistency: Consistency::Linearizable, news: None },
         Request::Read { query, consistency: Consistency::Local, news },
     ];
-    for request in requests {
+    let (named, id) = (MemberName::Address(address.clone()), MemberName::Id(NodeId(3)));
+    let changes = [
+        MemberChange::Add(address.clone()),
+        MemberChange::Remove(named.clone()),
+        MemberChange::Remove(id.clone()),
+        MemberChange::Demote(named.clone()),
+        MemberChange::Replace { old: id, new: address.clone() },
+        MemberChange::Update { member: named, address },
+    ];
+    let changes = changes.map(|change| Request::Change { request, change });
+    for request in requests.into_iter().chain(changes) {
         frames.push(("request", Frame::Request { id: 1, request }));
     }
     frames
@@ -257,6 +269,7 @@ fn reasons() -> Vec<Reason> {
         Reason::HandingOver { to: text() },
         Reason::NoNewQuorum { silent: vec![text()] },
         Reason::NotMember { address: text() },
+        Reason::NotVoter { address: text() },
         Reason::LastMember,
         Reason::AddressTaken { address: text() },
         Reason::Unreachable { address: text(), error: "refused".into() },
@@ -339,6 +352,15 @@ fn replies() -> Vec<(&'static str, Frame)> {
         Answer::Changed(Changed::AlreadyMember { id, address: address.clone() }),
         Answer::Changed(Changed::Removed { id, address: address.clone() }),
         Answer::Changed(Changed::Undone { id, address: address.clone() }),
+        Answer::Changed(Changed::Demoted { id, address: address.clone() }),
+        Answer::Changed(Changed::AlreadyLearner { id, address: address.clone() }),
+        Answer::Changed(Changed::Replaced {
+            id,
+            address: address.clone(),
+            old: NodeId(3),
+            old_address: ":9992".into(),
+        }),
+        Answer::Changed(Changed::Updated { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
         Answer::Status(status),
         Answer::Recent(Box::new(recent)),
@@ -356,8 +378,74 @@ fn replies() -> Vec<(&'static str, Frame)> {
     frames
 }
 
+/// Why something does not go on.
+fn reasons_asked_for() -> Vec<(&'static str, Frame)> {
+    let from = NodeId(2);
+    let last_log_id = LogId::new(9, 2);
+    let request = RequestVote { term: Term(7), last_log_id, transfer: false };
+    let why = VoteRefusal::LogBehind { last_log_id: LogId::new(12, 6) };
+    let result = AppendResult::Conflict { prev_index: Index(9), hint: LogId::new(3, 1) };
+    let peer = |request| RefusedThing::Peer { from, request };
+    let refusal = Refusal::not_applied(Reason::DiskFull);
+    let things = [
+        peer(RefusedRequest::Vote { pre: true, request, why }),
+        peer(RefusedRequest::Append { term: Term(7), prev_log_id: last_log_id, result }),
+        peer(RefusedRequest::Read { why: ReadRefused::HandingOver { to: from } }),
+        RefusedThing::Entries { from, bytes: 4096, free: 64 },
+        RefusedThing::Client { asked: Asked::Write, refusal },
+    ];
+    let knew = Knew { term: Term(7), last_log_id: LogId::new(12, 6), leader: Some(from) };
+    let past = |what| PastRefusal { what, count: 3, first_ms: 60_000, last_ms: 1_000, knew };
+    let what = "adding n9".to_owned();
+    let testimony = Testimony {
+        status: status(),
+        refused: things.map(past).into(),
+        peers: vec![PeerView {
+            id: from,
+            match_index: Index(3),
+            next_index: Index(4),
+            installing: true,
+            connected: true,
+            answered_ms: Some(80),
+        }],
+        reaches: vec![from],
+        change: Some(ChangeView {
+            what,
+            about: NodeId(9),
+            index: Index(8),
+            joint: true,
+            stuck_ms: Some(40),
+        }),
+        write_out_ms: Some(5),
+    };
+    let answer = Answer::Why(Box::new(testimony));
+    vec![
+        ("request", Frame::Request { id: 1, request: Request::Why }),
+        ("reply", Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } }),
+    ]
+}
+
+/// What became of a write.
+fn fates() -> Vec<(&'static str, Frame)> {
+    let request = Request::Result(RequestName { session: 7, sequence: 2 });
+    let at = LogId::new(9, 2);
+    let fates = [
+        Fate::Applied { at, response: Bytes::from_static(b"done") },
+        Fate::Withdrawn { at },
+        Fate::Forgotten,
+        Fate::Expired,
+    ];
+    let withdrawn = Refusal::not_applied(Reason::Withdrawn { at: Index(9) });
+    let answers = fates.map(Answer::Fate).into_iter().chain([withdrawn.into()]);
+    let reply = |answer| Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } };
+    let mut frames = vec![("request", Frame::Request { id: 1, request })];
+    frames.extend(answers.map(|answer| ("reply", reply(answer))));
+    frames
+}
+
 pub(crate) fn all_frames() -> Vec<(&'static str, Frame)> {
-    [handshakes(), messages(), requests(), replies(), snapshots()].concat()
+    [handshakes(), messages(), requests(), replies(), snapshots(), reasons_asked_for(), fates()]
+        .concat()
 }
 
 pub(crate) fn membership() -> Membership {

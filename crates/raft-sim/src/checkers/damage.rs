@@ -253,7 +253,12 @@ impl Checkers {
     /// The same, of the server that is this member.
     #[must_use]
     pub fn is_member_down(&self, id: NodeId) -> bool {
-        self.disks.host_of(id).is_some_and(|host| self.damage.is_down(host))
+        self.host_of(id).is_some_and(|host| self.damage.is_down(host))
+    }
+
+    /// The server that this member is, if it ever was one.
+    pub fn host_of(&self, id: NodeId) -> Option<usize> {
+        self.disks.host_of(id)
     }
 
     /// Entries were read back from a disk.

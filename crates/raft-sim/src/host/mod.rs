@@ -349,3 +349,9 @@ impl Process {
 pub fn address(index: usize) -> String {
     format!(":{}", 7001 + index)
 }
+
+/// The same place by another name, to which its member may move.
+#[must_use]
+pub fn other_address(index: usize) -> String {
+    format!("127.0.0.1{}", address(index))
+}

@@ -5,7 +5,7 @@ use raft_node::client_core::{Op, Success};
 use raft_node::hello::{HelloReason, Role};
 use raft_node::replica::SnapshotAnswer;
 use raft_node::wire::{AppendHead, Frame, PeerContent};
-use raft_node::{Answer, ClientError, ReadAnswer, Reason, Refusal, Request};
+use raft_node::{Answer, ClientError, Fate, ReadAnswer, Reason, Refusal, Request};
 use raft_store::MESSAGE_FORMAT;
 
 use super::Observer;
@@ -114,7 +114,12 @@ impl Observer {
             Answer::Read(ReadAnswer { stale: false, .. }) => self.reach(Probe::ReadConfirmed),
             Answer::Read(ReadAnswer { stale: true, .. }) => self.reach(Probe::ReadLocally),
             Answer::Snapshot { .. } => self.reach(Probe::SnapshotAsked),
-            Answer::Status(_) | Answer::Recent(_) => self.reach(Probe::StatusAsked),
+            Answer::Status(_) | Answer::Recent(_) | Answer::Why(_) => {
+                self.reach(Probe::StatusAsked)
+            }
+            Answer::Fate(Fate::Applied { .. }) => self.reach(Probe::ResultApplied),
+            Answer::Fate(Fate::Withdrawn { .. }) => self.reach(Probe::ResultWithdrawn),
+            Answer::Fate(Fate::Forgotten | Fate::Expired) => {}
             // Counted where a client is told.
             Answer::Changed(_) | Answer::Transferred { .. } => {}
             Answer::Refused(refusal) => self.request_refused(&refusal.reason),
@@ -144,6 +149,8 @@ impl Observer {
             Reason::NoNewQuorum { .. } => Probe::RefusedNoQuorum,
             Reason::NotMember { .. } => Probe::RefusedNotMember,
             Reason::LastMember => Probe::RefusedLastMember,
+            Reason::NotVoter { .. } => Probe::RefusedNotVoter,
+            Reason::AddressTaken { .. } => Probe::RefusedAddressTaken,
             Reason::Unreachable { .. } => Probe::RefusedUnreachable,
             Reason::Removed { .. } => Probe::RefusedServerRemoved,
             Reason::NotReady => Probe::RefusedNotReady,
@@ -152,7 +159,7 @@ impl Observer {
             // The first is counted where a client is told, and the next two are told to nobody.
             Reason::DiskFull
             | Reason::SessionLimit
-            | Reason::AddressTaken { .. }
+            | Reason::Withdrawn { .. }
             | Reason::TooLarge { .. }
             | Reason::HostlessCluster { .. }
             | Reason::Invalid(_) => return,
@@ -270,6 +277,7 @@ fn answer_words(answer: &Answer) -> String {
         Answer::Members(_) => "Members".into(),
         Answer::Status(_) => "Status".into(),
         Answer::Recent(_) => "Recent".into(),
+        Answer::Why(_) => "Why".into(),
         other => format!("{other:?}"),
     }
 }

@@ -193,11 +193,11 @@ fn status(headers: &HeaderMap) -> Option<String> {
 }
 
 fn unknown(what: String) -> ClientError {
-    ClientError { outcome: Conclusion::Unknown, what, reason: None }
+    ClientError { outcome: Conclusion::Unknown, what, reason: None, request: None }
 }
 
 fn refused(what: String) -> ClientError {
-    ClientError { outcome: Conclusion::NotApplied, what, reason: None }
+    ClientError { outcome: Conclusion::NotApplied, what, reason: None, request: None }
 }
 
 #[cfg(test)]

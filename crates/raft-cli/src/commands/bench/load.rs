@@ -117,7 +117,7 @@ fn ended(put: Option<Result<Result<(), ClientError>, JoinError>>) -> Result<(), 
 }
 
 pub(super) fn cannot_begin(what: String) -> ClientError {
-    ClientError { outcome: Conclusion::NothingSent, what, reason: None }
+    ClientError { outcome: Conclusion::NothingSent, what, reason: None, request: None }
 }
 
 async fn generate(

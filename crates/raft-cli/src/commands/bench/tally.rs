@@ -163,7 +163,12 @@ mod tests {
         let due = Instant::now();
         tally.ended(early, None);
         tally.ended(due, None);
-        let error = ClientError { outcome: Conclusion::Unknown, what: "lost".into(), reason: None };
+        let error = ClientError {
+            outcome: Conclusion::Unknown,
+            what: "lost".into(),
+            reason: None,
+            request: None,
+        };
         tally.ended(due, Some(&error));
         assert!(tally.goes_on());
         tally.end_now();

@@ -366,7 +366,8 @@ fn join_cluster(endpoints: Vec<Address>, new: &Address) -> Result<u64, Problem> 
     let added = ask.quiet_client()?.add_member(new).wait();
     match added.map_err(|error| ask.problem(&error, "added"))?.0 {
         Changed::Added { id, .. } | Changed::AlreadyMember { id, .. } => Ok(id.0),
-        Changed::Undone { .. } | Changed::Removed { .. } => {
+        // Whatever else an answer says, the server is no member.
+        _ => {
             let what = format!("{new} was taken out again: it made no progress");
             Err(Problem::new(Exit::Refused, what))
         }

@@ -283,6 +283,9 @@ fn told(entry: &InspectedEntry) -> (&'static str, String, String) {
             ("session", entry.index.to_string(), format!("begins{for_what}"))
         }
         Ok(Payload::EndSession { session }) => ("session", session.to_string(), "ends".into()),
+        Ok(Payload::Withdraw(request)) => {
+            ("session", request.to_string(), "is withdrawn, if it is not applied".into())
+        }
         Err(what) => {
             let kind = if entry.kind == Kind::MEMBERSHIP { "membership" } else { "unknown" };
             (kind, "-".into(), format!("not understood: {what}"))
@@ -349,6 +352,7 @@ fn entry_object(entry: &InspectedEntry) -> Map<String, Value> {
             put("one_shot", one_shot.into());
         }
         Ok(Payload::EndSession { session }) => put("ends", session.into()),
+        Ok(Payload::Withdraw(request)) => put("withdraws", request.to_string().into()),
         Ok(Payload::Membership(membership)) => {
             put("members", text::members(&membership).into());
             output::base64("payload", payload, &mut object);

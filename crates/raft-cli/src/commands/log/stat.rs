@@ -119,8 +119,8 @@ fn members(inspection: &Inspection) -> Vec<String> {
 /// The configuration that a snapshot was taken with.
 fn configuration_at(inspection: &Inspection, id: LogId) -> Result<(Index, Membership), String> {
     let opened = inspection.open_snapshot(id).map_err(|error| error.to_string())?;
-    let contents = opened.contents().map_err(|error| error.to_string())?;
-    let found = configuration(contents.own());
+    let mut contents = opened.contents().map_err(|error| error.to_string())?;
+    let found = configuration(&contents.take_own());
     found.map_err(|error| format!("not understood, snapshot {id}: {error}"))
 }
 

@@ -1,5 +1,6 @@
 //! What the answers of a cluster's members mean together. Nothing here asks anybody.
 
+use raft_node::refused::replace_command;
 use raft_node::{KnownMember, NodeId, NodeStatus, Standing};
 
 use super::survey::{self, Seen};
@@ -14,49 +15,49 @@ const LAG_HIGH: u64 = 10_000;
 
 /// A cluster, as far as its members answered.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) cluster: Option<u128>,
+pub(in crate::commands) struct Report {
+    pub(in crate::commands) cluster: Option<u128>,
     /// Who leads, by the latest term that anybody knows a leader of.
-    pub(super) leader: Option<(NodeId, String)>,
+    pub(in crate::commands) leader: Option<(NodeId, String)>,
     /// Why nobody leads, as far as known.
-    pub(super) why: Option<String>,
+    pub(in crate::commands) why: Option<String>,
     /// The members by id, then whoever else was asked.
-    pub(super) rows: Vec<Row>,
+    pub(in crate::commands) rows: Vec<Row>,
 }
 
 /// One server.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) id: Option<NodeId>,
-    pub(super) address: String,
+pub(in crate::commands) struct Row {
+    pub(in crate::commands) id: Option<NodeId>,
+    pub(in crate::commands) address: String,
     /// As the others know it; `None` if it is in no configuration.
-    pub(super) voter: Option<Vote>,
-    pub(super) answer: Result<NodeStatus, String>,
+    pub(in crate::commands) voter: Option<Vote>,
+    pub(in crate::commands) answer: Result<NodeStatus, String>,
     /// Entries that the leader has committed and this member does not have on its disk.
-    pub(super) lag: Option<u64>,
-    pub(super) troubles: Vec<Trouble>,
+    pub(in crate::commands) lag: Option<u64>,
+    pub(in crate::commands) troubles: Vec<Trouble>,
 }
 
 /// What part a member has in decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Vote {
+pub(in crate::commands) struct Vote {
     /// In the configuration, or its new half.
-    pub(super) new: bool,
+    pub(in crate::commands) new: bool,
     /// In the old half of a joint one.
-    pub(super) old: bool,
+    pub(in crate::commands) old: bool,
 }
 
 /// Something that is not well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
+pub(in crate::commands) struct Trouble {
+    pub(in crate::commands) kind: Kind,
     /// For a column.
-    pub(super) short: String,
-    pub(super) text: String,
+    pub(in crate::commands) short: String,
+    pub(in crate::commands) text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::commands) enum Kind {
     Silent,
     New,
     Removed,
@@ -66,7 +67,7 @@ pub(super) enum Kind {
 }
 
 impl Report {
-    pub(super) fn of(mut seen: Vec<Seen>) -> Self {
+    pub(in crate::commands) fn of(mut seen: Vec<Seen>) -> Self {
         let cluster = survey::cluster(&seen);
         let members = members(&seen, cluster);
         let leader = leader(&seen, cluster);
@@ -90,18 +91,18 @@ impl Report {
         seen.retain(|seen| !rows.iter().any(|row| row.is_answer(seen)));
         rows.extend(seen.into_iter().map(|seen| Row::new(seen.address.to_string(), seen.answer)));
         for row in &mut rows {
-            row.judge(cluster, commit);
+            row.judge(cluster, commit, leader.as_ref().map(|(_, address)| address.as_str()));
         }
         let why = leader.is_none().then(|| why(&rows, cluster));
         Self { cluster, leader, why, rows }
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::commands) fn is_well(&self) -> bool {
         self.why.is_none() && self.rows.iter().all(|row| row.troubles.is_empty())
     }
 
     /// In one line, what is not well, and what to do first.
-    pub(super) fn problem(&self) -> Option<Problem> {
+    pub(in crate::commands) fn problem(&self) -> Option<Problem> {
         if self.is_well() {
             return None;
         }
@@ -149,12 +150,12 @@ impl Row {
     }
 
     /// A member of this cluster, by its own word.
-    pub(super) fn is_member(&self, cluster: Option<u128>) -> bool {
+    pub(in crate::commands) fn is_member(&self, cluster: Option<u128>) -> bool {
         let member = |status: &NodeStatus| is_member(status, cluster);
         self.answer.as_ref().is_ok_and(member)
     }
 
-    fn judge(&mut self, cluster: Option<u128>, commit: Option<u64>) {
+    fn judge(&mut self, cluster: Option<u128>, commit: Option<u64>, leader: Option<&str>) {
         let status = match &self.answer {
             Ok(status) => status,
             Err(error) => {
@@ -163,7 +164,7 @@ impl Row {
                 return;
             }
         };
-        self.troubles.extend(self.misplaced(status, cluster));
+        self.troubles.extend(self.misplaced(status, cluster, leader));
         for text in &status.vitals.problems {
             let short = text.split(": ").next().unwrap_or_default();
             let kind = if text == "no leader" { Kind::NoLeader } else { Kind::Other };
@@ -182,7 +183,12 @@ impl Row {
     }
 
     /// Why this server is no member of this cluster, or not the one that it should be.
-    fn misplaced(&self, status: &NodeStatus, cluster: Option<u128>) -> Option<Trouble> {
+    fn misplaced(
+        &self,
+        status: &NodeStatus,
+        cluster: Option<u128>,
+        leader: Option<&str>,
+    ) -> Option<Trouble> {
         let trouble = match status.standing {
             Standing::Removed { at } => {
                 let text = format!("removed from its cluster at index {at}");
@@ -192,8 +198,13 @@ impl Row {
                 Trouble::new(Kind::New, "no cluster", "in no cluster yet")
             }
             Standing::New if self.voter.is_some() => {
-                let text = "its data directory is a new one, not the member's: remove the member, \
-                            then add it again";
+                let name = self.id.map_or_else(|| self.address.clone(), |id| id.to_string());
+                let asked = leader.unwrap_or("A MEMBER THAT RUNS");
+                let text = format!(
+                    "its data directory is a new one, not the member's; if that is lost, refill \
+                     it from the others: {}",
+                    replace_command(&name, &self.address, asked)
+                );
                 Trouble::new(Kind::Foreign, "new directory", text)
             }
             Standing::New => {

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use raft_node::{Address, Client, ClientError, ClientNotice, ClientOptions, NodeStatus};
+use raft_node::{
+    Address, Client, ClientError, ClientNotice, ClientOptions, NodeStatus, Pending, Testimony,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -20,13 +22,39 @@ const ROUNDS_MAX: usize = 4;
 
 /// A server, and what it answered or why it did not.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) address: Address,
-    pub(super) answer: Result<NodeStatus, String>,
+pub(in crate::commands) struct Seen<T = NodeStatus> {
+    pub(in crate::commands) address: Address,
+    pub(in crate::commands) answer: Result<T, String>,
+}
+
+/// What every server can be asked for: how it is, or that and more.
+pub(in crate::commands) trait Told: Sized + Send + 'static {
+    fn ask(client: &Client) -> Pending<Self>;
+    fn status(&self) -> &NodeStatus;
+}
+
+impl Told for NodeStatus {
+    fn ask(client: &Client) -> Pending<Self> {
+        client.status()
+    }
+
+    fn status(&self) -> &NodeStatus {
+        self
+    }
+}
+
+impl Told for Testimony {
+    fn ask(client: &Client) -> Pending<Self> {
+        client.why()
+    }
+
+    fn status(&self) -> &NodeStatus {
+        &self.status
+    }
 }
 
 /// Asks the servers that were named, then those that they know, until all have been asked.
-pub(super) fn survey(ask: &Ask) -> Result<Vec<Seen>, Problem> {
+pub(in crate::commands) fn survey<T: Told>(ask: &Ask) -> Result<Vec<Seen<T>>, Problem> {
     let timeout = ask.timeout.unwrap_or(TIMEOUT);
     let mut seen = Vec::new();
     let mut wanted = ask.endpoints.clone();
@@ -45,17 +73,17 @@ pub(super) fn survey(ask: &Ask) -> Result<Vec<Seen>, Problem> {
 }
 
 /// The cluster that this is about: that of most answers, of those the one named first.
-pub(super) fn cluster(seen: &[Seen]) -> Option<u128> {
-    let clusters = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok()?.cluster);
+pub(super) fn cluster<T: Told>(seen: &[Seen<T>]) -> Option<u128> {
+    let clusters = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok()?.status().cluster);
     let count = |cluster| clusters().filter(|other| *other == cluster).count();
     // The last of the largest wins: from the end, that is the first.
     clusters().collect::<Vec<_>>().into_iter().rev().max_by_key(|cluster| count(*cluster))
 }
 
 /// Members of this cluster, or founders of it, that have not been asked.
-pub(super) fn not_asked(seen: &[Seen]) -> Vec<Address> {
+pub(super) fn not_asked<T: Told>(seen: &[Seen<T>]) -> Vec<Address> {
     let cluster = cluster(seen);
-    let answers = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok());
+    let answers = || seen.iter().filter_map(|seen| seen.answer.as_ref().ok()).map(T::status);
     let ours = answers().filter(|status| status.cluster.is_none() || status.cluster == cluster);
     let mut wanted: Vec<Address> = Vec::new();
     for member in ours.flat_map(|status| &status.members) {
@@ -71,7 +99,7 @@ pub(super) fn not_asked(seen: &[Seen]) -> Vec<Address> {
 }
 
 /// Asks all at once; the answers are in the order of the targets.
-fn ask_all(targets: &[Address], timeout: Duration) -> io::Result<Vec<Seen>> {
+fn ask_all<T: Told>(targets: &[Address], timeout: Duration) -> io::Result<Vec<Seen<T>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
         let mut asked = JoinSet::new();
@@ -85,7 +113,7 @@ fn ask_all(targets: &[Address], timeout: Duration) -> io::Result<Vec<Seen>> {
 }
 
 /// A client would dial again and again; here the first dial that fails is the answer.
-async fn ask_one(address: Address, timeout: Duration) -> io::Result<Seen> {
+async fn ask_one<T: Told>(address: Address, timeout: Duration) -> io::Result<Seen<T>> {
     let (sender, failed) = oneshot::channel();
     let mut sender = Some(sender);
     let notices = Box::new(move |notice| {
@@ -100,7 +128,7 @@ async fn ask_one(address: Address, timeout: Duration) -> io::Result<Seen> {
     let client = Client::new([address.clone()], options)?;
     let answer = tokio::select! {
         biased;
-        answer = client.status() => answer.map_err(|error: ClientError| error.what),
+        answer = T::ask(&client) => answer.map_err(|error: ClientError| error.what),
         Ok(error) = failed => Err(error),
     };
     Ok(Seen { address, answer })

@@ -202,8 +202,8 @@ n3  :9992    follower     2    17      17       17    0    1.2 ms     64 MiB  12
 #[test]
 fn a_new_directory_at_a_members_address() {
     let report = Report::of(vec![seen(member(1)), seen(new(9991, &[])), seen(member(3))]);
-    let line = ":9991: its data directory is a new one, not the member's: remove the member, then \
-                add it again";
+    let line = ":9991: its data directory is a new one, not the member's; if that is lost, refill \
+                it from the others: raft member replace 'n2' ':9991' --endpoints ':9990'";
     assert_eq!(view::lines(&report), [line]);
 }
 

@@ -111,7 +111,7 @@ fn duration(micros: u64) -> String {
 }
 
 /// Bytes for people; a dash where nobody has looked.
-fn size(bytes: u64) -> String {
+pub(in crate::commands) fn size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.iter().find(|(shift, _)| bytes >> shift > 0) {
         Some((shift, unit)) if bytes >> shift < 10 => {
@@ -194,7 +194,7 @@ fn transfers(view: &SnapshotsView) -> Value {
 }
 
 /// How far a snapshot that comes is, in words.
-pub(super) fn arriving(view: &SnapshotsView) -> Option<String> {
+pub(in crate::commands) fn arriving(view: &SnapshotsView) -> Option<String> {
     let transfer = view.transfers.iter().find(|transfer| !transfer.outgoing)?;
     let percent = transfer.done * 100 / transfer.bytes.max(1);
     Some(format!("{percent}% of a snapshot of {} are there", size(transfer.bytes)))

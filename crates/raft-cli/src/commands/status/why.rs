@@ -6,24 +6,28 @@ use super::report::{Row, Vote};
 
 /// In one line. `rows` are all who were asked.
 pub(super) fn why(rows: &[Row], cluster: Option<u128>) -> String {
+    impossible(rows, cluster).unwrap_or_else(|| undecided(rows, cluster))
+}
+
+/// Why nobody can lead. `None` if there are enough voters, and still nobody leads.
+pub(in crate::commands) fn impossible(rows: &[Row], cluster: Option<u128>) -> Option<String> {
     if rows.iter().all(|row| row.answer.is_err()) {
-        return "no leader is known: no server answers".into();
+        return Some("no leader is known: no server answers".into());
     }
     if cluster.is_none() {
-        return unfounded(rows);
+        return Some(unfounded(rows));
     }
     if rows.iter().all(|row| row.voter.is_none()) {
-        return "no leader is known: whoever answers was removed from the cluster; ask a member"
-            .into();
+        let why = "no leader is known: whoever answers was removed from the cluster; ask a member";
+        return Some(why.into());
     }
     let halves = [("old ", is_old as fn(Vote) -> bool), ("new ", is_new)];
     let joint = rows.iter().any(|row| row.voter.is_some_and(is_old));
     if !joint {
-        return lacking("", rows, cluster, is_new).unwrap_or_else(|| undecided(rows, cluster));
+        return lacking("", rows, cluster, is_new);
     }
     // Both halves of a joint configuration have to elect.
-    let lacking = halves.iter().find_map(|(name, half)| lacking(name, rows, cluster, *half));
-    lacking.unwrap_or_else(|| undecided(rows, cluster))
+    halves.iter().find_map(|(name, half)| lacking(name, rows, cluster, *half))
 }
 
 const fn is_new(vote: Vote) -> bool {
@@ -95,7 +99,7 @@ fn names(rows: &[&Row]) -> String {
 }
 
 /// `a, b and c`.
-pub(super) fn list_of(words: &[&str]) -> String {
+pub(in crate::commands) fn list_of(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [only] => (*only).into(),

@@ -44,10 +44,12 @@ impl Member {
 
     /// Keeps a connection to every other member, and none to anybody else.
     pub(super) fn dial_members(&mut self, now: Time, membership: &Membership) {
-        // Nor to itself under an earlier id: a server that was replaced at its address.
         let me = &self.me;
-        let other = |(id, member): &(&NodeId, &Peer)| **id != me.id && member.address != me.address;
-        for (id, member) in membership.members.iter().filter(other) {
+        for (id, member) in membership.members.iter() {
+            // Nor to itself under an earlier id: a server that was replaced at its address.
+            if *id == me.id || member.address == me.address || is_superseded(*id, membership) {
+                continue;
+            }
             let to = Believed {
                 id: Some(*id),
                 incarnation: Some(member.incarnation),
@@ -60,9 +62,13 @@ impl Member {
 
     /// A removed member is still fed for a while: it is dialled no more when its connection ends.
     pub(super) fn drop_dials(&mut self) {
-        let members = &self.replica.raft().membership().members;
+        let membership = self.replica.raft().membership();
         let outbound = &self.outbound;
-        let wanted = |id| members.contains_key(&NodeId(id)) || outbound.contains_key(&NodeId(id));
+        let wanted = |number| {
+            let id = NodeId(number);
+            let is_member = membership.members.contains_key(&id);
+            outbound.contains_key(&id) || (is_member && !is_superseded(id, membership))
+        };
         self.dials.retain(wanted, &mut self.orders);
     }
 
@@ -73,6 +79,12 @@ impl Member {
         match (welcome.standing, known) {
             (Standing::New, _) => Ok(welcome.from.incarnation),
             (Standing::Removed { .. }, _) if is_ours => Ok(welcome.from.incarnation),
+            (Standing::Member, Some(Peer { address: name, .. })) if is_ours && name == address => {
+                Err(Reason::Invalid(format!(
+                    "the server at {address} is that member itself, with the data directory that it \
+                     had; stop it and start it with an empty data directory, then ask again"
+                )))
+            }
             (Standing::Member, Some(Peer { address: name, .. })) if is_ours => {
                 Err(Reason::Invalid(format!(
                     "the server at {address} is a member already, and is known to the others as \
@@ -120,6 +132,15 @@ impl Member {
             self.orders.push(Order::TellRefused(refused));
         }
     }
+}
+
+/// At the address of this member there is another one by now, which takes its place.
+fn is_superseded(id: NodeId, membership: &Membership) -> bool {
+    let later = |own: &Peer| {
+        let mut others = membership.members.range(id..).filter(|(other, _)| **other != id);
+        others.any(|(_, other)| other.address == own.address)
+    };
+    membership.members.get(&id).is_some_and(later)
 }
 
 /// A server that waits to be told who it is needs no words about it.

@@ -1,7 +1,7 @@
 //! What becomes of the replica's wishes.
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, Message, NodeId, Time};
+use raft_core::{Index, LogId, Membership, Message, NodeId, Time};
 
 use super::{End, Member, Order};
 use crate::binding::ConnectionId;
@@ -44,6 +44,7 @@ impl Member {
             Effect::RoleChanged { term, leader, .. } => self.role_changed(term.0, leader),
             Effect::MembershipChanged { membership } => {
                 self.orders.push(Order::Remember("membership", membership.to_string()));
+                self.note_place(&membership);
                 self.dial_members(now, &membership);
             }
             Effect::Removed { at } => self.end_with(End::Removed(at)),
@@ -88,6 +89,7 @@ impl Member {
             }
             Answer::Status(status) => Some(status),
             Answer::Recent(recent) => Some(&mut recent.status),
+            Answer::Why(testimony) => Some(&mut testimony.status),
             _ => None,
         };
         let order = if let Some(status) = status {
@@ -133,6 +135,19 @@ impl Member {
             let what = format!(
                 "{skipped} entries up to index {} came in a snapshot: their lines are not shown here",
                 at.index
+            );
+            self.orders.push(Order::Tell(Notice::Fact(what)));
+        }
+    }
+
+    /// The others look for this member at another address than its own.
+    pub(super) fn note_place(&mut self, membership: &Membership) {
+        let Some(own) = membership.members.get(&self.me.id) else { return };
+        if !self.settings.is_place(&own.address) {
+            let what = format!(
+                "the other members look for this one at {}: start it there, with this data \
+                 directory",
+                own.address
             );
             self.orders.push(Order::Tell(Notice::Fact(what)));
         }

@@ -89,6 +89,19 @@ impl Member {
             // The core asks again.
             return self.events.push(Event::SnapshotFailed { peer });
         }
+        // One of an earlier term of this leader: what is heard on its way is not about this one.
+        match self.lanes.to.remove(&peer) {
+            Some(Outgoing { connection: Some(connection), .. }) => {
+                self.orders.push(Order::Snapshot(SnapshotJob::Shut(peer)));
+                self.drop_connection(now, connection);
+            }
+            Some(on_its_way) => {
+                // It is being opened, or dialled. A second way would be taken for the first.
+                self.lanes.to.insert(peer, Outgoing { term, heard: now, ..on_its_way });
+                return;
+            }
+            None => {}
+        }
         let outgoing = Outgoing {
             term,
             info: None,

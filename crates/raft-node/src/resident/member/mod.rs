@@ -194,6 +194,7 @@ impl Member {
             end: None,
         };
         let membership = Arc::clone(member.replica.raft().membership());
+        member.note_place(&membership);
         member.dial_members(now, &membership);
         member.want_slot();
         member.want_look();

@@ -134,6 +134,23 @@ pub(super) const ALL: &[Planting] = &[
         }],
     },
     Planting {
+        name: "fate-without-a-fence",
+        what: "a leader calls a request never applied because it is not applied yet",
+        escaped: "of this project's own making",
+        caught_by: "certainly not applied",
+        edits: &[Edit {
+            file: CLIENTS,
+            find: "        // Anything else is true only from an entry on.
+",
+            plant: "        if PLANTED {
+            let at = self.raft.last_log_id();
+            fx.push(reply(origin, Answer::Fate(Fate::Withdrawn { at })));
+            return;
+        }
+",
+        }],
+    },
+    Planting {
         name: "lost-leadership-says-not-applied",
         what: "what was in flight when leadership was lost is called certainly not applied",
         escaped: "Redpanda 3036, aborted reads",
