@@ -176,7 +176,13 @@ impl SnapshotReader {
 }
 
 impl StateReader<'_> {
-    /// The driver's own bytes; nothing after the first time.
+    /// The driver's own bytes.
+    #[must_use]
+    pub fn own(&self) -> &[u8] {
+        &self.own
+    }
+
+    /// The same, for good: there are none after it.
     #[must_use]
     pub fn take_own(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.own)
