@@ -63,7 +63,7 @@ impl Cluster {
         let hosts: Vec<Host> =
             (0..count).map(|index| Host::new(index, told(index), disk(index))).collect();
         let random = &mut stream(plan.seed, "founding", 0);
-        world.set_clocks(count);
+        (0..count).for_each(|_| world.add_clock());
         for host in 0..count {
             let delay = random.below(world.settings.starts_within);
             world.clock.after(delay, Happening::Start { host });

@@ -168,7 +168,7 @@ impl Cluster {
             let mut heir_of = Host::new(heir, self.founders(), disk);
             heir_of.address = address(host);
             self.hosts.push(heir_of);
-            self.world.set_clock(heir);
+            self.world.add_clock();
             self.world.clock.after(0, Happening::Start { host: heir });
             self.world.checkers.probe("disk lost");
         }

@@ -162,14 +162,11 @@ impl World {
         self.clocks.get(host).copied().unwrap_or(HostClock::new(0))
     }
 
-    /// Gives so many machines clocks of their own, fast or slow.
-    pub fn set_clocks(&mut self, count: usize) {
-        let (seed, skew) = (self.plan.seed, self.settings.skew);
-        let draw = |host| {
-            let drawn = stream(seed, "clock", host as u64).below(2 * skew + 1);
-            HostClock::new(drawn.cast_signed() - skew.cast_signed())
-        };
-        self.clocks = (0..count).map(draw).collect();
+    /// Gives the next machine a clock of its own, fast or slow.
+    pub fn add_clock(&mut self) {
+        let (host, skew) = (self.clocks.len() as u64, self.settings.skew);
+        let drawn = stream(self.plan.seed, "clock", host).below(2 * skew + 1);
+        self.clocks.push(HostClock::new(drawn.cast_signed() - skew.cast_signed()));
     }
 
     /// A machine's clock jumps ahead.
