@@ -5,6 +5,7 @@ mod builder;
 mod client;
 mod connection;
 mod dial;
+mod driver;
 mod helper;
 mod incoming;
 mod life;
