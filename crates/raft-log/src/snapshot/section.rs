@@ -351,7 +351,11 @@ pub(super) struct SectionWriter {
     sections: u64,
     checksum: u32,
     pending: Vec<u8>,
+    unsynced: u64,
 }
+
+/// So much may wait to be written to the disk: all at once, it would keep the log's syncs waiting.
+const UNSYNCED_MAX: u64 = 4 * 1024 * 1024;
 
 impl SectionWriter {
     pub(super) fn create(disk: &dyn Disk, name: &str, id: FileId) -> io::Result<Self> {
@@ -360,7 +364,7 @@ impl SectionWriter {
         file.write_at(&[&header], 0)?;
         let checksum = crc32c::crc32c(&header);
         let offset = HEADER_BYTES as u64;
-        Ok(Self { file, offset, sections: 0, checksum, pending: Vec::new() })
+        Ok(Self { file, offset, sections: 0, checksum, pending: Vec::new(), unsynced: 0 })
     }
 
     /// Adds bytes to the sections of this kind and part.
@@ -386,8 +390,14 @@ impl SectionWriter {
         self.file.write_at(&[&head, &self.pending], self.offset)?;
         self.checksum = crc32c::crc32c_append(self.checksum, &head);
         self.sections += 1;
-        self.offset += (head.len() + self.pending.len()) as u64;
+        let bytes = (head.len() + self.pending.len()) as u64;
+        self.offset += bytes;
+        self.unsynced += bytes;
         self.pending.clear();
+        if self.unsynced >= UNSYNCED_MAX {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
         Ok(())
     }
 

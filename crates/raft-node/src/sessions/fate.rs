@@ -200,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_goes_with_what_its_client_needs_no_longer() {
+        let mut sessions = Sessions::default();
+        sessions.register(Index(3), false);
+        assert!(fate(&mut sessions, 5, 1).is_ok());
+        assert_eq!(sessions.begin(Index(6), 3, 2, 2), Admission::Fresh);
+        let mut fresh = Sessions::default();
+        fresh.register(Index(3), false);
+        assert_eq!(fresh.begin(Index(6), 3, 2, 2), Admission::Fresh);
+        assert_eq!(sessions, fresh, "no answer went with it");
+        assert!(sessions.emptied().restored(sessions.image()).is_ok());
+    }
+
+    #[test]
     fn names() {
         assert_eq!("17/1".parse(), Ok(RequestName { session: 17, sequence: 1 }));
         assert_eq!(RequestName { session: 17, sequence: 1 }.to_string(), "17/1");

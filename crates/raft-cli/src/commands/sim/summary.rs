@@ -193,8 +193,12 @@ impl Summary {
     }
 
     fn happened(&self) -> String {
-        let least = self.least.unwrap_or_default();
-        format!("{}; fewer than {EVENTS_MIN} in {} runs, {least} at least", self.events, self.small)
+        let (least, small) = (self.least.unwrap_or_default(), self.small);
+        let few = match small {
+            0 => String::new(),
+            _ => format!("; {small} runs have fewer than {EVENTS_MIN}"),
+        };
+        format!("{}, at least {least} in each run{few}", self.events)
     }
 
     fn trouble(&self) -> String {
