@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{LogId, Message, NodeId, Raft, Term};
+use raft_core::{HardState, LogId, Message, NodeId, Raft, Term};
 
 use super::{Checked, Named};
 
 #[derive(Debug, Default)]
 pub(super) struct Votes {
     steps: BTreeMap<usize, Step>,
+    /// Term and vote of each server after its last step.
+    given: BTreeMap<usize, HardState>,
 }
 
 /// What a member takes in one step.
@@ -56,8 +58,9 @@ impl Votes {
         }
     }
 
-    /// A vote may be sent later, when it is durable: it is judged when it is given.
-    pub(super) fn stepped(&self, host: usize, me: NodeId, raft: &Raft) -> Named {
+    /// A vote may be sent later, when it is durable: it is judged when it is given, and only then,
+    /// for whoever is asked once more may have a longer log by now.
+    pub(super) fn stepped(&mut self, host: usize, me: NodeId, raft: &Raft) -> Named {
         let hard_state = raft.hard_state();
         if let Some(step) = self.steps.get(&host)
             && hard_state.term < step.taught
@@ -66,7 +69,8 @@ impl Votes {
             let what = format!("{me} was refused in term {taught} and stays in term {term}");
             return Err(("terms spread", what));
         }
-        match hard_state.voted_for.filter(|to| *to != me) {
+        let is_new = self.given.insert(host, hard_state) != Some(hard_state);
+        match hard_state.voted_for.filter(|to| is_new && *to != me) {
             Some(to) => {
                 let looked = self.looked(host, to, hard_state.term, raft);
                 looked.map_err(|what| ("votes look at logs", what))
