@@ -196,9 +196,11 @@ impl Cluster {
             let mut again = false;
             for (op, result) in self.clients[client].take_ended() {
                 let well = match &result {
-                    Ok(success) => {
-                        matches!(success.answer, Answer::Written { .. } | Answer::Read(_))
-                    }
+                    // Of a write that has to be sent again, its client may have asked the fate.
+                    Ok(success) => matches!(
+                        success.answer,
+                        Answer::Written { .. } | Answer::Read(_) | Answer::Fate(_)
+                    ),
                     Err(error) if passes(error) && self.world.time() < give_up => {
                         again = true;
                         continue;

@@ -29,7 +29,7 @@ use hunt::{Hunt, hunt};
 use plantings::{Edit, Planting, all};
 
 /// A hunt ends after so many seconds of processor time.
-const SECONDS_MAX: u64 = 60;
+const SECONDS_MAX: u64 = 90;
 
 /// And in a long run.
 const SECONDS_MAX_LONG: u64 = 300;

@@ -7,7 +7,6 @@ const LANES: &str = "raft-node/src/resident/member/lanes.rs";
 const MACHINE: &str = "raft-node/src/replica/machine.rs";
 const RECEIVER: &str = "raft-log/src/snapshot/receiver.rs";
 const REPLICA: &str = "raft-node/src/replica/snapshots.rs";
-const SPACE: &str = "raft-node/src/resident/member/space.rs";
 
 pub(super) const ALL: &[Planting] = &[
     Planting {
@@ -144,36 +143,6 @@ pub(super) const ALL: &[Planting] = &[
             find: "incoming.filter(|incoming| incoming.info == of)",
             plant: "incoming.filter(|incoming| PLANTED || incoming.info == of)",
         }],
-    },
-    Planting {
-        name: "full-for-ever",
-        what: "a disk was full when a slot was wanted, and none is wanted any more",
-        escaped: "found by the simulator in this project",
-        caught_by: "liveness",
-        edits: &[
-            Edit {
-                file: SPACE,
-                find: "        self.space.set_room(room);
-        if !self",
-                plant: "        if PLANTED {
-            self.space.room = room;
-        } else {
-            self.space.set_room(room);
-        }
-        if !self",
-            },
-            Edit {
-                file: SPACE,
-                find: "        self.space.set_room(room);
-        self.look",
-                plant: "        if PLANTED {
-            self.space.room = room;
-        } else {
-            self.space.set_room(room);
-        }
-        self.look",
-            },
-        ],
     },
     Planting {
         name: "late-piece-is-nonsense",
