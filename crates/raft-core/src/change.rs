@@ -184,9 +184,17 @@ impl Raft {
         let silent = self.silent_voters(&membership.voters);
         if membership.is_quorum(|id| !silent.contains(&id)) {
             Verdict::Begins(membership)
+        } else if self.leads_since_less_than_a_timeout() {
+            // Whoever has not answered yet may do so in time.
+            Verdict::Ended(Err(ChangeRefused::LeaderTooYoung))
         } else {
             Verdict::Ended(Err(ChangeRefused::NoNewQuorum { silent }))
         }
+    }
+
+    fn leads_since_less_than_a_timeout(&self) -> bool {
+        let timeout = self.config.election_timeout;
+        matches!(&self.role, Role::Leader(leader) if self.now - leader.since < timeout)
     }
 
     /// Which of these voters have not answered within the last T. A configuration that could not

@@ -155,7 +155,8 @@ pub enum ChangeRefused {
         /// The request of the running change.
         request: RequestId,
     },
-    /// No entry of the leader's own term is committed yet: ask again shortly.
+    /// No entry of the leader's own term is committed yet, or it has led for less than an election
+    /// timeout and not heard enough of those who would decide: ask again shortly.
     LeaderTooYoung,
     /// Leadership is being handed over: ask again shortly.
     HandingOver {

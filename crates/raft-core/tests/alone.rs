@@ -312,6 +312,9 @@ fn changes_are_refused_by_name() {
     assert!(one.change(1, Change::Add(member(2)))[0].contains("already member n2"));
     let stranger = Member { incarnation: 99, ..member(2) };
     assert!(one.change(1, Change::Add(stranger))[0].contains("address taken by n2"));
+    let young = &one.change(1, Change::Remove(N2))[0];
+    assert!(young.contains("leader too young"), "n3 may answer yet: {young}");
+    one.pass(T, &[N2], Index(1));
     assert!(one.change(1, Change::Remove(N2))[0].contains("no new quorum, silent=[n3]"));
     assert!(one.change(1, Change::Remove(N1)).join(";").contains("handing over to n2"));
     assert!(One::leader(1).change(1, Change::Remove(N1))[0].contains("last member"));

@@ -78,7 +78,7 @@ impl fmt::Display for Reason {
                  wait for its end",
             ),
             Self::LeaderTooYoung => f.write_str(
-                "the leader is new and has committed nothing of its own yet; ask again shortly",
+                "the leader is new and cannot judge a change yet; ask again shortly",
             ),
             Self::HandingOver { to } => {
                 write!(f, "leadership is being handed over to {to}; ask again shortly")
