@@ -77,9 +77,9 @@ impl fmt::Display for Reason {
                 "another membership change is under way, and only one goes at a time; \
                  wait for its end",
             ),
-            Self::LeaderTooYoung => f.write_str(
-                "the leader is new and cannot judge a change yet; ask again shortly",
-            ),
+            Self::LeaderTooYoung => {
+                f.write_str("the leader is new and cannot judge a change yet; ask again shortly")
+            }
             Self::HandingOver { to } => {
                 write!(f, "leadership is being handed over to {to}; ask again shortly")
             }
