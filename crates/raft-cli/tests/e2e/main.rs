@@ -10,6 +10,7 @@
 mod calls;
 mod changes;
 mod classic;
+mod copies;
 mod crash;
 mod dev;
 mod directory;
