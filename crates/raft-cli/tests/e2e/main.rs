@@ -12,6 +12,7 @@ mod changes;
 mod classic;
 mod copies;
 mod crash;
+mod crowd;
 mod dev;
 mod directory;
 mod disk;

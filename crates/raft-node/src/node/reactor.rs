@@ -205,6 +205,7 @@ impl<'a> Reactor<'a> {
                     self.resident.accepted(now, id);
                 }
             }
+            Incoming::Crowded { limit } => self.site.tell_crowded(limit),
             Incoming::Frames { connection, frames } => {
                 let since_us = self.site.observed.now_us();
                 self.resident.frames(now, connection, frames, since_us);
