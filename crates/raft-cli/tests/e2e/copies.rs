@@ -77,6 +77,11 @@ fn two_holders_of_one_identity_are_both_refused_and_named() {
     }
     twin.process().wait_err(TWINS);
     cluster.servers[original].process().wait_err(TWINS);
+    // So does whoever asks why.
+    let args = ["why", "--timeout", "5s", "--endpoints", &cluster.list];
+    let why = run(&cluster.scene, raft(args)).exits(3);
+    let named = format!("{address} is not let in: {TWINS}");
+    assert!(why.out.lines().any(|line| line.starts_with(&named)), "{why:?}");
     // The others are a majority.
     load.wait_for_more(20);
     let ports = others.iter().map(|&at| cluster.port(at)).collect::<Vec<_>>();

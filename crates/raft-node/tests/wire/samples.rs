@@ -393,6 +393,7 @@ fn reasons_asked_for() -> Vec<(&'static str, Frame)> {
         peer(RefusedRequest::Read { why: ReadRefused::HandingOver { to: from } }),
         RefusedThing::Entries { from, bytes: 4096, free: 64 },
         RefusedThing::Client { asked: Asked::Write, refusal },
+        RefusedThing::Hello { from, why: "it is there twice".into() },
     ];
     let knew = Knew { term: Term(7), last_log_id: LogId::new(12, 6), leader: Some(from) };
     let past = |what| PastRefusal { what, count: 3, first_ms: 60_000, last_ms: 1_000, knew };
