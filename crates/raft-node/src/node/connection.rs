@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use raft_core::Index;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -26,6 +26,12 @@ use crate::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, WireError};
 
 /// Slices in one write call.
 const SLICES_MAX: usize = 64;
+
+/// Slices below this are copied into one buffer: what the system is handed are few large pieces.
+const SMALL_SLICE_BYTES: usize = 2048;
+
+/// A buffer that grew beyond this for one cycle is not kept for the next.
+const SMALL_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Room for so many bytes at least is offered to every read.
 const READ_BYTES_MIN: usize = 16 * 1024;
@@ -100,9 +106,12 @@ fn read_some(stream: &TcpStream, decoder: &mut Decoder) -> io::Result<usize> {
 }
 
 fn write_some(stream: &TcpStream, slices: &mut VecDeque<Bytes>) -> io::Result<usize> {
-    let parts: Vec<IoSlice<'_>> =
-        slices.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
-    let mut taken = stream.try_write_vectored(&parts)?;
+    let mut parts = [IoSlice::new(&[]); SLICES_MAX];
+    let count = parts.len().min(slices.len());
+    for (part, bytes) in parts.iter_mut().zip(slices.iter()) {
+        *part = IoSlice::new(bytes);
+    }
+    let mut taken = stream.try_write_vectored(&parts[..count])?;
     let written = taken;
     while let Some(front) = slices.front_mut() {
         if taken < front.len() {
@@ -139,6 +148,8 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct Outbox {
     slices: VecDeque<Bytes>,
+    /// Small slices, behind the others.
+    small: BytesMut,
     waiting: usize,
     /// Bytes written and bytes queued since the connection began.
     written: u64,
@@ -169,6 +180,31 @@ pub(super) enum Flushed {
     Blocked,
     /// The socket is broken; the reader task reports it.
     Broken,
+}
+
+impl Outbox {
+    fn push(&mut self, slice: Bytes) {
+        self.waiting += slice.len();
+        self.queued += slice.len() as u64;
+        if slice.len() < SMALL_SLICE_BYTES {
+            self.small.extend_from_slice(&slice);
+        } else {
+            self.close_small();
+            self.slices.push_back(slice);
+        }
+    }
+
+    /// The small slices so far are one piece from now on. Once it is written, its memory is used
+    /// again for the following.
+    fn close_small(&mut self) {
+        if self.small.is_empty() {
+            return;
+        }
+        self.slices.push_back(self.small.split().freeze());
+        if self.small.capacity() > SMALL_BUFFER_BYTES_MAX {
+            self.small = BytesMut::new();
+        }
+    }
 }
 
 impl Connection {
@@ -207,9 +243,7 @@ impl Connection {
     pub(super) fn push(&self, frame: Encoded) {
         let mut out = self.out.borrow_mut();
         for slice in frame.into_slices() {
-            out.waiting += slice.len();
-            out.queued += slice.len() as u64;
-            out.slices.push_back(slice);
+            out.push(slice);
         }
     }
 
@@ -230,6 +264,7 @@ impl Connection {
     /// Writes what waits, as far as the socket takes it.
     pub(super) fn flush(&self) -> Flushed {
         let mut out = self.out.borrow_mut();
+        out.close_small();
         while !out.slices.is_empty() {
             match write_some(&self.stream, &mut out.slices) {
                 Ok(written) => {
@@ -307,8 +342,10 @@ async fn read(
     incoming: mpsc::UnboundedSender<Incoming>,
 ) {
     let id = connection.id;
+    // About as many as the last time.
+    let mut expected = 1;
     let error = loop {
-        let mut frames = Vec::new();
+        let mut frames = Vec::with_capacity(expected);
         let ended = loop {
             match next(&mut decoder) {
                 Ok(Some(frame)) => frames.push(frame),
@@ -317,6 +354,7 @@ async fn read(
             }
         };
         if !frames.is_empty() {
+            expected = frames.len();
             // The reactor outlives its connections.
             let _sent = incoming.send(Incoming::Frames { connection: id, frames });
             connection.may_read.notified().await;

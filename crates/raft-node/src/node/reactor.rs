@@ -339,7 +339,7 @@ impl<'a> Reactor<'a> {
     fn complete(&self, mut reply: Reply) -> Reply {
         let observed = &self.site.observed;
         let status = match &mut reply.answer {
-            Answer::Status(status) => status,
+            Answer::Status(status) => &mut **status,
             Answer::Recent(recent) => {
                 recent.events = observed.events_after(recent.after);
                 &mut recent.status
