@@ -33,8 +33,10 @@ const SMALL_SLICE_BYTES: usize = 2048;
 /// A buffer that grew beyond this for one cycle is not kept for the next.
 const SMALL_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// Room for so many bytes at least is offered to every read.
-const READ_BYTES_MIN: usize = 16 * 1024;
+/// Room for so many bytes at least is offered to every read, and twice as many as before to one
+/// after a read that filled it: many connections take little memory, and busy ones few calls.
+const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// After so long without a sign of the other end the system looks whether it is there: a machine
 /// that lost its power hangs up on nobody.
@@ -76,7 +78,7 @@ impl Talk {
                 return Ok(frame);
             }
             self.stream.readable().await?;
-            read_some(&self.stream, &mut self.decoder)?;
+            read_some(&self.stream, &mut self.decoder, READ_BYTES_MIN)?;
         }
     }
 
@@ -95,9 +97,13 @@ fn next(decoder: &mut Decoder) -> Result<Option<Frame>, WireError> {
 }
 
 /// Reads what is there; an end of the stream is an error.
-fn read_some(stream: &TcpStream, decoder: &mut Decoder) -> io::Result<usize> {
+fn read_some(stream: &TcpStream, decoder: &mut Decoder, room: usize) -> io::Result<usize> {
     let buffer = decoder.buffer();
-    buffer.reserve(READ_BYTES_MIN);
+    if buffer.is_empty() && buffer.capacity() > 4 * room {
+        // It was larger for a while.
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(room);
     match stream.try_read_buf(buffer) {
         Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -140,6 +146,8 @@ pub(super) struct Connection {
     may_read: Notify,
     must_flush: Notify,
     flushing: Cell<bool>,
+    /// Whether the reactor is to write to it at the end of its cycle.
+    pub(super) touched: Cell<bool>,
     trusted: Cell<bool>,
     meter: Arc<Meter>,
     tasks: RefCell<Vec<AbortHandle>>,
@@ -223,6 +231,7 @@ impl Connection {
             may_read: Notify::new(),
             must_flush: Notify::new(),
             flushing: Cell::new(false),
+            touched: Cell::new(false),
             trusted: Cell::new(false),
             meter,
             tasks: RefCell::default(),
@@ -336,6 +345,17 @@ pub(super) async fn hear_sockets() {
     }
 }
 
+/// What to offer after a read that was offered so much and took so much.
+fn next_room(room: usize, taken: usize) -> usize {
+    if taken >= room {
+        READ_BYTES_MAX.min(2 * room)
+    } else if taken < room / 4 {
+        READ_BYTES_MIN.max(room / 2)
+    } else {
+        room
+    }
+}
+
 async fn read(
     connection: Rc<Connection>,
     mut decoder: Decoder,
@@ -344,6 +364,7 @@ async fn read(
     let id = connection.id;
     // About as many as the last time.
     let mut expected = 1;
+    let mut room = READ_BYTES_MIN;
     let error = loop {
         let mut frames = Vec::with_capacity(expected);
         let ended = loop {
@@ -365,9 +386,12 @@ async fn read(
         if let Err(error) = connection.stream.readable().await {
             break error;
         }
-        match read_some(&connection.stream, &mut decoder) {
+        match read_some(&connection.stream, &mut decoder, room) {
             Ok(0) => {}
-            Ok(_) => count(&connection.meter.reads),
+            Ok(taken) => {
+                count(&connection.meter.reads);
+                room = next_room(room, taken);
+            }
             Err(error) => break error,
         }
         if connection.trusted.get() {
