@@ -349,7 +349,7 @@ impl Checkers {
         raft: &Raft,
     ) {
         let state = self.disks.model(host).and_then(|model| model.state.as_ref());
-        let checked = founding::Founding::sends(host, raft.status().id, state);
+        let checked = founding::Founding::sends(host, raft.id(), state);
         self.note("founding", checked);
         self.observer.sends(message);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);
