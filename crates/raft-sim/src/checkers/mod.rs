@@ -242,6 +242,11 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
+    /// The election timeout of all servers.
+    pub const fn expect_timeout(&mut self, t: u64) {
+        self.leadership.t = t;
+    }
+
     /// What this server says on the wire proves nothing of it, nor of who believes it.
     pub const fn expect_lies_of(&mut self, host: usize) {
         self.insane = Some(host);

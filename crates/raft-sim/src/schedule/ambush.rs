@@ -8,7 +8,6 @@ use raft_node::random::Random;
 use super::troubles::{Ambush, Moment};
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::faults::T;
 use crate::host::address;
 use crate::network::{End, Place};
 
@@ -23,7 +22,8 @@ impl Cluster {
         moment: Moment,
         random: &mut Random,
     ) -> String {
-        let patience = 2 * T + random.below(6 * T);
+        let t = self.world.settings.t;
+        let patience = 2 * t + random.below(6 * t);
         let until = self.world.time() + patience;
         let random = Random::new(random.next_u64());
         self.world.troubles.ambushes.insert(number, Ambush { moment, until, random });
@@ -45,7 +45,8 @@ impl Cluster {
         if let Some(text) = struck {
             self.world.trace(format_args!("trouble {number} strikes: {text}"));
             let Moment::Removal = ambush.moment else { return };
-            (ambush.moment, ambush.until) = (Moment::HandOver, self.world.time() + 8 * T);
+            (ambush.moment, ambush.until) =
+                (Moment::HandOver, self.world.time() + 8 * self.world.settings.t);
         }
         let pause = if ambush.moment == Moment::HandOver { 1 } else { LOOK_EVERY };
         self.world.troubles.ambushes.insert(number, ambush);
@@ -67,7 +68,8 @@ impl Cluster {
     /// All others stand still until the member that they are removing wants to lead.
     fn let_leaver_lead(&mut self, random: &mut Random) -> Option<String> {
         let leaver = (0..self.hosts.len()).find(|host| self.leaves(*host, false))?;
-        let pause = 2 * T + random.below(T);
+        let t = self.world.settings.t;
+        let pause = 2 * t + random.below(t);
         for host in (0..self.hosts.len()).filter(|host| *host != leaver) {
             self.pause(host, pause);
         }

@@ -10,10 +10,11 @@ use crate::network::Delays;
 impl Settings {
     /// Makes a run one of its schedule.
     pub(crate) fn direct(&mut self, random: &mut Random) {
+        let t = self.t;
         let several = pick(random, [3, 3, 4, 5, 5, 7]);
         if self.schedule != Schedule::Random {
             self.founders = several;
-            self.fault_every = pick(random, [T / 2, T, 3 * T]);
+            self.fault_every = pick(random, [t / 2, t, 3 * t]);
         }
         match self.schedule {
             Schedule::Random => self.rare_one_in = 80,
@@ -48,21 +49,21 @@ impl Settings {
             Schedule::CrashAll => {
                 self.founders = pick(random, [1, 2, 3, 3, 5]);
                 self.faults = vec![Fault::Blackout];
-                self.trouble += 6 * T;
+                self.trouble += 6 * t;
                 // There is nearly always a write to be torn.
                 (self.think_every, self.sync) = (30, pick(random, [10, 60]));
-                self.fault_every = pick(random, [T, 2 * T, 4 * T]);
+                self.fault_every = pick(random, [t, 2 * t, 4 * t]);
             }
             Schedule::ChurnWhileTransferring => {
                 (self.joiners, self.admins) = (2, 2);
-                self.change_every = pick(random, [50, 150, 400]);
+                self.change_every = pick(random, [50, 150, 400]) * t / T;
                 self.rare_one_in = 4;
                 self.faults = vec![Fault::Snap, Fault::Kill, Fault::Stall, Fault::Retire];
             }
             Schedule::PauseTheLeader => {
                 self.victims = Victims::Leader;
                 self.faults = vec![Fault::Pause];
-                self.fault_every = pick(random, [2 * T, 4 * T]);
+                self.fault_every = pick(random, [2 * t, 4 * t]);
             }
             Schedule::SlowLeaderDisk => self.hang_disks(Victims::Leader),
             Schedule::FullWindow => {
@@ -72,21 +73,28 @@ impl Settings {
         }
     }
 
+    /// What a wide-area network needs.
+    pub(crate) const fn widen(&mut self) {
+        // A window of one message is one message in a third of a second.
+        let (append, tail, appends) = self.window;
+        self.window = (4 * append, tail, 4 * appends);
+    }
+
     /// Where something is said about leaders there is one before the first trouble comes.
     pub(crate) const fn first_trouble(&self) -> u64 {
         match self.victims {
-            Victims::Any => T / 4,
-            Victims::Leader | Victims::Follower => 4 * T,
+            Victims::Any => self.t / 4,
+            Victims::Leader | Victims::Follower => 4 * self.t,
         }
     }
 
     /// Nothing else may be wrong where it is said what must happen.
     fn hang_disks(&mut self, victims: Victims) {
         self.founders = self.founders.max(3);
-        (self.joiners, self.starts_within, self.founder_dies) = (0, T / 10, false);
+        (self.joiners, self.starts_within, self.founder_dies) = (0, self.t / 10, false);
         self.victims = victims;
         self.faults = vec![Fault::DiskHang];
-        self.fault_every = 4 * T;
+        self.fault_every = 4 * self.t;
         self.change_every = 0;
         self.delays = Delays { slow_one_in: 0, ..self.delays };
         self.sync_hangs_one_in = 0;
