@@ -22,7 +22,7 @@ const WIDE: [u64; 3] = [2000, 3000, 5000];
 const WIDE_ONE_IN: u64 = 8;
 
 /// No slot of the log is smaller.
-const SLOT_BYTES_MIN: u64 = 32 * 1024;
+pub(crate) const SLOT_BYTES_MIN: u64 = 32 * 1024;
 
 /// One run in so many of those in which anything may happen has more damage than a cluster
 /// survives, where the plan does not say.
@@ -91,6 +91,8 @@ pub enum Fault {
     NewcomerDies,
     /// A member that is being removed leads instead of those who remove it.
     LeaverLeads,
+    /// A follower is sent a snapshot that ends within its log.
+    Overlap,
 }
 
 /// What damages disks that may be damaged.
@@ -184,6 +186,7 @@ impl Fault {
             Self::Stranger => "stranger",
             Self::NewcomerDies => "newcomer dies",
             Self::LeaverLeads => "leaver leads",
+            Self::Overlap => "snapshot overlaps",
         }
     }
 }
@@ -223,6 +226,8 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// One trouble in so many is a rare one instead; none if zero.
     pub rare_one_in: u64,
+    /// One in so many is a snapshot that overlaps; none if zero.
+    pub overlap_one_in: u64,
     /// Whom they hit.
     pub victims: Victims,
     /// One change of membership or leadership in about so many milliseconds; none if zero.
@@ -297,7 +302,7 @@ impl Settings {
         let little = random.below(6) == 0;
         settings.text_bytes_max = little.then(|| pick(random, [300, 3000, 20_000]));
         if reach == Reach::Wide {
-            settings.widen();
+            settings.widen(&mut stream(plan.seed, "wide", 0));
         }
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
@@ -351,6 +356,7 @@ impl Settings {
             fault_every: scaled(pick(random, [40, 150, 400, 1000])),
             faults,
             rare_one_in: 0,
+            overlap_one_in: 0,
             victims: Victims::Any,
             change_every: scaled(pick(random, [0, 300, 1000, 2000])),
             delays: Delays {
@@ -387,6 +393,10 @@ impl Settings {
     /// The rare trouble that comes instead of the one with this number: drawn apart, so that all
     /// others are what they are without it.
     pub(crate) fn rarity(&self, seed: u64, number: u32) -> Option<Fault> {
+        let random = &mut stream(seed, "overlap", u64::from(number));
+        if self.overlap_one_in > 0 && random.below(self.overlap_one_in) == 0 {
+            return Some(Fault::Overlap);
+        }
         let random = &mut stream(seed, "rarity", u64::from(number));
         let comes = self.rare_one_in > 0 && random.below(self.rare_one_in) == 0;
         comes.then(|| pick(random, RARITIES))

@@ -264,6 +264,12 @@ impl Checkers {
         self.note("snapshots agree", checked);
     }
 
+    /// The newest one that is durable at a server.
+    #[must_use]
+    pub fn newest_snapshot(&self, host: usize) -> LogId {
+        self.agreement.servers.get(&host).map(|server| server.newest).unwrap_or_default()
+    }
+
     /// A member takes a snapshot.
     pub fn takes_snapshot(&mut self, host: usize, at: LogId, replica: &Replica) {
         let durable = self.disks.model(host).map_or(0, |model| model.durable.len() as u64);

@@ -256,7 +256,11 @@ impl Network {
     pub fn send(&mut self, clock: &mut Clock, (wire, end): (WireId, End), frame: Encoded) {
         let Some(found) = self.wires.get_mut(&wire) else { return };
         let is_message = frame.head.get(KIND_AT) == Some(&(Kind::Message as u8));
-        let luck = if is_message { self.paths.luck(&mut found.random) } else { Luck::Good };
+        let luck = match (found.half(end).place, found.half(end.other()).place) {
+            _ if !is_message => Luck::Good,
+            (from, to) if self.paths.is_mute(from, to) => Luck::Lost,
+            _ => self.paths.luck(&mut found.random),
+        };
         let bytes = if frame.trailer.is_empty() {
             frame.head
         } else {

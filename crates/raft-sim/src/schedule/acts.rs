@@ -103,6 +103,7 @@ impl Cluster {
                 return Some(self.lie_in_wait(number, Moment::Promotion, random));
             }
             Fault::LeaverLeads => return Some(self.lie_in_wait(number, Moment::Removal, random)),
+            Fault::Overlap => return Some(self.lie_in_wait(number, Moment::Following, random)),
             disk => return self.disk_fault(disk, victim, random),
         }
         Some(name)

@@ -1,10 +1,11 @@
 //! What the schedules that want something do with a run that was drawn for anything.
 
 use raft_node::random::Random;
+use raft_node::replica::SnapshotLimits;
 
 use super::{Schedule, Shape};
 use crate::chance::pick;
-use crate::faults::{Fault, Settings, T, Victims};
+use crate::faults::{Fault, SLOT_BYTES_MIN, Settings, T, Victims};
 use crate::network::Delays;
 
 impl Settings {
@@ -73,11 +74,32 @@ impl Settings {
         }
     }
 
-    /// What a wide-area network needs.
-    pub(crate) const fn widen(&mut self) {
+    /// What only runs with a wide-area network have: snapshots that overlap, and in some of them
+    /// hardly anything else.
+    pub(crate) fn widen(&mut self, random: &mut Random) {
         // A window of one message is one message in a third of a second.
         let (append, tail, appends) = self.window;
         self.window = (4 * append, tail, 4 * appends);
+        let Some(snapshots) = self.snapshots.filter(|_| self.schedule == Schedule::Random) else {
+            return;
+        };
+        if random.below(4) > 0 {
+            self.overlap_one_in = 6;
+            return;
+        }
+        // Much is on its way, and little stays in the log.
+        self.overlap_one_in = 1;
+        self.founders = self.founders.max(3);
+        (self.tight, self.insane, self.sync_hangs_one_in) = (false, None, 0);
+        (self.clients, self.think_every, self.sync) = (4, 30, 3);
+        self.slot_bytes_max = SLOT_BYTES_MIN;
+        self.snapshots = Some(SnapshotLimits {
+            bytes: u64::MAX,
+            entries: pick(random, [20, 60]),
+            keep_bytes: 0,
+            ..snapshots
+        });
+        (self.trouble, self.fault_every) = (self.trouble + 12 * self.t, 4 * self.t);
     }
 
     /// Where something is said about leaders there is one before the first trouble comes.
