@@ -346,7 +346,7 @@ impl Settings {
             founders,
             joiners: pick(random, [0, 1, 1, 2]),
             clients: pick(random, [1, 2, 3, 4]),
-            think_every: pick(random, [30, 80, 200, 500]),
+            think_every: scaled(pick(random, [30, 80, 200, 500])),
             admins: 1,
             // Mostly at once; sometimes in the midst of trouble.
             starts_within: pick(random, [t / 10, t / 10, t / 10, 2 * t]),

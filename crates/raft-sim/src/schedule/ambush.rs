@@ -62,8 +62,7 @@ impl Cluster {
             let patience = 8 * self.world.settings.t;
             (ambush.moment, ambush.until) = (next, self.world.time() + patience);
         }
-        let is_short = matches!(ambush.moment, Moment::HandOver | Moment::Lagging(..));
-        let pause = if is_short { 1 } else { LOOK_EVERY };
+        let pause = if ambush.moment == Moment::HandOver { 1 } else { LOOK_EVERY };
         self.world.troubles.ambushes.insert(number, ambush);
         self.world.clock.after(pause, Happening::Lurk(number));
     }

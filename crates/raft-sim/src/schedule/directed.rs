@@ -91,7 +91,7 @@ impl Settings {
         self.overlap_one_in = 1;
         self.founders = self.founders.max(3);
         (self.tight, self.insane, self.sync_hangs_one_in) = (false, None, 0);
-        (self.clients, self.think_every, self.sync) = (4, 30, 3);
+        (self.clients, self.think_every, self.sync) = (4, 100, 3);
         self.slot_bytes_max = SLOT_BYTES_MIN;
         self.snapshots = Some(SnapshotLimits {
             bytes: u64::MAX,
@@ -99,7 +99,7 @@ impl Settings {
             keep_bytes: 0,
             ..snapshots
         });
-        (self.trouble, self.fault_every) = (self.trouble + 12 * self.t, 4 * self.t);
+        (self.trouble, self.fault_every) = (self.trouble + 4 * self.t, 2 * self.t);
     }
 
     /// Where something is said about leaders there is one before the first trouble comes.
