@@ -392,6 +392,12 @@ impl Raft {
         self.hard_state
     }
 
+    /// Which member this is.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
+    }
+
     /// Whether this member leads.
     #[must_use]
     pub const fn is_leader(&self) -> bool {
