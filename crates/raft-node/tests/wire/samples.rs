@@ -362,13 +362,13 @@ fn replies() -> Vec<(&'static str, Frame)> {
         }),
         Answer::Changed(Changed::Updated { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
-        Answer::Status(status),
+        Answer::Status(Box::new(status)),
         Answer::Recent(Box::new(recent)),
         Answer::Read(ReadAnswer { response, applied: Index(9), version: 42, stale: true }),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));
-    answers.push(Answer::Status(filled));
+    answers.push(Answer::Status(Box::new(filled)));
     let mut frames = vec![];
     for answer in answers {
         frames.push(("reply", Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } }));
