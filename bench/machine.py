@@ -5,10 +5,12 @@ import ctypes
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -201,7 +203,12 @@ def clean_up():
         remove(path)
 
 
-def end_on_signals():
-    """Makes a signal an ordinary end."""
+def prepare():
+    """Makes a signal an ordinary end, and allows as many connections as there may be."""
+    def end(number, _frame):
+        sys.exit(128 + number)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os._exit(128 + number) if clean_up() else exit(1))
+        signal.signal(number, end)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

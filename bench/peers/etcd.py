@@ -57,7 +57,8 @@ def from_go(notes):
             missing = isinstance(failed, FileNotFoundError)
             notes.append(
                 f"{'There is no Go here' if missing else 'The Go module proxy was not reached'}, "
-                "so neither the newest etcd nor hashicorp/raft with raft-wal was measured."
+                "so neither the newest etcd nor hashicorp/raft with raft-wal was measured; "
+                "what Debian has of the latter is of 2019."
             )
             return None
     return program
