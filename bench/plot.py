@@ -36,7 +36,7 @@ def short(number, in_bytes=False):
 def ticks(low, high, axis):
     """Where an axis has marks, and so where it ends."""
     if axis.log and not axis.bytes and high / low <= 2000:
-        marks = [m * 10**power for power in range(-3, 12) for m in (1, 2, 5)]
+        marks = [m * 10**power for power in range(-9, 13) for m in (1, 2, 5)]
         first = max(at for at, mark in enumerate(marks) if mark <= low * (1 + 1e-9))
         last = min(at for at, mark in enumerate(marks) if mark >= high * (1 - 1e-9))
         return marks[first : last + 1]

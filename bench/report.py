@@ -103,10 +103,9 @@ def median(found, shown):
 
 
 def figure_of(row):
-    """How a figure is written."""
-    digits = 0 if row.unit in ("ns", "MiB") else 1 if row.unit == "us" else 2
-    unit = f" {row.unit}" if row.unit not in ("", "times", "of it") else ""
-    return lambda value: f"{value:,.{digits}f}{unit}"
+    """How a figure is written; the row says of what it is."""
+    digits = {"ns": 0, "MiB": 0, "us": 1}.get(row.unit, 2)
+    return lambda value: f"{value:,.{digits}f}"
 
 
 def absolute(results, pairs):

@@ -114,7 +114,7 @@ def milliseconds(value):
 def tail_row(clients, cell):
     """The slowest of a hundred."""
     return Row(
-        f"put, {clients} clients, p99", of(cell, "p99_us", 1e-3),
+        f"put, {clients:,} clients, p99", of(cell, "p99_us", 1e-3),
         best_etcd(cell, "p99_us", min, 1e-3), times, 0.2, 0.1, more=False, shown=milliseconds,
     )
 

@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Where a host is, seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -23,6 +25,14 @@ pub(crate) fn hostname() -> String {
 pub(crate) fn processor_time() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     spent.try_into().unwrap_or_default()
+}
+
+/// Lets this process have as many files open as it is allowed to ask for: each client's connection
+/// is one.
+pub(crate) fn raise_open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If it is not allowed after all, what there is has to do: the server says when it does not.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Says where a host is: by its form, its name, then by asking the resolver.

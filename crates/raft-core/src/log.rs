@@ -76,27 +76,36 @@ impl Log {
         Ok(run.map_or(self.start.term, |run| run.1))
     }
 
-    /// The entry at `index`, if it is in memory.
-    pub(crate) fn entry(&self, index: Index) -> Option<EntryMeta> {
-        let at = index.0.checked_sub(self.tail_start().0)?;
-        let size = *self.sizes.get(usize::try_from(at).ok()?)?;
-        let kind = self.special.get(&index).cloned().unwrap_or(EntryKind::Command);
-        Some(EntryMeta { term: self.term_at(index).ok()?, size, kind })
-    }
-
     /// Entries from `first` on while they are in memory and fit; and at least one if `first` is
     /// in memory. With their bytes.
     pub(crate) fn entries(&self, first: Index, bytes_max: u64) -> (Vec<EntryMeta>, u64) {
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        let mut index = first;
-        while let Some(entry) = self.entry(index) {
-            let size = u64::from(entry.size);
-            if !entries.is_empty() && bytes + size > bytes_max {
+        let begin =
+            first.0.checked_sub(self.tail_start().0).and_then(|at| usize::try_from(at).ok());
+        let Some(begin) = begin.filter(|begin| *begin < self.sizes.len()) else {
+            return (Vec::new(), 0);
+        };
+        let (mut count, mut bytes) = (0, 0);
+        for size in self.sizes.range(begin..) {
+            let size = u64::from(*size);
+            if count > 0 && bytes + size > bytes_max {
                 break;
             }
-            bytes += size;
-            entries.push(entry);
+            (count, bytes) = (count + 1, bytes + size);
+        }
+        // Terms and kinds are looked up once, not for each entry.
+        let mut term = self.term_at(first).unwrap_or_default();
+        let later = self.runs.partition_point(|run| run.0 <= first);
+        let mut runs = self.runs.iter().skip(later).peekable();
+        let mut special = self.special.range(first..).peekable();
+        let mut index = first;
+        let mut entries = Vec::with_capacity(count);
+        for &size in self.sizes.range(begin..begin + count) {
+            if let Some((_, next)) = runs.next_if(|run| run.0 == index) {
+                term = *next;
+            }
+            let kind = special.next_if(|(at, _)| **at == index);
+            let kind = kind.map_or(EntryKind::Command, |(_, kind)| kind.clone());
+            entries.push(EntryMeta { term, size, kind });
             index = index.next();
         }
         (entries, bytes)

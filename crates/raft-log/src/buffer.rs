@@ -186,6 +186,18 @@ impl LogBuffer {
         entry::decode_first(&bytes)
     }
 
+    /// Entries from `first` on up to `last`, as far as they are held in one piece. What was checked
+    /// when it came is not checked again.
+    pub fn read(&mut self, first: Index, last: Index) -> impl Iterator<Item = Entry> {
+        if last >= self.open.first {
+            self.close();
+        }
+        let at = self.pieces.partition_point(|piece| piece.end() <= first);
+        let piece = self.pieces.get(at).filter(|_| first >= self.first && first <= last);
+        let bytes = piece.map_or_else(Bytes::new, |piece| piece.range(first, last));
+        entry::split_known(bytes)
+    }
+
     /// Closes the open piece: its bytes do not change any more.
     fn close(&mut self) {
         if self.open.starts.is_empty() {

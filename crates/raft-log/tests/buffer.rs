@@ -75,6 +75,10 @@ fn the_buffer_is_its_twin() {
                     let found = slices.as_ref().map(|slices| slices.concat());
                     assert_eq!(found, expected);
                     taken.extend(slices.zip(expected));
+                    let read: Vec<_> = buffer.read(Index(from), Index(to)).collect();
+                    let held = twin.get(place(from)..).unwrap_or_default();
+                    assert!(held.starts_with(&read) && read.len() as u64 <= to + 1 - from);
+                    assert_eq!(read.is_empty(), held.is_empty());
                 }
             }
             assert_eq!(buffer.first(), Index(first));

@@ -135,7 +135,7 @@ pub enum Answer {
         bytes: u64,
     },
     /// To `Status`.
-    Status(NodeStatus),
+    Status(Box<NodeStatus>),
     /// To [`Request::Recent`].
     Recent(Box<Recent>),
     /// To [`Request::Result`].

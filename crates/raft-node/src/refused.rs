@@ -85,6 +85,14 @@ pub fn replace_command(old: &str, address: &str, member: &str) -> String {
 }
 
 impl HelloRefused {
+    /// Why, without both names.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let text = self.to_string();
+        let names = format!("{} refuses {}: ", self.refuser, self.refused);
+        text.strip_prefix(&names).map_or_else(|| text.clone(), str::to_owned)
+    }
+
     /// Whether this tells `own` that it was taken out of its cluster, and by which index. A
     /// member obeys only for its current id: added again, it has another.
     #[must_use]

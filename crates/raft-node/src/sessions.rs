@@ -18,6 +18,7 @@
 //! depends on time, chance or configuration. The bounds are part of the replicated behaviour and
 //! change only with the version of the log's format.
 
+mod answers;
 mod fate;
 mod image;
 
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft_core::{Index, LogId};
 
+use answers::Answers;
 pub use fate::{Fate, RequestName};
 pub(crate) use image::SessionsBody;
 
@@ -78,18 +80,21 @@ pub enum Admission {
 }
 
 /// Sessions that compete for one quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Class {
     limits: Limits,
     sessions: BTreeMap<u64, Session>,
-    /// The same, by the index of their last use: no two entries have one index.
+    /// The same, each by the index of a use of it, which no other has. It is brought up to the last
+    /// one only when it comes first: most uses cost nothing here.
     by_use: BTreeMap<Index, u64>,
     answer_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Session {
     last_use: Index,
+    /// Where [`Class::by_use`] has it.
+    listed_at: Index,
     lowest_unacknowledged: u64,
     /// Shared with the snapshots of the table until the next write: a table may have a million.
     answers: Arc<Answers>,
@@ -97,9 +102,6 @@ struct Session {
     withdrawn: BTreeMap<u64, LogId>,
     answer_bytes: u64,
 }
-
-/// By sequence number.
-type Answers = BTreeMap<u64, (LogId, Bytes)>;
 
 impl Limits {
     /// For clients that stay.
@@ -148,16 +150,19 @@ impl Sessions {
         sequence: u64,
         lowest_unacknowledged: u64,
     ) -> Admission {
-        match self.class_of(session) {
-            Some(class) => class.begin(at, session, sequence, lowest_unacknowledged),
-            None => Admission::Expired,
+        match self.clients.begin(at, session, sequence, lowest_unacknowledged) {
+            Admission::Expired => {
+                self.one_shots.begin(at, session, sequence, lowest_unacknowledged)
+            }
+            admission => admission,
         }
     }
 
     /// A fresh write was applied: keeps its answer.
     pub fn record(&mut self, session: u64, sequence: u64, at: LogId, response: Bytes) {
-        if let Some(class) = self.class_of(session) {
-            class.record(session, sequence, at, response);
+        if let Err(response) = self.clients.record(session, sequence, at, response) {
+            // It is there: the write was found to be fresh.
+            let _recorded = self.one_shots.record(session, sequence, at, response);
         }
     }
 
@@ -165,7 +170,7 @@ impl Sessions {
     /// repetition without another entry in the log.
     #[must_use]
     pub fn answer(&self, session: u64, sequence: u64) -> Option<(LogId, Bytes)> {
-        let find = |class: &Class| class.sessions.get(&session)?.answers.get(&sequence).cloned();
+        let find = |class: &Class| class.sessions.get(&session)?.answers.get(sequence);
         find(&self.clients).or_else(|| find(&self.one_shots))
     }
 
@@ -185,6 +190,7 @@ impl Class {
         while self.sessions.len() >= self.limits.sessions_max && self.expire_oldest() {}
         let session = Session {
             last_use: at,
+            listed_at: at,
             lowest_unacknowledged: 0,
             answers: Arc::default(),
             withdrawn: BTreeMap::new(),
@@ -205,8 +211,6 @@ impl Class {
         if sequence.saturating_sub(lowest) >= WINDOW_MAX {
             return Admission::Invalid("more requests unacknowledged than a session may have");
         }
-        self.by_use.remove(&session.last_use);
-        self.by_use.insert(at, id);
         session.last_use = at;
         self.answer_bytes -= session.acknowledge(lowest);
         if sequence < lowest {
@@ -215,34 +219,43 @@ impl Class {
         if let Some(at) = session.withdrawn.get(&sequence) {
             return Admission::Withdrawn { at: *at };
         }
-        match session.answers.get(&sequence) {
-            Some((at, response)) => Admission::Duplicate { at: *at, response: response.clone() },
+        match session.answers.get(sequence) {
+            Some((at, response)) => Admission::Duplicate { at, response },
             None => Admission::Fresh,
         }
     }
 
-    fn record(&mut self, id: u64, sequence: u64, at: LogId, response: Bytes) {
+    /// Gives the response back if it is for none of these sessions.
+    fn record(&mut self, id: u64, sequence: u64, at: LogId, response: Bytes) -> Result<(), Bytes> {
         let Some(session) = self.sessions.get_mut(&id) else {
-            return;
+            return Err(response);
         };
         let bytes = cost(&response);
-        Arc::make_mut(&mut session.answers).insert(sequence, (at, response));
+        Arc::make_mut(&mut session.answers).insert(sequence, at, response);
         session.answer_bytes += bytes;
         self.answer_bytes += bytes;
         while self.answer_bytes > self.limits.answer_bytes_max && self.expire_oldest() {}
+        Ok(())
     }
 
     /// Expires the session that is least recently used by log index; `false` if there is none.
     fn expire_oldest(&mut self) -> bool {
-        let oldest = self.by_use.first_key_value().map(|(_, id)| *id);
-        oldest.is_some_and(|id| self.remove(id))
+        while let Some((at, id)) = self.by_use.pop_first() {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            if session.last_use == at {
+                return self.remove(id);
+            }
+            session.listed_at = session.last_use;
+            self.by_use.insert(session.last_use, id);
+        }
+        false
     }
 
     fn remove(&mut self, id: u64) -> bool {
         let Some(session) = self.sessions.remove(&id) else {
             return false;
         };
-        self.by_use.remove(&session.last_use);
+        self.by_use.remove(&session.listed_at);
         self.answer_bytes -= session.answer_bytes;
         true
     }
@@ -254,10 +267,9 @@ impl Session {
         self.lowest_unacknowledged = lowest;
         let mut bytes = 0;
         // Nothing is copied for a snapshot's sake where nothing goes.
-        if self.answers.first_key_value().is_some_and(|(oldest, _)| *oldest < lowest) {
+        if self.answers.oldest().is_some_and(|oldest| oldest < lowest) {
             let answers = Arc::make_mut(&mut self.answers);
-            while let Some(oldest) = answers.first_entry().filter(|kept| *kept.key() < lowest) {
-                let (_, response) = oldest.remove();
+            while let Some(response) = answers.pop_below(lowest) {
                 bytes += cost(&response);
             }
         }
@@ -269,6 +281,39 @@ impl Session {
         bytes
     }
 }
+
+/// What every replica has alike; where a session is listed depends on when it started.
+impl PartialEq for Class {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { limits, sessions, by_use: _, answer_bytes } = self;
+        (limits, sessions, answer_bytes) == (&other.limits, &other.sessions, &other.answer_bytes)
+    }
+}
+
+impl Eq for Class {}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            last_use,
+            listed_at: _,
+            lowest_unacknowledged,
+            answers,
+            withdrawn,
+            answer_bytes,
+        } = self;
+        (last_use, lowest_unacknowledged, answers, withdrawn, answer_bytes)
+            == (
+                &other.last_use,
+                &other.lowest_unacknowledged,
+                &other.answers,
+                &other.withdrawn,
+                &other.answer_bytes,
+            )
+    }
+}
+
+impl Eq for Session {}
 
 fn cost(response: &Bytes) -> u64 {
     response.len() as u64 + ANSWER_OVERHEAD_BYTES

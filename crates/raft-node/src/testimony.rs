@@ -71,6 +71,13 @@ pub enum RefusedThing {
         /// The room that was left in the log.
         free: u64,
     },
+    /// A connection of somebody who says that it is a member.
+    Hello {
+        /// Which member.
+        from: NodeId,
+        /// Why it was refused, and what next.
+        why: String,
+    },
     /// A client's request.
     Client {
         /// What was asked.
@@ -146,7 +153,8 @@ impl Alike for RefusedThing {
             (Self::Peer { from, request }, Self::Peer { from: other, request: other_request }) => {
                 from == other && request.is_alike(other_request)
             }
-            (Self::Entries { from, .. }, Self::Entries { from: other, .. }) => from == other,
+            (Self::Entries { from, .. }, Self::Entries { from: other, .. })
+            | (Self::Hello { from, .. }, Self::Hello { from: other, .. }) => from == other,
             (
                 Self::Client { asked, refusal },
                 Self::Client { asked: other, refusal: other_refusal },

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::codec::Reader;
+use crate::map::RECORD_BYTES;
 use crate::refusal::Refusal;
-use crate::txn::Txn;
+use crate::txn::{CHANGE_BYTES_MAX, KEY_BYTES_MAX, Txn};
 
 /// The first byte of a message: the rest is its text.
 pub const MESSAGE_FORMAT: u8 = 1;
@@ -55,6 +56,24 @@ impl Command {
         let txn = Txn::decode(&mut reader)?;
         reader.end().map(|()| Self::Txn(txn))
     }
+}
+
+/// What a transaction of one put begins with: no compares, one operation, a put.
+const PUT: &[u8] = &[TXN_FORMAT, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+
+/// Key and value of a command that is one put and nothing else, and within the limits: as most
+/// are. It is read in place; any other one is for [`Command::decode`].
+pub(crate) fn as_put(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, rest) = split_piece(bytes.strip_prefix(PUT)?)?;
+    let (value, rest) = split_piece(rest)?;
+    let fits = (1..=KEY_BYTES_MAX).contains(&key.len())
+        && RECORD_BYTES + key.len() + value.len() <= CHANGE_BYTES_MAX;
+    (fits && rest == [0; 4]).then_some((key, value))
+}
+
+fn split_piece(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
 impl From<Txn> for Command {

@@ -44,6 +44,7 @@ use bytes::Bytes;
 use raft_node::{Applied, Apply, Fill, NotAdmitted, Show, Snapshot};
 
 pub use answer::{ANSWER_BYTES_MAX, Answer, Done, FORMAT, Found, Query};
+use command::as_put;
 pub use command::{Command, MESSAGE_FORMAT, TXN_FORMAT, message};
 use map::Map;
 pub use map::{HistoryLimits, RECORD_BYTES, Record};
@@ -161,6 +162,10 @@ impl Store {
 impl Apply for Store {
     /// The response to a transaction, and to what is no command at all, is an [`Answer`].
     fn apply(&mut self, command: raft_node::Command<'_>) -> Applied {
+        if let Some((key, value)) = as_put(command.bytes) {
+            let response = self.map.apply_put(key, value).encode();
+            return Applied { response, lines: Vec::new() };
+        }
         let answer = match Command::decode(command.bytes) {
             Ok(Command::Message(text)) => return self.append(&text, command.lines_wanted),
             Ok(Command::Txn(txn)) => self.map.apply(&txn),

@@ -17,7 +17,7 @@ use crate::map::{HistoryLimits, Map, MapView};
 use crate::messages::{Messages, Segment};
 
 /// The version of both kinds of parts.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const SEGMENT: u8 = 1;
 const REST: u8 = 2;
 

@@ -122,11 +122,16 @@ fn the_formats_are_as_they_were() {
         let head = format!("{length}{created}{modified}{version}{}", number(0));
         format!("{head}01000000{}{}", hex(key.as_bytes()), hex(value.as_bytes()))
     };
-    let text = format!("0201{}{}0400000062656572", number(0), number(1));
+    let text = format!("0202{}{}0400000062656572", number(0), number(1));
     let current = format!("{}{}", number(1), record("z", "", [5, 5, 1]));
-    let past = [("", [0, 4, 0]), ("w", [2, 3, 2]), ("v", [2, 2, 1])];
-    let past: String = past.map(|(value, numbers)| record("k", value, numbers)).concat();
-    let map = format!("{}{}{current}{}{past}", number(5), number(1), number(3));
+    // What each revision replaced: nothing, `v`, `w`, nothing.
+    let replaced = [("k", "", [0, 0, 0]), ("k", "v", [2, 2, 1]), ("k", "w", [2, 3, 2])];
+    let replaced = replaced.into_iter().chain([("z", "", [0, 0, 0])]).zip(2..);
+    let change = |((key, value, numbers), revision)| {
+        format!("{}{}", number(revision), record(key, value, numbers))
+    };
+    let changes: String = replaced.map(change).collect();
+    let map = format!("{}{}{current}{}{changes}", number(5), number(1), number(4));
     assert_eq!(hex(&saved(&small())), format!("{text}{map}"));
 
     let put = Command::from(Txn::put("k", "v")).encode();
@@ -154,7 +159,7 @@ fn what_is_not_a_snapshot_is_refused_and_changes_nothing() {
     newer[1] = 9;
     let error = store.restore(&mut &newer[..]).expect_err("too new");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "the store's snapshot has format 9; this version reads 1");
+    assert_eq!(error.to_string(), "the store's snapshot has format 9; this version reads 2");
     let longer = [&bytes[..], &[0]].concat();
     let error = store.restore(&mut &longer[..]).expect_err("too long").to_string();
     assert_eq!(error, "the store's snapshot is damaged: something follows its end");

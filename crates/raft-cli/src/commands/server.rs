@@ -50,6 +50,7 @@ pub(crate) fn run(options: ServerOptions, output: &Output) -> Result<(), Problem
             dir.display()
         ));
     }
+    machine::raise_open_files();
     // From here on a signal is never lost: before there is a server, it ends the program.
     let stop = Arc::new(Mutex::new(None));
     stop_on_signal(Arc::clone(&stop), *output)?;

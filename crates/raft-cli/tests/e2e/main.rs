@@ -10,7 +10,9 @@
 mod calls;
 mod changes;
 mod classic;
+mod copies;
 mod crash;
+mod crowd;
 mod dev;
 mod directory;
 mod disk;

@@ -7,6 +7,7 @@
 //! and gone with the last of them. Files are made under temporary names, synced, renamed; a
 //! snapshot's own name comes last, so that whatever it names is durable before it.
 
+mod gradual;
 mod look;
 mod prune;
 mod reader;

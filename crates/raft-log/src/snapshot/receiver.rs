@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
+use super::gradual::GradualFile;
 use super::reader::SnapshotReader;
 use super::section::{FileId, SectionReader};
 use super::{Hold, SNAPSHOT_DIR, SnapshotInfo, SnapshotPart, Store, file_name, sealed_name};
-use crate::disk::DiskFile;
 use crate::error::SnapshotError;
 
 /// A snapshot on its way here.
@@ -37,7 +37,7 @@ struct Piece {
 struct Incoming {
     piece: Piece,
     name: String,
-    file: Arc<dyn DiskFile>,
+    file: GradualFile,
     have: u64,
 }
 
@@ -125,7 +125,7 @@ impl SnapshotReceiver {
         let file = file.map_err(|source| self.store.error(&name, "make", source))?;
         let have = file.bytes().map_err(|source| self.store.error(&name, "measure", source))?;
         let have = have.min(piece.bytes);
-        self.now = Some(Incoming { piece, name, file, have });
+        self.now = Some(Incoming { piece, name, file: GradualFile::new(file), have });
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::gradual::GradualFile;
 use crate::disk::{Disk, DiskFile};
 use crate::entry::NUMBER_MAX;
 use crate::error::SnapshotError;
@@ -346,25 +347,21 @@ impl SectionReader {
 /// Writes a section file, front to back.
 #[derive(Debug)]
 pub(super) struct SectionWriter {
-    file: std::sync::Arc<dyn DiskFile>,
+    file: GradualFile,
     offset: u64,
     sections: u64,
     checksum: u32,
     pending: Vec<u8>,
-    unsynced: u64,
 }
-
-/// So much may wait to be written to the disk: all at once, it would keep the log's syncs waiting.
-const UNSYNCED_MAX: u64 = 4 * 1024 * 1024;
 
 impl SectionWriter {
     pub(super) fn create(disk: &dyn Disk, name: &str, id: FileId) -> io::Result<Self> {
-        let file = disk.create(name)?;
+        let mut file = GradualFile::new(disk.create(name)?);
         let header = id.encode();
         file.write_at(&[&header], 0)?;
         let checksum = crc32c::crc32c(&header);
         let offset = HEADER_BYTES as u64;
-        Ok(Self { file, offset, sections: 0, checksum, pending: Vec::new(), unsynced: 0 })
+        Ok(Self { file, offset, sections: 0, checksum, pending: Vec::new() })
     }
 
     /// Adds bytes to the sections of this kind and part.
@@ -390,19 +387,13 @@ impl SectionWriter {
         self.file.write_at(&[&head, &self.pending], self.offset)?;
         self.checksum = crc32c::crc32c_append(self.checksum, &head);
         self.sections += 1;
-        let bytes = (head.len() + self.pending.len()) as u64;
-        self.offset += bytes;
-        self.unsynced += bytes;
+        self.offset += (head.len() + self.pending.len()) as u64;
         self.pending.clear();
-        if self.unsynced >= UNSYNCED_MAX {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
         Ok(())
     }
 
     /// Writes the end and makes all durable but the name; tells what the end says.
-    pub(super) fn finish(self, counts: End) -> io::Result<End> {
+    pub(super) fn finish(mut self, counts: End) -> io::Result<End> {
         let end = End { sections: self.sections, checksum: self.checksum, ..counts };
         let body = end.encode();
         let head = Section::encode(SectionKind::End, 0, &body);

@@ -141,8 +141,8 @@ impl Client {
     /// Appends a command; ends when it is committed and applied.
     pub fn write(&self, command: impl Into<Bytes>) -> Pending<Written> {
         self.submit(Op::Write(command.into()), |success| {
-            let served = success.served();
-            match success.answer {
+            let (answer, served) = success.parts();
+            match answer {
                 Answer::Written { at, response } => Some(Written { at, response, served }),
                 _ => None,
             }
@@ -194,8 +194,8 @@ impl Client {
     /// Hands leadership over, to this member or to the best; ends with the new leader's address.
     pub fn transfer(&self, to: Option<&Address>) -> Pending<(String, Served)> {
         self.submit(Op::Transfer(to.map(ToString::to_string)), |success| {
-            let served = success.served();
-            match success.answer {
+            let (answer, served) = success.parts();
+            match answer {
                 Answer::Transferred { to } => Some((to, served)),
                 _ => None,
             }
@@ -206,8 +206,8 @@ impl Client {
     /// had to be written.
     pub fn snapshot(&self) -> Pending<(LogId, u64, Served)> {
         self.submit(Op::Snapshot, |success| {
-            let served = success.served();
-            match success.answer {
+            let (answer, served) = success.parts();
+            match answer {
                 Answer::Snapshot { at, bytes } => Some((at, bytes, served)),
                 _ => None,
             }
@@ -217,7 +217,7 @@ impl Client {
     /// How the asked server sees itself.
     pub fn status(&self) -> Pending<NodeStatus> {
         self.submit(Op::Status, |success| match success.answer {
-            Answer::Status(status) => Some(status),
+            Answer::Status(status) => Some(*status),
             _ => None,
         })
     }
@@ -226,8 +226,8 @@ impl Client {
     /// whatever copy of it is still on its way is refused from then on.
     pub fn result(&self, request: RequestName) -> Pending<(Fate, Served)> {
         self.submit(Op::Result(request), |success| {
-            let served = success.served();
-            match success.answer {
+            let (answer, served) = success.parts();
+            match answer {
                 Answer::Fate(fate) => Some((fate, served)),
                 _ => None,
             }
@@ -259,24 +259,25 @@ impl Client {
 }
 
 fn answered(success: Success) -> Option<(ReadAnswer, Served)> {
-    let served = success.served();
-    match success.answer {
+    let (answer, served) = success.parts();
+    match answer {
         Answer::Read(answer) => Some((answer, served)),
         _ => None,
     }
 }
 
 fn changed(success: Success) -> Option<(Changed, Served)> {
-    let served = success.served();
-    match success.answer {
+    let (answer, served) = success.parts();
+    match answer {
         Answer::Changed(changed) => Some((changed, served)),
         _ => None,
     }
 }
 
 impl Success {
-    fn served(&self) -> Served {
-        Served { contacted: self.contacted.clone(), forwarded_to: self.forwarded_to.clone() }
+    fn parts(self) -> (Answer, Served) {
+        let Self { answer, contacted, forwarded_to } = self;
+        (answer, Served { contacted, forwarded_to })
     }
 }
 

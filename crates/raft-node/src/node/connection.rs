@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use raft_core::Index;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -27,8 +27,16 @@ use crate::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, WireError};
 /// Slices in one write call.
 const SLICES_MAX: usize = 64;
 
-/// Room for so many bytes at least is offered to every read.
-const READ_BYTES_MIN: usize = 16 * 1024;
+/// Slices below this are copied into one buffer: what the system is handed are few large pieces.
+const SMALL_SLICE_BYTES: usize = 2048;
+
+/// A buffer that grew beyond this for one cycle is not kept for the next.
+const SMALL_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Room for so many bytes at least is offered to every read, and twice as many as before to one
+/// after a read that filled it: many connections take little memory, and busy ones few calls.
+const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// After so long without a sign of the other end the system looks whether it is there: a machine
 /// that lost its power hangs up on nobody.
@@ -70,7 +78,7 @@ impl Talk {
                 return Ok(frame);
             }
             self.stream.readable().await?;
-            read_some(&self.stream, &mut self.decoder)?;
+            read_some(&self.stream, &mut self.decoder, READ_BYTES_MIN)?;
         }
     }
 
@@ -89,9 +97,13 @@ fn next(decoder: &mut Decoder) -> Result<Option<Frame>, WireError> {
 }
 
 /// Reads what is there; an end of the stream is an error.
-fn read_some(stream: &TcpStream, decoder: &mut Decoder) -> io::Result<usize> {
+fn read_some(stream: &TcpStream, decoder: &mut Decoder, room: usize) -> io::Result<usize> {
     let buffer = decoder.buffer();
-    buffer.reserve(READ_BYTES_MIN);
+    if buffer.is_empty() && buffer.capacity() > 4 * room {
+        // It was larger for a while.
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(room);
     match stream.try_read_buf(buffer) {
         Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -100,9 +112,12 @@ fn read_some(stream: &TcpStream, decoder: &mut Decoder) -> io::Result<usize> {
 }
 
 fn write_some(stream: &TcpStream, slices: &mut VecDeque<Bytes>) -> io::Result<usize> {
-    let parts: Vec<IoSlice<'_>> =
-        slices.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
-    let mut taken = stream.try_write_vectored(&parts)?;
+    let mut parts = [IoSlice::new(&[]); SLICES_MAX];
+    let count = parts.len().min(slices.len());
+    for (part, bytes) in parts.iter_mut().zip(slices.iter()) {
+        *part = IoSlice::new(bytes);
+    }
+    let mut taken = stream.try_write_vectored(&parts[..count])?;
     let written = taken;
     while let Some(front) = slices.front_mut() {
         if taken < front.len() {
@@ -131,6 +146,8 @@ pub(super) struct Connection {
     may_read: Notify,
     must_flush: Notify,
     flushing: Cell<bool>,
+    /// Whether the reactor is to write to it at the end of its cycle.
+    pub(super) touched: Cell<bool>,
     trusted: Cell<bool>,
     meter: Arc<Meter>,
     tasks: RefCell<Vec<AbortHandle>>,
@@ -139,6 +156,8 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct Outbox {
     slices: VecDeque<Bytes>,
+    /// Small slices, behind the others.
+    small: BytesMut,
     waiting: usize,
     /// Bytes written and bytes queued since the connection began.
     written: u64,
@@ -171,6 +190,31 @@ pub(super) enum Flushed {
     Broken,
 }
 
+impl Outbox {
+    fn push(&mut self, slice: Bytes) {
+        self.waiting += slice.len();
+        self.queued += slice.len() as u64;
+        if slice.len() < SMALL_SLICE_BYTES {
+            self.small.extend_from_slice(&slice);
+        } else {
+            self.close_small();
+            self.slices.push_back(slice);
+        }
+    }
+
+    /// The small slices so far are one piece from now on. Once it is written, its memory is used
+    /// again for the following.
+    fn close_small(&mut self) {
+        if self.small.is_empty() {
+            return;
+        }
+        self.slices.push_back(self.small.split().freeze());
+        if self.small.capacity() > SMALL_BUFFER_BYTES_MAX {
+            self.small = BytesMut::new();
+        }
+    }
+}
+
 impl Connection {
     /// Takes over a socket: from now on its frames arrive as [`Incoming::Frames`].
     pub(super) fn start(
@@ -187,6 +231,7 @@ impl Connection {
             may_read: Notify::new(),
             must_flush: Notify::new(),
             flushing: Cell::new(false),
+            touched: Cell::new(false),
             trusted: Cell::new(false),
             meter,
             tasks: RefCell::default(),
@@ -207,9 +252,7 @@ impl Connection {
     pub(super) fn push(&self, frame: Encoded) {
         let mut out = self.out.borrow_mut();
         for slice in frame.into_slices() {
-            out.waiting += slice.len();
-            out.queued += slice.len() as u64;
-            out.slices.push_back(slice);
+            out.push(slice);
         }
     }
 
@@ -230,6 +273,7 @@ impl Connection {
     /// Writes what waits, as far as the socket takes it.
     pub(super) fn flush(&self) -> Flushed {
         let mut out = self.out.borrow_mut();
+        out.close_small();
         while !out.slices.is_empty() {
             match write_some(&self.stream, &mut out.slices) {
                 Ok(written) => {
@@ -301,14 +345,28 @@ pub(super) async fn hear_sockets() {
     }
 }
 
+/// What to offer after a read that was offered so much and took so much.
+fn next_room(room: usize, taken: usize) -> usize {
+    if taken >= room {
+        READ_BYTES_MAX.min(2 * room)
+    } else if taken < room / 4 {
+        READ_BYTES_MIN.max(room / 2)
+    } else {
+        room
+    }
+}
+
 async fn read(
     connection: Rc<Connection>,
     mut decoder: Decoder,
     incoming: mpsc::UnboundedSender<Incoming>,
 ) {
     let id = connection.id;
+    // About as many as the last time.
+    let mut expected = 1;
+    let mut room = READ_BYTES_MIN;
     let error = loop {
-        let mut frames = Vec::new();
+        let mut frames = Vec::with_capacity(expected);
         let ended = loop {
             match next(&mut decoder) {
                 Ok(Some(frame)) => frames.push(frame),
@@ -317,6 +375,7 @@ async fn read(
             }
         };
         if !frames.is_empty() {
+            expected = frames.len();
             // The reactor outlives its connections.
             let _sent = incoming.send(Incoming::Frames { connection: id, frames });
             connection.may_read.notified().await;
@@ -327,9 +386,12 @@ async fn read(
         if let Err(error) = connection.stream.readable().await {
             break error;
         }
-        match read_some(&connection.stream, &mut decoder) {
+        match read_some(&connection.stream, &mut decoder, room) {
             Ok(0) => {}
-            Ok(_) => count(&connection.meter.reads),
+            Ok(taken) => {
+                count(&connection.meter.reads);
+                room = next_room(room, taken);
+            }
             Err(error) => break error,
         }
         if connection.trusted.get() {

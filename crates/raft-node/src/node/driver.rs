@@ -1,6 +1,7 @@
 //! The client's driver: gives [`ClientCore`] its sockets and its clock.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +72,15 @@ impl Driver {
 
     /// Runs until the client is dropped.
     pub(super) async fn run(mut self) {
+        // One timer for all: it is set anew only when it ran down or is to ring earlier, for most
+        // deadlines are over before they are due.
+        let mut timer = pin!(sleep_until(self.origin));
         loop {
             let deadline = self.core.next_deadline();
             let at = self.origin + Duration::from_millis(deadline.map_or(0, |time| time.0));
+            if deadline.is_some() && (timer.is_elapsed() || at < timer.deadline()) {
+                timer.as_mut().reset(at);
+            }
             tokio::select! {
                 biased;
                 Some(incoming) = self.arrivals.1.recv() => self.arrived(incoming),
@@ -82,7 +89,7 @@ impl Driver {
                     Some(submission) => self.submitted(submission),
                     None => break,
                 },
-                () = sleep_until(at), if deadline.is_some() => {}
+                () = &mut timer, if deadline.is_some() => {}
             }
             while let Ok(incoming) = self.arrivals.1.try_recv() {
                 self.arrived(incoming);
@@ -94,9 +101,11 @@ impl Driver {
             if self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
                 self.core.timer(now, &mut self.outputs);
             }
-            for output in std::mem::take(&mut self.outputs) {
+            let mut outputs = std::mem::take(&mut self.outputs);
+            for output in outputs.drain(..) {
                 self.carry_out(output);
             }
+            self.outputs = outputs;
             if let Some(connection) = &self.connection {
                 connection.flush();
             }

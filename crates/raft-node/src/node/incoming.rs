@@ -19,6 +19,8 @@ use crate::wire::Frame;
 pub(super) enum Incoming {
     /// Somebody dialled this member.
     Accepted { stream: TcpStream },
+    /// Somebody dialled and was hung up on: of so many descriptors too few are left.
+    Crowded { limit: u64 },
     /// A connection brought frames; it reads on when it is resumed.
     Frames { connection: ConnectionId, frames: Vec<Frame> },
     /// A connection ended.

@@ -2,13 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
 
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::address::Address;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// File descriptors that no connection takes: the log, snapshots and dials need some.
+pub(super) const DESCRIPTORS_KEPT: u64 = 64;
 
 /// Listens at an address. Without a host that is this machine only, in both address families.
 ///
@@ -39,4 +44,27 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// How many descriptors this process may have, if with this connection too few are left.
+pub(super) fn lacks_room(connection: &impl AsRawFd) -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    is_too_high(connection.as_raw_fd(), limit).then_some(limit)
+}
+
+/// The system gives out the lowest number that is free: all below are in use.
+fn is_too_high(number: RawFd, limit: u64) -> bool {
+    u64::try_from(number).is_ok_and(|number| number + DESCRIPTORS_KEPT >= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_not_for_connections() {
+        assert!(!is_too_high(935, 1000));
+        assert!(is_too_high(936, 1000));
+        assert!(is_too_high(9, 20), "of so few, none is for connections");
+    }
 }

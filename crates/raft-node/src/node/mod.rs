@@ -118,7 +118,7 @@ impl Node {
         let ask = Local::Ask { request: Request::Status, reply };
         self.handle.sender.send(Incoming::Local(ask)).ok()?;
         match answer.blocking_recv().ok()?.answer {
-            Answer::Status(status) => Some(status),
+            Answer::Status(status) => Some(*status),
             _ => None,
         }
     }

@@ -31,6 +31,9 @@ use crate::resident::{Counts, LOCAL, Next, NoConnection, Order, Resident, Room};
 use crate::snapshots::SnapshotJob;
 use crate::vitals::fill_in;
 
+/// So often at most the sockets are looked at before a cycle.
+const TURNS_MAX: u32 = 32;
+
 /// The threads that work for a member.
 #[derive(Debug)]
 pub(super) struct Works {
@@ -95,9 +98,7 @@ impl<'a> Reactor<'a> {
                 return Ok(self.resident.into_next(end));
             }
             self.wait().await;
-            while let Some(incoming) = self.site.next_ready() {
-                self.incoming(incoming);
-            }
+            self.hear_all().await;
             self.cycle();
         }
     }
@@ -119,6 +120,23 @@ impl<'a> Reactor<'a> {
                 // The sockets first: see the head of this file.
                 hear_sockets().await;
             }
+        }
+    }
+
+    /// Takes all that arrived. Where two bring something more may: the runtime gives only so many
+    /// connections a turn before this one, and each part would be a batch by itself. A connection
+    /// that was heard waits for the cycle, so this ends.
+    async fn hear_all(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let mut heard = false;
+            while let Some(incoming) = self.site.next_ready() {
+                self.incoming(incoming);
+                heard = true;
+            }
+            if !heard {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -205,6 +223,7 @@ impl<'a> Reactor<'a> {
                     self.resident.accepted(now, id);
                 }
             }
+            Incoming::Crowded { limit } => self.site.tell_crowded(limit),
             Incoming::Frames { connection, frames } => {
                 let since_us = self.site.observed.now_us();
                 self.resident.frames(now, connection, frames, since_us);
@@ -339,7 +358,7 @@ impl<'a> Reactor<'a> {
     fn complete(&self, mut reply: Reply) -> Reply {
         let observed = &self.site.observed;
         let status = match &mut reply.answer {
-            Answer::Status(status) => status,
+            Answer::Status(status) => &mut **status,
             Answer::Recent(recent) => {
                 recent.events = observed.events_after(recent.after);
                 &mut recent.status

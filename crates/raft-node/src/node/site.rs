@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::binding::ConnectionId;
 use crate::hello::HelloRefused;
 use crate::node::incoming::Incoming;
+use crate::node::listen;
 use crate::node::notice::Notices;
 use crate::node::observe::Observed;
 use crate::notice::{Notice, Told};
@@ -86,7 +87,11 @@ impl Site {
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
-                            if sender.send(Incoming::Accepted { stream }).is_err() {
+                            let incoming = match listen::lacks_room(&stream) {
+                                None => Incoming::Accepted { stream },
+                                Some(limit) => Incoming::Crowded { limit },
+                            };
+                            if sender.send(incoming).is_err() {
                                 return;
                             }
                         }
@@ -111,6 +116,16 @@ impl Site {
         if self.told.folly(&text) {
             self.tell_of_other(text);
         }
+    }
+
+    /// Tells that somebody was hung up on for lack of descriptors, once.
+    pub(super) fn tell_crowded(&mut self, limit: u64) {
+        self.tell_folly(format!(
+            "too many connections: this process may have {limit} open files, and {} of them are \
+             kept for its log and its peers; let clients share connections, or raise the limit \
+             (ulimit -n)",
+            listen::DESCRIPTORS_KEPT
+        ));
     }
 
     fn tell_of_other(&self, text: String) {

@@ -52,12 +52,17 @@ impl Sockets {
             Some((prev, through)) => connection.push_entries(frame, prev, through),
             None => connection.push(frame),
         }
-        self.touched.insert(id);
+        if !connection.touched.replace(true) {
+            self.touched.insert(id);
+        }
     }
 
     /// A socket that was full takes bytes again.
     pub(super) fn touch(&mut self, id: ConnectionId) {
-        self.touched.insert(id);
+        if let Some(connection) = self.connections.get(&id) {
+            connection.touched.set(true);
+            self.touched.insert(id);
+        }
     }
 
     /// Whether anything waits for [`Self::flush`].
@@ -71,6 +76,7 @@ impl Sockets {
         loop {
             let id = self.touched.pop_first()?;
             if let Some(connection) = self.connections.get(&id) {
+                connection.touched.set(false);
                 let broken = connection.flush() == Flushed::Broken;
                 return Some((id, (!broken).then(|| taken(connection))));
             }

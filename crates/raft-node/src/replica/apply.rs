@@ -35,7 +35,7 @@ impl Replica {
         let (mut budget, bound) = (self.limits.apply_bytes_max, self.apply_bound(now));
         while self.machine.applied() < bound && budget > 0 && !self.progress.halted {
             let index = self.machine.applied().next();
-            let Some(entry) = self.next_to_apply(index) else {
+            let Some(entry) = self.next_to_apply(index, bound) else {
                 self.read_ahead(index, fx);
                 break;
             };
@@ -69,14 +69,17 @@ impl Replica {
         }
     }
 
-    fn next_to_apply(&mut self, index: Index) -> Option<Entry> {
-        while self.progress.ahead.front().is_some_and(|entry| entry.index < index) {
-            self.progress.ahead.pop_front();
+    /// What is committed never changes, so a whole run of entries is taken at a time.
+    fn next_to_apply(&mut self, index: Index, bound: Index) -> Option<Entry> {
+        let ahead = &mut self.progress.ahead;
+        while ahead.front().is_some_and(|entry| entry.index < index) {
+            ahead.pop_front();
         }
-        match self.progress.ahead.front() {
-            Some(entry) if entry.index == index => self.progress.ahead.pop_front(),
-            _ => self.buffer.get(index),
+        if ahead.front().is_none_or(|entry| entry.index > index) {
+            ahead.clear();
+            ahead.extend(self.buffer.read(index, bound));
         }
+        ahead.pop_front()
     }
 
     /// Committed entries never change, so they may be read at any time once they are on disk.

@@ -2,6 +2,7 @@
 //! passed on to the leader.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Deref;
 
 use bytes::Bytes;
 use raft_core::{Index, Input, LogId, NodeId, RequestId, Term, Time};
@@ -9,6 +10,7 @@ use raft_log::{Kind, LogBuffer, encoded_len};
 
 use super::queries::Question;
 use super::{Context, Effect, Origin, Replica};
+use crate::payload::COMMAND_HEADER_BYTES;
 use crate::protocol::{Answer, MemberChange, Outcome, Reason, Refusal, Reply, Request};
 use crate::sessions::{Fate, RequestName};
 
@@ -38,8 +40,37 @@ pub(super) struct Clients {
 struct Queued {
     origin: Origin,
     kind: Kind,
-    header: Bytes,
+    header: Header,
     command: Bytes,
+}
+
+/// What stands before the client's own bytes in an entry, in place.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    bytes: [u8; COMMAND_HEADER_BYTES],
+    length: usize,
+}
+
+impl Header {
+    /// A byte and numbers, or numbers alone: at most as much as a command's.
+    fn new(first: Option<u8>, numbers: &[u64]) -> Self {
+        let mut header = Self { bytes: [0; COMMAND_HEADER_BYTES], length: 0 };
+        let mut put = |part: &[u8]| {
+            header.bytes[header.length..header.length + part.len()].copy_from_slice(part);
+            header.length += part.len();
+        };
+        first.into_iter().for_each(|first| put(&[first]));
+        numbers.iter().for_each(|number| put(&number.to_le_bytes()));
+        header
+    }
+}
+
+impl Deref for Header {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 #[derive(Debug)]
@@ -66,8 +97,9 @@ pub(super) struct Meeting {
 }
 
 impl Queued {
-    fn of_session(origin: Origin, header: Vec<u8>) -> Self {
-        Self { origin, kind: Kind::SESSION, header: header.into(), command: Bytes::new() }
+    fn of_session(origin: Origin, what: u8, numbers: &[u64]) -> Self {
+        let header = Header::new(Some(what), numbers);
+        Self { origin, kind: Kind::SESSION, header, command: Bytes::new() }
     }
 
     fn size(&self) -> usize {
@@ -101,7 +133,7 @@ impl Replica {
                     Answer::Recent(Box::new(self.recent(after, tail)))
                 }
                 Request::Why => Answer::Why(Box::new(self.testimony(now))),
-                _ => Answer::Status(self.status()),
+                _ => Answer::Status(Box::new(self.status())),
             };
             fx.push(reply(origin, answer));
             return;
@@ -130,11 +162,10 @@ impl Replica {
             | Request::Snapshot => {}
             Request::Members => fx.push(reply(origin, Answer::Members(self.members_view()))),
             Request::Register { one_shot } => {
-                self.admit(Queued::of_session(origin, vec![u8::from(one_shot)]), fx);
+                self.admit(Queued::of_session(origin, u8::from(one_shot), &[]), fx);
             }
             Request::EndSession { session } => {
-                let header = [&[2][..], &session.to_le_bytes()].concat();
-                self.admit(Queued::of_session(origin, header), fx);
+                self.admit(Queued::of_session(origin, 2, &[session]), fx);
             }
             Request::Write { session, sequence, lowest_unacknowledged, command } => {
                 // A repetition of what is applied gets the first answer without another entry.
@@ -142,8 +173,7 @@ impl Replica {
                     fx.push(reply(origin, Answer::Written { at, response }));
                     return;
                 }
-                let header = [session, sequence, lowest_unacknowledged].map(u64::to_le_bytes);
-                let header = header.concat().into();
+                let header = Header::new(None, &[session, sequence, lowest_unacknowledged]);
                 self.admit(Queued { origin, kind: Kind::COMMAND, header, command }, fx);
             }
             Request::Result(name) => self.result(origin, name, fx),
@@ -161,8 +191,7 @@ impl Replica {
             return;
         }
         // Anything else is true only from an entry on.
-        let name = [name.session, name.sequence].map(u64::to_le_bytes).concat();
-        self.admit(Queued::of_session(origin, [&[3][..], &name].concat()), fx);
+        self.admit(Queued::of_session(origin, 3, &[name.session, name.sequence]), fx);
     }
 
     /// Passes a request on to the leader, once.

@@ -71,6 +71,11 @@ impl Replica {
         takes
     }
 
+    /// Somebody who says that it is this member was not let in.
+    pub(crate) fn note_unwelcome(&mut self, now: Time, from: NodeId, why: String) {
+        self.note_refusal(now, RefusedThing::Hello { from, why });
+    }
+
     fn note_refusal(&mut self, now: Time, thing: RefusedThing) {
         let knew = Knew {
             term: self.raft.term(),

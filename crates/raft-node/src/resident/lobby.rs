@@ -275,7 +275,7 @@ impl Lobby {
     /// Somebody asks for something.
     pub fn request(&mut self, origin: Origin, request: &Request) {
         let answer = match (request, self.standing) {
-            (Request::Status, _) => Answer::Status(self.status()),
+            (Request::Status, _) => Answer::Status(Box::new(self.status())),
             (Request::Recent { after, .. }, _) => Answer::Recent(Box::new(Recent {
                 status: self.status(),
                 after: *after,

@@ -74,8 +74,8 @@ impl Class {
         if sequence < session.lowest_unacknowledged {
             return Ok(Fate::Forgotten);
         }
-        if let Some((at, response)) = session.answers.get(&sequence) {
-            return Ok(Fate::Applied { at: *at, response: response.clone() });
+        if let Some((at, response)) = session.answers.get(sequence) {
+            return Ok(Fate::Applied { at, response });
         }
         if let Some(at) = session.withdrawn.get(&sequence) {
             return Ok(Fate::Withdrawn { at: *at });

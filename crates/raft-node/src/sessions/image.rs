@@ -83,7 +83,7 @@ impl Sessions {
 
 impl Class {
     fn image(&self) -> Vec<SessionBody> {
-        let answer = |(sequence, (at, response)): (&u64, &(LogId, Bytes))| AnswerBody {
+        let answer = |(sequence, at, response): &(u64, LogId, Bytes)| AnswerBody {
             sequence: *sequence,
             index: at.index.0,
             term: at.term.0,
@@ -108,7 +108,7 @@ impl Class {
         let mut class = Self::new(limits);
         for SessionBody { id, last_use, lowest_unacknowledged, answers, withdrawn } in image {
             let last_use = Index(last_use);
-            let (mut kept, mut gone, mut answer_bytes) = (Answers::new(), BTreeMap::new(), 0);
+            let (mut kept, mut gone, mut answer_bytes) = (Answers::default(), BTreeMap::new(), 0);
             let keeps = |sequence: u64| {
                 let above = sequence.checked_sub(lowest_unacknowledged);
                 above.is_some_and(|above| above < WINDOW_MAX)
@@ -118,10 +118,10 @@ impl Class {
                     return Err("an answer that its session does not keep");
                 }
                 answer_bytes += cost(&response);
-                kept.insert(sequence, (LogId::new(index, term), response));
+                kept.insert(sequence, LogId::new(index, term), response);
             }
             for WithdrawnBody { sequence, index, term } in withdrawn {
-                if !keeps(sequence) || kept.contains_key(&sequence) {
+                if !keeps(sequence) || kept.get(sequence).is_some() {
                     return Err("a withdrawn request that its session does not keep");
                 }
                 answer_bytes += ANSWER_OVERHEAD_BYTES;
@@ -130,6 +130,7 @@ impl Class {
             class.answer_bytes += answer_bytes;
             let session = Session {
                 last_use,
+                listed_at: last_use,
                 lowest_unacknowledged,
                 answers: Arc::new(kept),
                 withdrawn: gone,
@@ -179,7 +180,8 @@ mod tests {
         assert!(Arc::ptr_eq(&answers(&sessions, 3), &answers(&copy, 3)));
         sessions.begin(Index(10), 3, 4, 3);
         sessions.record(3, 4, LogId::new(10, 2), Bytes::new());
-        assert_eq!(answers(&sessions, 3).keys().collect::<Vec<_>>(), [&3, &4]);
+        let kept: Vec<u64> = answers(&sessions, 3).iter().map(|answer| answer.0).collect();
+        assert_eq!(kept, [3, 4]);
         assert_eq!(copy.image(), before);
     }
 

@@ -180,13 +180,13 @@ struct WrittenBody {
     response_crc: u32,
 }
 
-/// A request as a frame of this kind; the command is not copied.
+/// A request as a frame of this kind; a large command is not copied.
 pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded {
-    let mut trailer = Vec::new();
+    let mut trailer = Bytes::new();
     let ask = match request {
         Request::Register { one_shot } => Ask::Register(RegisterBody { one_shot: *one_shot }),
         Request::Write { session, sequence, lowest_unacknowledged, command } => {
-            trailer.push(command.clone());
+            trailer = command.clone();
             Ask::Write(WriteBody {
                 session: *session,
                 sequence: *sequence,
@@ -196,7 +196,7 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
         }
         Request::EndSession { session } => Ask::EndSession(*session),
         Request::Read { query, consistency, news } => {
-            trailer.push(query.clone());
+            trailer = query.clone();
             Ask::Read(ReadBody::of(query, *consistency, *news))
         }
         Request::Members => Ask::Members(Empty {}),
@@ -219,7 +219,7 @@ pub(super) fn encode_request(kind: Kind, id: u64, request: &Request) -> Encoded 
             Ask::Recent(AskRecentBody { after: *after, tail: *tail })
         }
     };
-    Encoded::seal(kind, &RequestBody { id, ask: Some(ask) }, trailer)
+    Encoded::seal_small(kind, &RequestBody { id, ask: Some(ask) }, trailer)
 }
 
 pub(super) fn decode_request(
@@ -267,19 +267,19 @@ pub(super) fn decode_request(
     Ok((body.id, request))
 }
 
-/// A reply as a frame of this kind; the response is not copied.
+/// A reply as a frame of this kind; a large response is not copied.
 pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
-    let mut trailer = Vec::new();
+    let mut trailer = Bytes::new();
     let answer = match &reply.answer {
         Answer::Registered { session } => AnswerBody::Registered(*session),
         Answer::Written { at, response } => {
-            trailer.push(response.clone());
+            trailer = response.clone();
             let response_crc = crc32c::crc32c(response);
             AnswerBody::Written(WrittenBody { at: Some((*at).into()), response_crc })
         }
         Answer::SessionEnded => AnswerBody::SessionEnded(Empty {}),
         Answer::Read(answer) => {
-            trailer.push(answer.response.clone());
+            trailer = answer.response.clone();
             AnswerBody::Read(answer.into())
         }
         Answer::Members(view) => AnswerBody::Members(view.into()),
@@ -288,10 +288,10 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
         Answer::Snapshot { at, bytes } => {
             AnswerBody::Snapshot(SnapshotBody { at: Some((*at).into()), bytes: *bytes })
         }
-        Answer::Status(status) => AnswerBody::Status(status.into()),
+        Answer::Status(status) => AnswerBody::Status(status.as_ref().into()),
         Answer::Fate(fate) => {
             if let Fate::Applied { response, .. } = fate {
-                trailer.push(response.clone());
+                trailer = response.clone();
             }
             AnswerBody::Fate(fate.into())
         }
@@ -300,7 +300,7 @@ pub(super) fn encode_reply(kind: Kind, id: u64, reply: &Reply) -> Encoded {
         Answer::Refused(refusal) => AnswerBody::Refused(refusal.into()),
     };
     let forwarded_to = reply.forwarded_to.clone();
-    Encoded::seal(kind, &ReplyBody { id, forwarded_to, answer: Some(answer) }, trailer)
+    Encoded::seal_small(kind, &ReplyBody { id, forwarded_to, answer: Some(answer) }, trailer)
 }
 
 pub(super) fn decode_reply(
@@ -329,7 +329,7 @@ pub(super) fn decode_reply(
         AnswerBody::Snapshot(SnapshotBody { at, bytes }) => {
             Answer::Snapshot { at: fields.log_id(at)?, bytes }
         }
-        AnswerBody::Status(status) => Answer::Status(status.validate(fields)?),
+        AnswerBody::Status(status) => Answer::Status(Box::new(status.validate(fields)?)),
         AnswerBody::Fate(fate) => Answer::Fate(fate.validate(fields, trailer)?),
         AnswerBody::Why(body) => Answer::Why(Box::new(body.validate(fields)?)),
         AnswerBody::Recent(recent) => Answer::Recent(Box::new(recent.validate(fields)?)),

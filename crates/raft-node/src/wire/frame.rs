@@ -26,6 +26,9 @@ pub const PROTOCOL_MIN: u32 = 1;
 /// The newest protocol that this program speaks.
 pub const PROTOCOL_MAX: u32 = 1;
 
+/// A trailer up to this size is copied behind its head: one small piece costs less than two.
+const INLINE_BYTES_MAX: usize = 1024;
+
 /// Where the checksum stands in the header.
 const CRC_AT: usize = 16;
 
@@ -84,9 +87,9 @@ pub struct RawFrame {
 /// A frame ready to be written: one piece of our own and the trailer's slices as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// Header and body.
+    /// Header and body, and a small trailer.
     pub head: Bytes,
-    /// What follows them.
+    /// What follows.
     pub trailer: Vec<Bytes>,
 }
 
@@ -169,20 +172,18 @@ impl fmt::Display for Kind {
 impl Encoded {
     /// Puts a header before `body` and lets `trailer` follow.
     pub(super) fn seal(kind: Kind, body: &impl prost::Message, trailer: Vec<Bytes>) -> Self {
-        let body_length = body.encoded_len();
-        let length = body_length + trailer.iter().map(Bytes::len).sum::<usize>();
-        let mut head = BytesMut::with_capacity(HEADER_BYTES + body_length);
-        head.put_u32_le(stated(length));
-        head.put_u8(kind as u8);
-        head.put_u8(0); // flags
-        head.put_u16_le(0);
-        head.put_u64_le(0); // group
-        head.put_u32_le(0); // the checksum's place
-        head.put_u32_le(stated(body_length));
-        body.encode_raw(&mut head);
-        let crc = checksum(&head);
-        head[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
-        Self { head: head.freeze(), trailer }
+        let trailer_length = trailer.iter().map(Bytes::len).sum();
+        Self { head: head(kind, body, trailer_length, 0).freeze(), trailer }
+    }
+
+    /// The same for what a client sends or is sent: one piece, unless it is large.
+    pub(super) fn seal_small(kind: Kind, body: &impl prost::Message, trailer: Bytes) -> Self {
+        if trailer.len() > INLINE_BYTES_MAX {
+            return Self::seal(kind, body, vec![trailer]);
+        }
+        let mut head = head(kind, body, trailer.len(), trailer.len());
+        head.put_slice(&trailer);
+        Self { head: head.freeze(), trailer: Vec::new() }
     }
 
     /// All bytes of the frame.
@@ -296,6 +297,23 @@ impl Header {
         Kind::from_byte(self.kind)
             .ok_or(FrameError::Unsupported { what: "kind", value: u64::from(self.kind) })
     }
+}
+
+/// Header and body of a frame whose trailer is so long, with room for more behind them.
+fn head(kind: Kind, body: &impl prost::Message, trailer_length: usize, room: usize) -> BytesMut {
+    let body_length = body.encoded_len();
+    let mut head = BytesMut::with_capacity(HEADER_BYTES + body_length + room);
+    head.put_u32_le(stated(body_length + trailer_length));
+    head.put_u8(kind as u8);
+    head.put_u8(0); // flags
+    head.put_u16_le(0);
+    head.put_u64_le(0); // group
+    head.put_u32_le(0); // the checksum's place
+    head.put_u32_le(stated(body_length));
+    body.encode_raw(&mut head);
+    let crc = checksum(&head);
+    head[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    head
 }
 
 /// A length as the header states it. One that does not fit is stated as the largest, which every

@@ -41,7 +41,7 @@ struct PastBody {
     #[prost(uint64, optional, tag = "6")]
     leader: Option<u64>,
     /// Absent from those of a kind that only a newer program knows.
-    #[prost(oneof = "ThingBody", tags = "7, 8, 9, 10, 11")]
+    #[prost(oneof = "ThingBody", tags = "7, 8, 9, 10, 11, 12")]
     thing: Option<ThingBody>,
 }
 
@@ -57,6 +57,8 @@ enum ThingBody {
     Entries(EntriesBody),
     #[prost(message, tag = "11")]
     Client(ClientBody),
+    #[prost(message, tag = "12")]
+    Hello(HelloBody),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -99,6 +101,14 @@ struct EntriesBody {
     bytes: u64,
     #[prost(uint64, tag = "3")]
     free: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HelloBody {
+    #[prost(uint64, tag = "1")]
+    from: u64,
+    #[prost(string, tag = "2")]
+    why: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -223,6 +233,9 @@ fn thing_body(thing: &RefusedThing, knew: &Knew) -> ThingBody {
         RefusedThing::Entries { from, bytes, free } => {
             ThingBody::Entries(EntriesBody { from: from.0, bytes: *bytes, free: *free })
         }
+        RefusedThing::Hello { from, why } => {
+            ThingBody::Hello(HelloBody { from: from.0, why: why.clone() })
+        }
         RefusedThing::Client { asked, refusal } => ThingBody::Client(ClientBody {
             asked: match asked {
                 Asked::Write => 1,
@@ -288,6 +301,9 @@ impl ThingBody {
             }
             Self::Entries(EntriesBody { from, bytes, free }) => {
                 Ok(Some(RefusedThing::Entries { from: fields.node_id(from)?, bytes, free }))
+            }
+            Self::Hello(HelloBody { from, why }) => {
+                Ok(Some(RefusedThing::Hello { from: fields.node_id(from)?, why }))
             }
             Self::Client(ClientBody { asked, refusal }) => {
                 let asked = match asked {

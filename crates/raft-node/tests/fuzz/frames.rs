@@ -5,7 +5,9 @@ use bytes::{BufMut, Bytes};
 use raft_core::{EntryKind, EntryMeta, Index, Message, Term};
 use raft_log::{Kind as LogKind, decode_entries, encode_entry};
 use raft_node::protocol::Answer;
-use raft_node::wire::{BODY_BYTES_MAX, Frame, HEADER_BYTES, Kind, PeerContent, RawFrame};
+use raft_node::wire::{
+    BODY_BYTES_MAX, Decoder, FRAME_BYTES_MAX, Frame, HEADER_BYTES, Kind, PeerContent, RawFrame,
+};
 
 use crate::harness::{Cap, Named, Target, Verdict, fuzz, within};
 use crate::named;
@@ -103,8 +105,10 @@ fn frame(kind: Kind, input: &[u8]) -> Verdict {
         said
     })?;
     let encoded = decoded.encode();
-    let (body, trailer) = (encoded.head.slice(HEADER_BYTES..), encoded.trailer.concat());
-    let raw = RawFrame { kind, group: 0, body, trailer: trailer.into() };
+    let mut decoder = Decoder::new();
+    decoder.set_frame_bytes_max(FRAME_BYTES_MAX);
+    encoded.slices().for_each(|slice| decoder.buffer().extend_from_slice(slice));
+    let raw = decoder.next_frame().expect("a frame of ours").expect("all of it");
     assert_eq!(raw.decode().as_ref(), Ok(&decoded));
     assert_eq!(decoded.encode(), encoded, "one meaning, one form");
     let words = format!("{decoded:?}");

@@ -57,7 +57,7 @@ pub struct Running {
 
 /// A port that nobody listened at a moment ago, below the range from which the system takes the
 /// ports of those who dial.
-fn free_port(salt: u16) -> (u16, TcpListener) {
+pub fn free_port(salt: u16) -> (u16, TcpListener) {
     let start = 10_000 + (std::process::id() as u16 % 1000) * 20 + salt;
     (start..32_000)
         .find_map(|port| Some((port, TcpListener::bind(("127.0.0.1", port)).ok()?)))

@@ -362,13 +362,13 @@ fn replies() -> Vec<(&'static str, Frame)> {
         }),
         Answer::Changed(Changed::Updated { id, address: address.clone() }),
         Answer::Transferred { to: address.clone() },
-        Answer::Status(status),
+        Answer::Status(Box::new(status)),
         Answer::Recent(Box::new(recent)),
         Answer::Read(ReadAnswer { response, applied: Index(9), version: 42, stale: true }),
         Answer::Refused(Refusal::unknown(Reason::LeaderLost)),
     ];
     answers.extend(reasons().into_iter().map(|reason| Refusal::not_applied(reason).into()));
-    answers.push(Answer::Status(filled));
+    answers.push(Answer::Status(Box::new(filled)));
     let mut frames = vec![];
     for answer in answers {
         frames.push(("reply", Frame::Reply { id: 1, reply: Reply { answer, forwarded_to: None } }));
@@ -393,6 +393,7 @@ fn reasons_asked_for() -> Vec<(&'static str, Frame)> {
         peer(RefusedRequest::Read { why: ReadRefused::HandingOver { to: from } }),
         RefusedThing::Entries { from, bytes: 4096, free: 64 },
         RefusedThing::Client { asked: Asked::Write, refusal },
+        RefusedThing::Hello { from, why: "it is there twice".into() },
     ];
     let knew = Knew { term: Term(7), last_log_id: LogId::new(12, 6), leader: Some(from) };
     let past = |what| PastRefusal { what, count: 3, first_ms: 60_000, last_ms: 1_000, knew };

@@ -1,33 +1,35 @@
-//! The items of a node in order, and how a place is found among them.
+//! The items of a node in order, and how a key is found among them.
 //!
-//! To look at an item's key is to wait for memory. So a list keeps, side by side, eight bytes of
-//! each key: those behind what all keys of the list begin with. Mostly they tell alone.
+//! To look at an item's key is to wait for memory. So a list has, in itself, eight bytes of each
+//! key: those behind what all keys of the list begin with. Mostly they tell alone, and what is
+//! looked at is the item that was searched for.
 
 use std::cmp::Ordering;
 
-/// Where the record of this key stands that was changed last by this revision.
-pub(super) type Place<'a> = (&'a [u8], u64);
+/// Items of a list.
+pub(super) const LIST_MAX: usize = 64;
 
-/// What has a place.
-pub(super) trait Placed {
-    /// So many items at the beginning of a list have a place that says nothing: they stand before
+/// What has a key.
+pub(super) trait Keyed {
+    /// So many items at the beginning of a list have a key that says nothing: they stand before
     /// all others.
     const SKIP: usize;
 
-    fn place(&self) -> Place<'_>;
+    fn key(&self) -> &[u8];
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct List<T> {
-    items: Vec<T>,
-    heads: Vec<u64>,
+    /// One for each item, then [`u64::MAX`].
+    heads: [u64; LIST_MAX],
     /// All keys begin with the same so many bytes.
     shared: usize,
+    items: Vec<T>,
 }
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), heads: Vec::new(), shared: 0 }
+        Self { heads: [u64::MAX; LIST_MAX], shared: 0, items: Vec::new() }
     }
 }
 
@@ -51,79 +53,85 @@ impl<T> List<T> {
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Option<T> {
-        (at < self.items.len()).then(|| {
-            self.heads.remove(at);
-            self.items.remove(at)
-        })
+        let heads = self.heads.get_mut(at..self.items.len())?;
+        heads.rotate_left(1);
+        *heads.last_mut()? = u64::MAX;
+        Some(self.items.remove(at))
     }
 }
 
-impl<T: Placed> List<T> {
+impl<T: Keyed> List<T> {
     pub(super) fn of(items: Vec<T>) -> Self {
         let mut list = Self { items, ..Self::default() };
         // They are in order: what the first and the last begin with, all do.
         let known = list.items.get(T::SKIP..).unwrap_or_default();
         if let [first, .., last] = known {
-            list.shared = common(first.place().0, last.place().0);
+            list.shared = common(first.key(), last.key());
         }
         list.arrange();
         list
     }
 
     fn arrange(&mut self) {
-        let shared = self.shared;
-        self.heads = self.items.iter().map(|item| head(item.place().0, shared)).collect();
+        self.heads.fill(u64::MAX);
+        for (place, (to, item)) in self.heads.iter_mut().zip(&self.items).enumerate() {
+            *to = if place < T::SKIP { 0 } else { head(item.key(), self.shared) };
+        }
     }
 
-    /// How many items stand before this place, or, with `also_at`, not behind it.
-    pub(super) fn position<const VERSIONS: bool>(&self, at: Place<'_>, also_at: bool) -> usize {
-        let Some(first) = self.items.get(T::SKIP) else { return self.items.len() };
-        let all = first.place().0.get(..self.shared).unwrap_or_default();
-        let start = at.0.get(..self.shared).unwrap_or(at.0);
-        match start.cmp(all) {
-            Ordering::Less => return T::SKIP,
-            Ordering::Greater => return self.items.len(),
+    /// Where the item of a key is; if there is none, how many stand before it.
+    pub(super) fn find(&self, key: &[u8]) -> Result<usize, usize> {
+        let wanted = head(key, self.shared);
+        // All of them, not half by half: so the waits for memory are one wait.
+        let less = self.heads.iter().filter(|head| **head < wanted).count();
+        let from = less.max(T::SKIP);
+        let Some(rest) = self.items.get(from..) else { return Err(self.items.len()) };
+        // Any item knows what all begin with; one that has this head has to be looked at anyway.
+        let known = rest.first().or(self.items.get(T::SKIP..).and_then(<[T]>::last));
+        let Some(known) = known else { return Err(self.items.len()) };
+        let all = known.key().get(..self.shared).unwrap_or_default();
+        match key.get(..self.shared).unwrap_or(key).cmp(all) {
+            Ordering::Less => return Err(T::SKIP),
+            Ordering::Greater => return Err(self.items.len()),
             Ordering::Equal => {}
         }
-        let wanted = head(at.0, self.shared);
-        let heads = self.heads.get(T::SKIP..).unwrap_or_default();
-        let (before, rest) = heads.split_at(heads.partition_point(|head| *head < wanted));
-        let from = T::SKIP + before.len();
-        let tied = rest.partition_point(|head| *head == wanted);
-        let tied = self.items.get(from..from + tied).unwrap_or_default();
-        from + tied.partition_point(|item| match compare::<VERSIONS>(item.place(), at) {
-            Ordering::Less => true,
-            Ordering::Equal => also_at,
-            Ordering::Greater => false,
-        })
+        let heads = self.heads.get(from..).unwrap_or_default();
+        let tied = heads.iter().zip(rest).take_while(|(head, _)| **head == wanted).count();
+        let tied = rest.get(..tied).unwrap_or_default();
+        let found = tied.binary_search_by(|item| item.key().cmp(key));
+        found.map(|at| from + at).map_err(|at| from + at)
     }
 
     /// Inserts an item; returns the second half of the list if it is too long then. A list that
     /// grows at its end stays as it is, and the next one begins: keys often come in order.
-    pub(super) fn insert(&mut self, at: usize, item: T, max: usize) -> Option<Self> {
-        if self.items.len() < max {
+    pub(super) fn insert(&mut self, at: usize, item: T) -> Option<Self> {
+        const HALF: usize = LIST_MAX / 2;
+        if self.items.len() < LIST_MAX {
             self.insert_here(at, item);
             return None;
         }
         if at == self.items.len() {
             return Some(Self::of(vec![item]));
         }
-        let mut right = Self::of(self.items.split_off(max / 2));
+        let mut right = Self::of(self.items.split_off(HALF));
         *self = Self::of(std::mem::take(&mut self.items));
-        if at <= max / 2 {
+        if at <= HALF {
             self.insert_here(at, item);
         } else {
-            right.insert_here(at - max / 2, item);
+            right.insert_here(at - HALF, item);
         }
         Some(right)
     }
 
     fn insert_here(&mut self, at: usize, item: T) {
-        let key = item.place().0;
-        let first = self.items.get(T::SKIP).map_or(key, |first| first.place().0);
+        let key = item.key();
+        let first = self.items.get(T::SKIP).map_or(key, Keyed::key);
         let shared = common(first, key);
         let fewer = shared < self.shared || self.items.len() <= T::SKIP + 1;
-        self.heads.insert(at, head(key, self.shared));
+        if let Some(heads) = self.heads.get_mut(at..=self.items.len()) {
+            heads.rotate_right(1);
+            heads.iter_mut().take(1).for_each(|first| *first = head(key, self.shared));
+        }
         self.items.insert(at, item);
         if fewer {
             self.shared = shared;
@@ -138,11 +146,6 @@ impl<T: Placed> List<T> {
     }
 }
 
-pub(super) fn compare<const VERSIONS: bool>(left: Place<'_>, right: Place<'_>) -> Ordering {
-    let by_key = left.0.cmp(right.0);
-    if VERSIONS { by_key.then(right.1.cmp(&left.1)) } else { by_key }
-}
-
 /// How many bytes both begin with.
 fn common(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
@@ -151,6 +154,9 @@ fn common(left: &[u8], right: &[u8]) -> usize {
 /// The eight bytes of a key behind the first ones, as a number in the order of keys.
 fn head(key: &[u8], skip: usize) -> u64 {
     let rest = key.get(skip..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
     let mut bytes = [0; 8];
     for (to, from) in bytes.iter_mut().zip(rest) {
         *to = *from;

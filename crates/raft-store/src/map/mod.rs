@@ -1,10 +1,9 @@
 //! A map in which every change has a revision, after etcd's data model.
 //!
 //! The map begins at revision 1, and every transaction that changes something makes the next one.
-//! [`Map::current`] has the keys that are there now. What was replaced or deleted within the
-//! history goes to [`Map::past`], deletions as records of their own: the state of a key at an old
-//! revision is its newest record that is not newer. Both are trees that share nodes with their
-//! copies, so a copy of the map for a snapshot costs two pointers.
+//! [`Map::current`] has the keys that are there now: a tree that shares its nodes with its copies.
+//! [`Map::history`] has the last changes with what each of them replaced. A put is one search in
+//! the tree and a push; the state at an older revision is today's with the changes since undone.
 //!
 //! The history is cut by revision, by rules that depend on nothing but the commands: every member
 //! has the same one. When a revision gets too old to be asked for, what it replaced goes.
@@ -20,7 +19,7 @@ use crate::answer::{Answer, Done};
 use crate::refusal::Refusal;
 use crate::txn::{CHANGE_BYTES_MAX, CHANGES_MAX, Compare, Keys, Op, Test, Txn};
 
-use history::History;
+use history::{Change, History};
 pub(crate) use read::Budget;
 pub use record::{RECORD_BYTES, Record};
 use tree::Tree;
@@ -57,11 +56,14 @@ pub(crate) struct Map {
     revision: u64,
     /// The oldest revision that can be asked for.
     oldest: u64,
-    current: Tree<false>,
+    current: Tree,
+    /// Those of its records.
     bytes: u64,
-    past: Tree<true>,
-    past_bytes: u64,
     history: History,
+    /// The changes of the transaction that is done now.
+    changes: Vec<Change>,
+    /// Where records are put together.
+    scratch: Vec<u8>,
 }
 
 /// The map as it was at one point of the log.
@@ -69,8 +71,8 @@ pub(crate) struct Map {
 pub(crate) struct MapView {
     pub(crate) revision: u64,
     pub(crate) oldest: u64,
-    current: Tree<false>,
-    past: Tree<true>,
+    current: Tree,
+    history: History,
 }
 
 impl Default for Map {
@@ -87,9 +89,9 @@ impl Map {
             oldest: 1,
             current: Tree::default(),
             bytes: 0,
-            past: Tree::default(),
-            past_bytes: 0,
             history: History::default(),
+            changes: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -99,7 +101,7 @@ impl Map {
 
     /// What the records take.
     pub(crate) const fn bytes(&self) -> u64 {
-        self.bytes + self.past_bytes
+        self.bytes + self.history.bytes()
     }
 
     pub(crate) const fn limits(&self) -> HistoryLimits {
@@ -111,7 +113,7 @@ impl Map {
             revision: self.revision,
             oldest: self.oldest,
             current: self.current.clone(),
-            past: self.past.clone(),
+            history: self.history.clone(),
         }
     }
 
@@ -122,29 +124,41 @@ impl Map {
         if let Err(refusal) = self.fits(ops) {
             return Answer::Refused(refusal);
         }
-        let (mut changes, mut done) = (Vec::new(), Vec::with_capacity(ops.len()));
+        let mut done = Vec::with_capacity(ops.len());
         let mut budget = Budget::new(TXN_ANSWER_BYTES_MAX);
         for op in ops {
             done.push(match op {
                 Op::Put(key, value) => {
-                    self.put(key, value, &mut changes);
+                    self.put(key, value);
                     Done::Put
                 }
-                Op::Delete(keys) => Done::Deleted(self.delete(keys, &mut changes)),
+                Op::Delete(keys) => Done::Deleted(self.delete(keys)),
                 Op::Get(range) => Done::Got(self.range_now(range, &mut budget)),
             });
         }
-        if !changes.is_empty() {
-            self.revision += 1;
-            changes.sort_unstable_by(|left, right| left.key().cmp(right.key()));
-            self.history.push(changes);
-            self.cut();
-        }
+        self.commit();
         Answer::Txn { revision: self.revision, succeeded, done }
     }
 
+    /// Runs a transaction that is nothing but this put, and is as small as it has to be.
+    pub(crate) fn apply_put(&mut self, key: &[u8], value: &[u8]) -> Answer {
+        self.put(key, value);
+        self.commit();
+        Answer::Txn { revision: self.revision, succeeded: true, done: vec![Done::Put] }
+    }
+
+    /// What a transaction changed becomes a revision.
+    fn commit(&mut self) {
+        if !self.changes.is_empty() {
+            self.revision += 1;
+            self.changes.sort_unstable_by(|left, right| left.record.key().cmp(right.record.key()));
+            self.changes.drain(..).for_each(|change| self.history.push(change));
+            self.cut();
+        }
+    }
+
     fn holds(&self, Compare { key, test }: &Compare) -> bool {
-        let record = self.current.get((key, 0));
+        let record = self.current.get(key);
         let number = |of: fn(&Record) -> u64| record.map_or(0, of);
         match test {
             Test::Exists(exists) => record.is_some() == *exists,
@@ -179,72 +193,46 @@ impl Map {
         Ok(())
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8], changes: &mut Vec<Record>) {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
         let revision = self.revision + 1;
-        let old = self.current.put((key, 0), |old| {
+        let mut made = None;
+        let before = self.current.put(key, |old| {
             let (created, version) =
                 old.map_or((revision, 1), |old| (old.create_revision(), old.version() + 1));
-            let record = Record::new(key, value, created, revision, version);
-            self.bytes += record.size();
-            changes.push(record.clone());
-            record
+            let numbers = [created, revision, version];
+            made.insert(Record::new(&mut self.scratch, key, value, numbers)).clone()
         });
-        if let Some(old) = old {
+        let Some(record) = made else { return };
+        self.bytes += record.size();
+        self.bytes -= before.as_ref().map_or(0, Record::size);
+        self.changes.push(Change { record, before });
+    }
+
+    fn delete(&mut self, keys: &Keys) -> u64 {
+        let gone: Vec<Record> = self.of(keys).cloned().collect();
+        for old in &gone {
+            let record = Record::deleted(old.key(), self.revision + 1);
+            let before = self.current.remove(old.key());
             self.bytes -= old.size();
-            self.keep(old);
+            self.changes.push(Change { record, before });
         }
-    }
-
-    fn delete(&mut self, keys: &Keys, changes: &mut Vec<Record>) -> u64 {
-        let first = changes.len();
-        let revision = self.revision + 1;
-        changes.extend(self.of(keys).map(|record| Record::deleted(record.key(), revision)));
-        for at in first..changes.len() {
-            let Some(deleted) = changes.get(at).cloned() else { continue };
-            if let Some(old) = self.current.remove((deleted.key(), 0)) {
-                self.bytes -= old.size();
-                self.keep(old);
-                self.keep(deleted);
-            }
-        }
-        (changes.len() - first) as u64
-    }
-
-    /// Keeps for the history what is not there any more.
-    fn keep(&mut self, record: Record) {
-        self.past_bytes += record.size();
-        self.past.insert(record);
+        gone.len() as u64
     }
 
     /// Cuts the history to its limits, a revision at a time.
     fn cut(&mut self) {
         let HistoryLimits { revisions_max, bytes_max } = self.limits;
         while self.oldest < self.revision
-            && (self.revision - self.oldest > revisions_max || self.past_bytes > bytes_max)
+            && (self.revision - self.oldest > revisions_max || self.history.bytes() > bytes_max)
         {
             self.oldest += 1;
-            while let Some(change) = self.history.pop(self.oldest) {
-                // What it replaced was the state before the oldest revision.
-                if let Some(before) = self.past.get((change.key(), self.oldest - 1)) {
-                    self.forget(before.mod_revision(), &change);
-                }
-                if change.is_deleted() {
-                    self.forget(self.oldest, &change);
-                }
-            }
-        }
-    }
-
-    /// A record of this key that is there.
-    fn forget(&mut self, revision: u64, change: &Record) {
-        if let Some(record) = self.past.take((change.key(), revision)) {
-            self.past_bytes -= record.size();
+            self.history.pop(self.oldest);
         }
     }
 
     /// The current records of some keys.
     fn of<'a>(&'a self, keys: &'a Keys) -> impl Iterator<Item = &'a Record> {
-        let records = self.current.from((keys.first(), 0));
+        let records = self.current.from(keys.first());
         records.take_while(|record| !keys.is_before(record.key()))
     }
 }

@@ -74,10 +74,10 @@ impl Map {
     pub(super) fn range_now(&self, range: &Range, budget: &mut Budget) -> Found {
         let keys = &range.keys;
         let count = match keys {
-            Keys::One(key) => usize::from(self.current.get((key, 0)).is_some()),
-            Keys::From(from) => self.current.len() - self.current.rank((from, 0)),
+            Keys::One(key) => usize::from(self.current.get(key).is_some()),
+            Keys::From(from) => self.current.len() - self.current.rank(from),
             Keys::Between(from, end) => {
-                let rank = |key| self.current.rank((key, 0));
+                let rank = |key| self.current.rank(key);
                 rank(end).saturating_sub(rank(from))
             }
         };
@@ -91,41 +91,30 @@ impl Map {
         collector.found
     }
 
-    /// The same at an older revision, which is within the history.
+    /// The same at an older revision, which is within the history: what did not change since, and
+    /// what was replaced since. So it takes as long as there are changes since.
     fn range_then(&self, range: &Range, revision: u64, budget: &mut Budget) -> Found {
         let keys = &range.keys;
         let mut collector = Collector { range, budget, found: Found::default() };
-        let mut now = self.of(keys).peekable();
-        let from_past = |at| {
-            let records = self.past.from(at);
-            records.take_while(|record| !keys.is_before(record.key())).peekable()
-        };
-        let mut past = from_past((keys.first(), u64::MAX));
+        let unchanged = self.of(keys).filter(|record| record.mod_revision() <= revision);
+        let undone = self.history.undone(keys, revision).into_values().flatten();
+        let (mut unchanged, mut undone) = (unchanged.peekable(), undone.peekable());
         loop {
-            let key = match (now.peek(), past.peek()) {
-                (Some(now), Some(past)) => now.key().min(past.key()),
-                (Some(record), None) | (None, Some(record)) => record.key(),
-                (None, None) => return collector.found,
+            let next = match (unchanged.peek(), undone.peek()) {
+                (Some(one), Some(other)) if one.key() < other.key() => unchanged.next(),
+                (_, Some(_)) => undone.next(),
+                (_, None) => unchanged.next(),
             };
-            let current = now.next_if(|record| record.key() == key);
-            let mut then = current.filter(|record| record.mod_revision() <= revision);
-            if past.peek().is_some_and(|record| record.key() == key) {
-                then = then.or_else(|| self.past.get((key, revision)));
-                // A key that changes all the time has many records: not one by one.
-                past = from_past((key, 0));
-            }
-            if let Some(record) = then.filter(|record| !record.is_deleted()) {
-                collector.found.count += 1;
-                collector.take(record);
-            }
+            let Some(record) = next else { return collector.found };
+            collector.found.count += 1;
+            collector.take(record);
         }
     }
 
     /// Whether something happened to some keys after both of these revisions, or what happened
     /// after the first one is not known any more.
     pub(crate) fn has_events(&self, keys: &Keys, after: u64, oldest: u64) -> bool {
-        let mut changes = self.history.after(after.max(oldest));
-        after < self.oldest || changes.any(|change| keys.contains(change.key()))
+        after < self.oldest || self.history.of(keys, after.max(oldest)).next().is_some()
     }
 
     /// What happened to some keys after a revision: whole revisions, as many as an answer holds.
@@ -135,7 +124,7 @@ impl Map {
         }
         let mut budget = Budget::new(ANSWER_BYTES_MAX);
         let (mut events, mut whole): (Vec<Record>, _) = (Vec::new(), 0);
-        for event in self.history.after(after).filter(|event| keys.contains(event.key())) {
+        for event in self.history.of(keys, after).map(|change| &change.record) {
             if events.last().is_some_and(|last| last.mod_revision() < event.mod_revision()) {
                 whole = events.len();
             }

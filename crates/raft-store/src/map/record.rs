@@ -7,26 +7,39 @@ use std::sync::Arc;
 /// lease u64 | length of the key u32`, little-endian. Then come key and value.
 pub const RECORD_BYTES: usize = 36;
 
+/// What is kept for putting records together.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
 /// A state of one key. A deleted one has the version 0, no `create_revision`, and no value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record(Arc<[u8]>);
 
 impl Record {
-    pub(crate) fn new(key: &[u8], value: &[u8], created: u64, modified: u64, version: u64) -> Self {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES + key.len() + value.len());
+    /// Puts a record together in `scratch`, which is empty, so that memory is asked for once.
+    pub(crate) fn new(scratch: &mut Vec<u8>, key: &[u8], value: &[u8], numbers: [u64; 3]) -> Self {
+        let [created, modified, version] = numbers;
         // Nothing leases a key yet.
         for number in [created, modified, version, 0] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+            scratch.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
-        Self(bytes.into())
+        scratch.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        scratch.extend_from_slice(key);
+        scratch.extend_from_slice(value);
+        let record = Self(scratch.as_slice().into());
+        scratch.clear();
+        // A large one is seldom.
+        scratch.shrink_to(SCRATCH_BYTES);
+        record
     }
 
     /// The record of a deletion.
     pub(crate) fn deleted(key: &[u8], modified: u64) -> Self {
-        Self::new(key, b"", 0, modified, 0)
+        Self::new(&mut Vec::new(), key, b"", [0, modified, 0])
+    }
+
+    /// What is written for a key that was never there, or is not any more: zeros.
+    pub(crate) fn nothing(key: &[u8]) -> Self {
+        Self::deleted(key, 0)
     }
 
     /// Reads a record; `None` if it is none.

@@ -7,6 +7,8 @@ use raft_node::random::Random;
 
 use crate::args::{Load, Work};
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// The next request.
 pub(super) enum Request {
     Append(Bytes),
@@ -19,7 +21,8 @@ pub(super) struct Requests {
     work: Work,
     keys: u64,
     gets: u64,
-    value_size: usize,
+    /// A value, less its number.
+    blank: Vec<u8>,
     sent: Cell<u64>,
     random: RefCell<Random>,
 }
@@ -30,7 +33,7 @@ impl Requests {
             work: load.work,
             keys: load.keys.into(),
             gets: load.gets.into(),
-            value_size: load.value_size as usize,
+            blank: vec![b'.'; load.value_size as usize],
             sent: Cell::new(0),
             random: RefCell::new(Random::new(1)),
         }
@@ -64,8 +67,10 @@ impl Requests {
     fn value(&self) -> Bytes {
         let number = self.sent.get();
         self.sent.set(number + 1);
-        let mut value = format!("{number:016x}").into_bytes();
-        value.resize(self.value_size, b'.');
+        let mut value = self.blank.clone();
+        for (digit, shift) in value.iter_mut().zip((0..u64::BITS).step_by(4).rev()) {
+            *digit = HEX[(number >> shift) as usize % HEX.len()];
+        }
         value.into()
     }
 }

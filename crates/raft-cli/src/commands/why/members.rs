@@ -11,6 +11,9 @@ use crate::commands::status::view::{arriving, size};
 /// A member that the leader has not heard for so long, in milliseconds, does not follow.
 const SILENCE: u64 = 2_000;
 
+/// Who is refused tries again every second; after so long, in milliseconds, it was let in or ended.
+const UNWELCOME: u64 = 4_000;
+
 /// Entries on their way are no lag.
 const ON_THEIR_WAY: u64 = 10_000;
 
@@ -21,10 +24,24 @@ impl Case<'_> {
     pub(super) fn members(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for row in &self.report.rows {
+            findings.extend(self.unwelcome(row));
             findings.extend(self.troubles(row));
             findings.extend(self.lag(row));
         }
         findings
+    }
+
+    /// A member that the others do not let in: a copy of it runs, say.
+    fn unwelcome(&self, row: &Row) -> Option<Finding> {
+        let is_it = |past: &PastRefusal| match &past.what {
+            RefusedThing::Hello { from, .. } => Some(*from) == row.id,
+            _ => false,
+        };
+        let refused = self.refused(|_, past| is_it(past) && past.last_ms <= UNWELCOME);
+        let RefusedThing::Hello { why, .. } = &refused.first()?.1.what else { return None };
+        let evidence = refused.iter().map(|(who, past)| self.evidence(&who.status, past));
+        let says = format!("{} is not let in: {why}", row.address);
+        Some(Finding::new(About::Member, says, evidence.collect()))
     }
 
     /// What `raft status` calls not well, and what the leader says of it.

@@ -253,6 +253,13 @@ fn members() -> Vec<(&'static str, Heard)> {
     let request = RefusedRequest::Append { term: Term(7), prev_log_id: LogId::new(12, 7), result };
     follower.refused = vec![past(RefusedThing::Peer { from: NodeId(1), request }, 2, 1_500)];
     let conflict = with(leader, follower);
+    let (mut leader, follower) = behind();
+    leader.peers[1].connected = false;
+    let why = "another running process has the same identity (start 3, nonce 0b, against start 2, \
+               nonce 0a); end the one that runs on a copy of the data directory";
+    let hello = RefusedThing::Hello { from: NodeId(3), why: why.into() };
+    leader.refused = vec![past(hello.clone(), 9, 200), past(hello, 4, 3_600_000)];
+    let twice = with(leader, follower);
     let mut gone = member(1);
     (gone.peers[1].connected, gone.peers[1].answered_ms) = (false, Some(12_000));
     vec![
@@ -265,6 +272,7 @@ fn members() -> Vec<(&'static str, Heard)> {
         ("a snapshot comes", installing),
         ("one catches up", far),
         ("one refuses what it is sent", conflict),
+        ("one is there twice", twice),
     ]
 }
 

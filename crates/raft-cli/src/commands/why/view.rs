@@ -133,6 +133,7 @@ fn refused(past: &PastRefusal) -> Value {
             (kind, Some(from.0))
         }
         RefusedThing::Entries { from, .. } => ("append", Some(from.0)),
+        RefusedThing::Hello { from, .. } => ("connection", Some(from.0)),
         RefusedThing::Client { asked, .. } => (words::several(*asked), None),
     };
     let ids = |id: NodeId| id.to_string();

@@ -51,6 +51,9 @@ pub(super) fn past(past: &PastRefusal, named: &dyn Fn(NodeId) -> String) -> Stri
             named(*from),
             bytes(*free)
         ),
+        RefusedThing::Hello { from, why } => {
+            format!("refused a connection of {}: {}", named(*from), apart(why).0)
+        }
         RefusedThing::Client { asked, .. } => {
             format!("refused {}: {}", one(*asked), reason(past))
         }
@@ -85,7 +88,9 @@ fn vote(
 pub(super) fn reason(past: &PastRefusal) -> String {
     match &past.what {
         RefusedThing::Client { refusal, .. } => apart(&refusal.reason.to_string()).0.to_owned(),
-        RefusedThing::Peer { .. } | RefusedThing::Entries { .. } => String::new(),
+        RefusedThing::Peer { .. } | RefusedThing::Entries { .. } | RefusedThing::Hello { .. } => {
+            String::new()
+        }
     }
 }
 

@@ -80,10 +80,19 @@ impl Member {
     }
 
     fn refuse(&mut self, now: Time, id: ConnectionId, refused: Box<HelloRefused>) {
+        self.note_unwelcome(now, &refused);
         self.orders.push(Order::TellRefused(refused.clone()));
         self.set_party(id, Party::Leaving);
         self.expect_to_leave(now, id);
         self.push(id, &Frame::Refused(refused));
+    }
+
+    /// Keeps why somebody who says that it is a member is not let in, for whoever asks.
+    fn note_unwelcome(&mut self, now: Time, refused: &HelloRefused) {
+        let is_member = |id: &NodeId| self.members().members.contains_key(id);
+        if let Some(peer) = refused.refused.id.filter(is_member) {
+            self.replica.note_unwelcome(now, peer, refused.why());
+        }
     }
 
     /// A dial went through up to its welcome.
@@ -183,6 +192,7 @@ impl Member {
                 self.refuse(now, id, refused);
             }
             Lane::Outbound => {
+                self.note_unwelcome(now, &refused);
                 self.orders.push(Order::TellRefused(refused));
                 self.drop_connection(now, id);
             }

@@ -87,7 +87,7 @@ impl Member {
                 self.counts.refused += 1;
                 None
             }
-            Answer::Status(status) => Some(status),
+            Answer::Status(status) => Some(&mut **status),
             Answer::Recent(recent) => Some(&mut recent.status),
             Answer::Why(testimony) => Some(&mut testimony.status),
             _ => None,
