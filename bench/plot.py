@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 76, 180, 40, 52
+NAME_HEIGHT = 16
 COLOURS = ["#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#475569"]
 
 
@@ -34,6 +35,11 @@ def short(number, in_bytes=False):
 
 def ticks(low, high, axis):
     """Where an axis has marks, and so where it ends."""
+    if axis.log and not axis.bytes and high / low <= 2000:
+        marks = [m * 10**power for power in range(-9, 13) for m in (1, 2, 5)]
+        first = max(at for at, mark in enumerate(marks) if mark <= low * (1 + 1e-9))
+        last = min(at for at, mark in enumerate(marks) if mark >= high * (1 - 1e-9))
+        return marks[first : last + 1]
     if axis.log:
         base = 2 if axis.bytes else 10
         first, last = math.floor(math.log(low, base)), math.ceil(math.log(high, base) - 1e-9)
@@ -50,6 +56,22 @@ def scale(marks, axis, begin, end):
     place = (lambda value: math.log(value)) if axis.log else (lambda value: value)
     low, high = place(marks[0]), place(marks[-1])
     return lambda value: begin + (place(value) - low) / ((high - low) or 1) * (end - begin)
+
+
+def names(series, at_y):
+    """Each line's name beside its end, in its colour, and none over another."""
+    ends = [
+        [at_y(points[-1][1]), name, COLOURS[number % len(COLOURS)]]
+        for number, (name, points) in enumerate(series)
+        if points
+    ]
+    ends.sort()
+    for above, below in zip(ends, ends[1:]):
+        below[0] = max(below[0], above[0] + NAME_HEIGHT)
+    return [
+        f'<text x="{WIDTH - RIGHT + 8}" y="{place + 4:.1f}" fill="{colour}">{escape(name)}</text>'
+        for place, name, colour in ends
+    ]
 
 
 def plot(path, title, x, y, series):
@@ -98,9 +120,7 @@ def plot(path, title, x, y, series):
             )
         for px, py in line:
             out.append(f'<circle cx="{at_x(px):.1f}" cy="{at_y(py):.1f}" r="3" fill="{colour}"/>')
-        row = TOP + 14 + 20 * number
-        out.append(f'<rect x="{WIDTH - RIGHT + 16}" y="{row - 9}" width="14" height="4" fill="{colour}"/>')
-        out.append(f'<text x="{WIDTH - RIGHT + 36}" y="{row - 2}">{escape(name)}</text>')
+    out += names(series, at_y)
     out.append("</svg>\n")
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(out))
