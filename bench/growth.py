@@ -213,7 +213,7 @@ def log(options, more=("--snapshot-bytes", "1024GiB")):
     """A log of up to options.log_max bytes that is never compacted."""
     keys = {"keys": 64, "value_size": 256 * KIB}
     with Cluster(options, 3, more) as cluster:
-        cluster.bench("put", **keys, clients=16, duration="500ms", warm_up="0ms")
+        cluster.bench("put", **keys, clients=16, duration="500ms", warm_up="1ms")
         wanted, written = 0, 0
         while True:
             put = figures(cluster.bench("put", clients=16, keys=1000))
@@ -224,7 +224,7 @@ def log(options, more=("--snapshot-bytes", "1024GiB")):
             if wanted > options.log_max:
                 return
             while written < wanted:
-                found = cluster.bench("put", **keys, clients=16, duration="1s", warm_up="0ms")
+                found = cluster.bench("put", **keys, clients=16, duration="1s", warm_up="1ms")
                 written += max(found["operations"], 1) * 256 * KIB
 
 
