@@ -8,8 +8,6 @@ from pathlib import Path
 import machine
 
 DRIVERS = machine.ROOT / "bench" / "drivers"
-
-
 FOUND = machine.TARGET / "bench" / "programs.json"
 
 

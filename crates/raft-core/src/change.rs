@@ -222,6 +222,9 @@ impl Raft {
     /// applied.
     pub(crate) fn answer_changes(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
+        if leader.waiting.is_empty() {
+            return;
+        }
         let Some((_, applied)) = self.history.as_of(self.apply_through) else { return };
         let outputs = &mut self.outputs;
         leader.waiting.retain(|waiting| {
@@ -245,10 +248,12 @@ impl Raft {
     /// Takes the job in the configuration one stage further, if it is time.
     pub(crate) fn advance_job(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let membership = Arc::clone(self.history.current());
-        if !self.job_may_advance(leader) {
+        let membership = self.history.current();
+        let rests = membership.job.is_none() && !membership.is_joint();
+        if rests || !self.job_may_advance(leader) {
             return;
         }
+        let membership = Arc::clone(membership);
         match &membership.job {
             Some(job) if !membership.is_joint() => match job.kind {
                 JobKind::Promote(id) | JobKind::Replace { new: id, .. } => {

@@ -91,6 +91,9 @@ impl History {
 
     /// Forgets those that cannot come back: all before the newest at or below `index`.
     pub(crate) fn trim(&mut self, index: Index) {
+        if self.older.is_empty() {
+            return;
+        }
         let keep = self.as_of(index).map_or(Index(0), |(at, _)| at);
         while self.older.front().is_some_and(|(at, _)| *at < keep) {
             self.older.pop_front();

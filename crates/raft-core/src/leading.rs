@@ -94,9 +94,9 @@ impl Raft {
                 }
             }
             let lacks = |p: &Progress| p.lacks_commit(feed.commit_index);
-            if !leader.progress.iter().any(|(&peer, p)| fed(peer) && lacks(p)) {
-                leader.announce = None;
-            }
+            leader.announce = leader
+                .announce
+                .filter(|_| leader.progress.iter().any(|(&peer, p)| fed(peer) && lacks(p)));
         });
     }
 
@@ -195,7 +195,9 @@ impl Raft {
             }
             AppendResult::StaleTerm => {}
         }
-        leader.progress.retain(|_, progress| !progress.has_left());
+        if leader.progress.get(&from).is_some_and(Progress::has_left) {
+            leader.progress.remove(&from);
+        }
     }
 
     /// R15: bytes that a socket took count as progress while they are of the entry that the
@@ -220,6 +222,9 @@ impl Raft {
     /// all.
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
+        if self.commit_index == self.log.last_index() {
+            return;
+        }
         let durable_index = self.tickets.durable_index();
         let match_index = |id| {
             if id == self.id {

@@ -173,7 +173,10 @@ impl Log {
     }
 
     fn pop_front(&mut self) {
-        self.special.remove(&self.tail_start());
+        let first = self.tail_start();
+        if self.special.first_key_value().is_some_and(|(at, _)| *at == first) {
+            self.special.pop_first();
+        }
         if let Some(size) = self.sizes.pop_front() {
             self.bytes -= u64::from(size);
         }

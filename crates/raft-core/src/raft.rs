@@ -117,11 +117,13 @@ impl Raft {
     pub fn step(&mut self, now: Time, input: Input, outputs: &mut Vec<Output>) {
         let before = self.glimpse();
         self.now = self.now.max(now);
+        // The caller's for the length of the step: nothing is moved once more.
+        core::mem::swap(&mut self.outputs, outputs);
         self.dispatch(input);
         self.settle();
+        core::mem::swap(&mut self.outputs, outputs);
         self.check_basic();
         self.check_delta(&before);
-        outputs.append(&mut self.outputs);
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -388,6 +390,12 @@ impl Raft {
     #[must_use]
     pub const fn hard_state(&self) -> HardState {
         self.hard_state
+    }
+
+    /// Which member this is.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// Whether this member leads.

@@ -50,7 +50,18 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
     /// Writes zeros from the beginning of the file on.
     fn fill_with_zeros(&self, bytes: u64) -> io::Result<()> {
-        write_zeros(bytes, |part, offset| self.write_at(&[part], offset))
+        let write = |part: &[u8], offset| self.write_at(&[part], offset);
+        write_zeros(bytes, ZERO_STEP_BYTES, write, &mut |_| Ok(()))
+    }
+    /// The same step by step. After each of them `pace` is told how far it is; it may take its
+    /// time, or end it with an error.
+    fn fill_at_leisure(
+        &self,
+        bytes: u64,
+        pace: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.fill_with_zeros(bytes)?;
+        pace(bytes)
     }
     /// Makes the contents durable, and what is needed to read them.
     fn sync_data(&self) -> io::Result<()>;
@@ -78,9 +89,12 @@ struct RealFile {
     read_only: bool,
 }
 
-/// Zeros are written in steps of this, so that whoever fills a file never holds the disk for
-/// long.
+/// Zeros are written in steps of this.
 const ZERO_STEP_BYTES: usize = 1024 * 1024;
+
+/// And of this where somebody else may wait for the disk meanwhile: a sync makes durable whatever
+/// the disk was given, and a step of the size above makes it three times as long.
+const SMALL_STEP_BYTES: usize = 128 * 1024;
 
 /// What writes past the page cache have to be aligned to; no disk wants more.
 const ALIGNMENT: u64 = 4096;
@@ -196,8 +210,27 @@ impl RealDisk {
 }
 
 impl RealFile {
-    fn write_zeros(&self, bytes: u64) -> io::Result<()> {
-        write_zeros(bytes, |part, offset| self.write_at(&[part], offset))
+    /// Past the page cache where the file system can: nobody reads these zeros, and copying them
+    /// is most of the work.
+    fn fill(
+        &self,
+        bytes: u64,
+        step: usize,
+        pace: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let buffered = |pace: &mut dyn FnMut(u64) -> io::Result<()>| {
+            write_zeros(bytes, step, |part, offset| self.write_at(&[part], offset), pace)
+        };
+        if !bytes.is_multiple_of(ALIGNMENT) || self.set_direct(true).is_err() {
+            return buffered(pace);
+        }
+        let write = |part: &[u8], offset| self.write_at(&[part], offset);
+        let filled = write_zeros(bytes, step, write, pace);
+        self.set_direct(false)?;
+        match filled {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => buffered(pace),
+            filled => filled,
+        }
     }
 
     /// Whether writes go past the page cache.
@@ -214,12 +247,18 @@ impl RealFile {
     }
 }
 
-fn write_zeros(bytes: u64, write: impl Fn(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+fn write_zeros(
+    bytes: u64,
+    step_max: usize,
+    write: impl Fn(&[u8], u64) -> io::Result<()>,
+    pace: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<()> {
     let mut offset = 0;
     while offset < bytes {
-        let step = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(ZERO_STEP_BYTES);
+        let step = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(step_max);
         write(&ZEROS.0[..step], offset)?;
         offset += step as u64;
+        pace(offset)?;
     }
     Ok(())
 }
@@ -328,19 +367,16 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
-    /// Past the page cache where the file system can: nobody reads these zeros, and copying them
-    /// is most of the work.
     fn fill_with_zeros(&self, bytes: u64) -> io::Result<()> {
-        let aligned = bytes.is_multiple_of(ALIGNMENT);
-        if !aligned || self.set_direct(true).is_err() {
-            return self.write_zeros(bytes);
-        }
-        let filled = self.write_zeros(bytes);
-        self.set_direct(false)?;
-        match filled {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_zeros(bytes),
-            filled => filled,
-        }
+        self.fill(bytes, ZERO_STEP_BYTES, &mut |_| Ok(()))
+    }
+
+    fn fill_at_leisure(
+        &self,
+        bytes: u64,
+        pace: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.fill(bytes, SMALL_STEP_BYTES, pace)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::block::block_bytes;
@@ -68,7 +69,33 @@ impl SpareMaker {
 
     /// Makes a spare slot of at least `bytes`. Waits for the disk.
     pub fn make(&self, bytes: u64) -> Result<(), MakeError> {
-        self.shared.make_spare(bytes.next_power_of_two().max(SLOT_BYTES_MIN))
+        let _one_at_a_time = self.shared.making();
+        self.shared.make_spare(bytes.next_power_of_two().max(SLOT_BYTES_MIN), None)
+    }
+
+    /// The same in small steps, and no faster than the log needs it: every sync of anybody's log
+    /// on this disk waits for the zeros that were written before it. Between steps `pause` takes
+    /// some milliseconds, or says that it is to be given up; it is not asked while the log fills
+    /// up faster than the new slot, or waits for it.
+    pub fn make_at_leisure(
+        &self,
+        bytes: u64,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Result<(), MakeError> {
+        let _one_at_a_time = self.shared.making();
+        let bytes = bytes.next_power_of_two().max(SLOT_BYTES_MIN);
+        let free = self.free_bytes();
+        let mut pace = |filled: u64| {
+            // In time is: when half of what was free is used up.
+            let used = free.saturating_sub(self.free_bytes());
+            let is_late =
+                u128::from(2 * used) * u128::from(bytes) > u128::from(filled) * u128::from(free);
+            if is_late || filled == bytes || self.shared.is_waited_for() || pause() {
+                return Ok(());
+            }
+            Err(io::Error::new(io::ErrorKind::Interrupted, "the log is closed"))
+        };
+        self.shared.make_spare(bytes, Some(&mut pace))
     }
 
     /// Log bytes that can be written without new space on the disk.
@@ -154,13 +181,15 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pool: Mutex<Pool>,
     making: Mutex<()>,
+    /// The writer waits for a slot that is being made.
+    waits: AtomicBool,
     catalog: RwLock<Catalog>,
 }
 
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, pool: Pool, catalog: Catalog) -> Self {
         let (pool, catalog) = (Mutex::new(pool), RwLock::new(catalog));
-        Self { disk, pool, making: Mutex::new(()), catalog }
+        Self { disk, pool, making: Mutex::new(()), waits: AtomicBool::new(false), catalog }
     }
 
     // A thread that panicked in here left nothing half done: each change is a single step.
@@ -176,26 +205,43 @@ impl Shared {
         self.catalog.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One slot is made at a time.
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the writer can do nothing until a slot is made.
+    fn is_waited_for(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
     /// Takes a spare; makes one if there is none.
     pub(crate) fn take_spare(&self, least: u64, wanted: u64) -> Result<Spare, MakeError> {
+        if let Some(spare) = self.pool().take(least, wanted) {
+            return Ok(spare);
+        }
+        // One may be in the making, at leisure.
+        self.waits.store(true, Ordering::Relaxed);
+        let _one_at_a_time = self.making();
+        self.waits.store(false, Ordering::Relaxed);
         loop {
             if let Some(spare) = self.pool().take(least, wanted) {
                 return Ok(spare);
             }
-            match self.make_spare(wanted.max(least)) {
+            match self.make_spare(wanted.max(least), None) {
                 // A smaller one may still fit on a disk that is nearly full.
-                Err(MakeError::NoSpace { .. }) if wanted > least => self.make_spare(least)?,
+                Err(MakeError::NoSpace { .. }) if wanted > least => self.make_spare(least, None)?,
                 made => made?,
             }
         }
     }
 
     /// Makes a slot full of zeros and adds it to the spares. Its size and name are durable
-    /// before it can be taken: later writes to it touch no directory and no size.
-    fn make_spare(&self, bytes: u64) -> Result<(), MakeError> {
-        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+    /// before it can be taken: later writes to it touch no directory and no size. The caller
+    /// holds [`Self::making`].
+    fn make_spare(&self, bytes: u64, pace: Option<Pace<'_>>) -> Result<(), MakeError> {
         let number = self.pool().next_number;
-        let file = match self.fill_with_zeros(number, bytes) {
+        let file = match self.fill_with_zeros(number, bytes, pace) {
             Ok(file) => file,
             Err(error) => {
                 let path = self.disk.path(&slot_name(number));
@@ -211,17 +257,28 @@ impl Shared {
         Ok(())
     }
 
-    fn fill_with_zeros(&self, number: u32, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+    fn fill_with_zeros(
+        &self,
+        number: u32,
+        bytes: u64,
+        pace: Option<Pace<'_>>,
+    ) -> io::Result<Arc<dyn DiskFile>> {
         let temporary = temporary_name(number);
         remove_if_there(&*self.disk, &temporary)?;
         let file = self.disk.create(&temporary)?;
-        file.fill_with_zeros(bytes)?;
+        match pace {
+            Some(pace) => file.fill_at_leisure(bytes, pace)?,
+            None => file.fill_with_zeros(bytes)?,
+        }
         file.sync_all()?;
         self.disk.rename(&temporary, &slot_name(number))?;
         self.disk.sync_dir(WAL_DIR)?;
         Ok(file)
     }
 }
+
+/// What is asked between steps of making a slot.
+type Pace<'a> = &'a mut dyn FnMut(u64) -> io::Result<()>;
 
 /// Bytes of blocks that a slot of such a size holds.
 pub(crate) fn capacity(slot_bytes: u64) -> u64 {

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::Index;
-use raft_log::{DataDir, Disk, Holder, LogReader, NodeState, OpenError, RealDisk, Shown};
+use raft_log::{
+    DataDir, Disk, Holder, LogReader, MakeError, NodeState, OpenError, Options, RealDisk, Shown,
+};
 use support::model::entries;
 use support::{MemDisk, holder, identity, open, open_with, small};
 
@@ -61,6 +63,48 @@ fn a_real_log_comes_back() {
         assert_eq!(support::read_all(&log, Index(start * 8 + 8)).len() as u64, start * 8 + 8);
         assert!(log.writer.counters().syncs >= 8);
     }
+}
+
+fn one_mib() -> Options {
+    Options { slot_bytes_start: 1 << 20, slot_bytes_max: 1 << 20, spares: 1, seed: Some(1) }
+}
+
+#[test]
+fn a_slot_is_made_at_leisure_until_the_log_needs_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_dir, mut log) = open_with(&Real(temp.path()), one_mib()).unwrap();
+    let (spares, mut pauses) = (log.spares.clone(), 0);
+    let mut pause = || {
+        pauses += 1;
+        true
+    };
+    spares.make_at_leisure(1 << 20, &mut pause).unwrap();
+    assert_eq!((pauses, spares.needed()), (7, None), "8 steps of 128 KiB");
+
+    let (free, mut last, mut pauses) = (spares.free_bytes(), 0, 0);
+    let mut pause = || {
+        while spares.free_bytes() > free / 2 {
+            last += 1;
+            log.writer.write(&[entries(last, 1, 1, 7000)]).unwrap();
+        }
+        pauses += 1;
+        true
+    };
+    spares.make_at_leisure(1 << 20, &mut pause).unwrap();
+    assert_eq!(pauses, 1, "half of what was free is used up: no time for pauses");
+}
+
+#[test]
+fn a_slot_that_is_given_up_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_dir, log) = open_with(&Real(temp.path()), one_mib()).unwrap();
+    let disk = real(temp.path());
+    let names = disk.list("wal").unwrap();
+    let error = log.spares.make_at_leisure(1 << 20, &mut || false).unwrap_err();
+    assert!(matches!(error, MakeError::Io { .. }), "{error}");
+    assert_eq!((disk.list("wal").unwrap(), log.spares.needed()), (names, Some(1 << 20)));
+    log.spares.make(1 << 20).unwrap();
+    assert_eq!(log.spares.needed(), None);
 }
 
 #[test]

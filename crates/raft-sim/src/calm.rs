@@ -11,18 +11,21 @@ use raft_store::{Keys, Query, Range, message};
 use crate::chance::{shuffle, stream};
 use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::faults::T;
 use crate::network::{Delays, Place};
 use crate::trace::What;
 use crate::workload::KEYS;
 
-/// So long after all trouble every member takes writes again.
-const CALM_MAX: u64 = 10 * T;
-
-/// A change of members that was under way may take as long as a new member is waited for.
-const CHANGE_MAX: u64 = 30 * T;
-
 impl Cluster {
+    /// So long after all trouble every member takes writes again.
+    const fn calm_max(&self) -> u64 {
+        10 * self.world.settings.t
+    }
+
+    /// A change of members that was under way may take as long as a new member is waited for.
+    const fn change_max(&self) -> u64 {
+        30 * self.world.settings.t
+    }
+
     /// Everything that is wrong with the network and the machines ends; or a majority comes back,
     /// and the others never do.
     pub(crate) fn heal(&mut self) {
@@ -74,7 +77,7 @@ impl Cluster {
     /// Where more was damaged than a cluster survives, who refuses its disk may be a majority: what
     /// runs must be right, and need not be well.
     pub(crate) fn wait_and_see(&mut self) {
-        self.run_until(self.world.time() + CALM_MAX);
+        self.run_until(self.world.time() + self.calm_max());
         self.inspect();
     }
 
@@ -105,7 +108,7 @@ impl Cluster {
 
     /// How long to wait until all is well: members that come or go take their time.
     pub(crate) fn patience(&self) -> u64 {
-        if self.is_changing() { CHANGE_MAX } else { CALM_MAX }
+        if self.is_changing() { self.change_max() } else { self.calm_max() }
     }
 
     /// Waits until the members agree, and says until when it would have waited.
@@ -163,10 +166,19 @@ impl Cluster {
         Ok(agreed)
     }
 
-    /// A fresh write through every member must be acknowledged, and until then.
+    /// A fresh write through every member must be acknowledged, and until then. Through one after
+    /// the other; in a short run through all at once, which takes less.
     pub(crate) fn write_through_all(&mut self, until: Time) {
-        for (host, _) in self.agreed().unwrap_or_default() {
-            self.write_through(host);
+        let hosts = self.agreed().unwrap_or_default().into_iter().map(|(host, _)| host);
+        if self.world.plan.short {
+            let asked: Vec<(usize, usize)> =
+                hosts.map(|host| (host, self.write_to(host))).collect();
+            asked.into_iter().for_each(|(host, client)| self.await_written(host, client));
+        } else {
+            for host in hosts {
+                let client = self.write_to(host);
+                self.await_written(host, client);
+            }
         }
         let now = self.world.time();
         if now > until {
@@ -178,15 +190,24 @@ impl Cluster {
         }
     }
 
-    fn write_through(&mut self, host: usize) {
+    /// A new client that asks this server only writes and reads; which client.
+    fn write_to(&mut self, host: usize) -> usize {
         let client = self.visitor(host);
-        let give_up = self.world.time() + CALM_MAX;
-        for attempt in 0.. {
-            let text = format!("after all, through {host}, client {client}, {attempt}");
-            self.submit(client, Op::Write(message(text.as_bytes())));
-            let query = Query::Range(Range::of(Keys::One(KEYS[host % KEYS.len()].into()))).encode();
-            let consistency = Consistency::Linearizable;
-            self.submit(client, Op::Read { query, consistency, news: None });
+        self.write_and_read(host, client, 0);
+        client
+    }
+
+    fn write_and_read(&mut self, host: usize, client: usize, attempt: u64) {
+        let text = format!("after all, through {host}, client {client}, {attempt}");
+        self.submit(client, Op::Write(message(text.as_bytes())));
+        let query = Query::Range(Range::of(Keys::One(KEYS[host % KEYS.len()].into()))).encode();
+        let consistency = Consistency::Linearizable;
+        self.submit(client, Op::Read { query, consistency, news: None });
+    }
+
+    fn await_written(&mut self, host: usize, client: usize) {
+        let give_up = self.world.time() + self.calm_max();
+        for attempt in 1.. {
             while self.clients[client].pending() > 0 {
                 if self.world.checkers.violation().is_some() {
                     return;
@@ -221,6 +242,7 @@ impl Cluster {
             if !again {
                 return;
             }
+            self.write_and_read(host, client, attempt);
         }
     }
 
@@ -228,8 +250,9 @@ impl Cluster {
     fn visitor(&mut self, host: usize) -> usize {
         let index = self.clients.len();
         self.world.act_as(Place::Client(index));
+        let timeout = 10 * self.world.settings.t;
         let client =
-            Client::new(&mut self.world, index, vec![self.hosts[host].address.clone()], 10 * T);
+            Client::new(&mut self.world, index, vec![self.hosts[host].address.clone()], timeout);
         self.clients.push(client);
         index
     }
@@ -237,7 +260,7 @@ impl Cluster {
     /// Lets everything end, and compares everybody.
     pub(crate) fn settle(&mut self) {
         self.rest();
-        self.await_agreement(CALM_MAX);
+        self.await_agreement(self.calm_max());
         match self.agreed() {
             Ok(members) => {
                 self.world.checkers.settled(self.world.clock.now(), &members);
@@ -292,7 +315,7 @@ impl Cluster {
         self.blackout();
         self.world.checkers.probe("last power cut");
         self.run_until(self.world.time() + 20);
-        let until = self.await_agreement(CALM_MAX);
+        let until = self.await_agreement(self.calm_max());
         self.write_through_all(until);
         self.settle();
     }

@@ -1,7 +1,8 @@
 //! Virtual time: what happens next, and when. Two things at one time happen in the order in
 //! which they were asked for.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use raft_core::{Index, Time};
@@ -13,7 +14,10 @@ use crate::network::{End, Place, WireId};
 pub struct Clock {
     now: Time,
     next: u64,
-    agenda: BTreeMap<(Time, u64), Happening>,
+    /// When, in which order, and where it stands what happens then.
+    agenda: BinaryHeap<Reverse<(Time, u64, usize)>>,
+    places: Vec<Option<Happening>>,
+    free: Vec<usize>,
 }
 
 /// The clock of one machine: it never goes back, but it may run fast or slow, and jump ahead as
@@ -235,13 +239,18 @@ impl Clock {
     /// Puts something on the agenda.
     pub fn after(&mut self, delay: u64, what: Happening) {
         self.next += 1;
-        self.agenda.insert((self.now + delay, self.next), what);
+        let place = self.free.pop().unwrap_or(self.places.len());
+        match self.places.get_mut(place) {
+            Some(free) => *free = Some(what),
+            None => self.places.push(Some(what)),
+        }
+        self.agenda.push(Reverse((self.now + delay, self.next, place)));
     }
 
     /// When the next thing on the agenda happens.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
-        self.agenda.keys().next().map(|(at, _)| *at)
+        self.agenda.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Moves time forward; nothing is due by then.
@@ -252,8 +261,10 @@ impl Clock {
     /// Moves time forward, and takes what is due then.
     pub fn take_due(&mut self, now: Time) -> Option<Happening> {
         self.now = self.now.max(now);
-        let due = self.next().is_some_and(|at| at <= self.now);
-        due.then(|| self.agenda.pop_first()).flatten().map(|(_, what)| what)
+        self.next().filter(|at| *at <= self.now)?;
+        let Reverse((.., place)) = self.agenda.pop()?;
+        self.free.push(place);
+        self.places.get_mut(place)?.take()
     }
 }
 

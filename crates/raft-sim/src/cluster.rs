@@ -9,15 +9,11 @@ use crate::chance::stream;
 use crate::client::Client;
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
 use crate::host::{Host, Incoming, address, other_address};
 use crate::network::{End, Place, WireId};
 use crate::plan::Plan;
 use crate::schedule::Watch;
 use crate::world::World;
-
-/// How often all disks are read, on the way.
-const INSPECT_EVERY: u64 = 5 * T;
 
 /// So many things happen in one millisecond at most.
 const STEPS_MAX: u64 = 20_000;
@@ -89,7 +85,8 @@ impl Cluster {
         let first = cluster.world.settings.first_trouble();
         cluster.world.clock.after(first, Happening::Trouble(0));
         cluster.world.clock.after(0, Happening::Watch);
-        cluster.world.clock.after(2 * T, Happening::Inspect);
+        let t = cluster.world.settings.t;
+        cluster.world.clock.after(2 * t, Happening::Inspect);
         cluster
     }
 
@@ -192,7 +189,9 @@ impl Cluster {
             Happening::Watch => self.watch(),
             Happening::Inspect => {
                 self.inspect();
-                self.world.clock.after(INSPECT_EVERY, Happening::Inspect);
+                // All disks, on the way.
+                let pause = 5 * self.world.settings.t;
+                self.world.clock.after(pause, Happening::Inspect);
             }
             other => self.device(other),
         }
@@ -246,7 +245,7 @@ impl Cluster {
         if until > self.world.time() && self.hosts[host].process_of(life).is_some() {
             // A stopped process has stopped threads, and a disk that hangs ends nothing. Either
             // may be over early.
-            let delay = (until - self.world.time()).min(T / 10);
+            let delay = (until - self.world.time()).min(self.world.settings.t / 10);
             return self.world.clock.after(delay, happening);
         }
         self.world.act_as(Place::Host(host));
@@ -321,15 +320,16 @@ impl Cluster {
             host.map(Place::Host).filter(|to| !paths.is_cut(from, *to) && !paths.is_cut(*to, from));
         let (delay, result) = match (host, to) {
             (Some(host), Some(to)) if !self.hosts[host].dark => {
+                let there_and_back = 2 * self.world.network.way(from, to);
                 if self.hosts[host].process.is_some() {
                     let wire = self.world.network.connect(from, to);
                     self.tell(host, Incoming::Accepted(wire));
-                    (delay, Ok(wire))
+                    (there_and_back + delay, Ok(wire))
                 } else {
-                    (delay, Err(true))
+                    (there_and_back + delay, Err(true))
                 }
             }
-            _ => (T, Err(false)),
+            _ => (self.world.settings.t, Err(false)),
         };
         self.world.clock.after(delay, Happening::Dialled { to: from, dial, result });
     }

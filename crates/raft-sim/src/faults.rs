@@ -9,14 +9,20 @@ use raft_node::sessions::{self, Sessions};
 
 use crate::chance::{pick, stream};
 use crate::network::Delays;
-use crate::plan::{EVENTS_MIN, Plan, Storage};
+use crate::plan::{EVENTS_MIN, Plan, Reach, Storage};
 use crate::schedule::{Schedule, Shape};
 
-/// The election timeout T, in milliseconds.
+/// The election timeout T where the network is local, in milliseconds.
 pub const T: u64 = 1000;
 
+/// What an operator chooses where it is not.
+const WIDE: [u64; 3] = [2000, 3000, 5000];
+
+/// One run in so many has a wide-area network, where the plan does not say.
+const WIDE_ONE_IN: u64 = 8;
+
 /// No slot of the log is smaller.
-const SLOT_BYTES_MIN: u64 = 32 * 1024;
+pub(crate) const SLOT_BYTES_MIN: u64 = 32 * 1024;
 
 /// One run in so many of those in which anything may happen has more damage than a cluster
 /// survives, where the plan does not say.
@@ -85,6 +91,8 @@ pub enum Fault {
     NewcomerDies,
     /// A member that is being removed leads instead of those who remove it.
     LeaverLeads,
+    /// A follower is sent a snapshot that ends within its log.
+    Overlap,
 }
 
 /// What damages disks that may be damaged.
@@ -178,6 +186,7 @@ impl Fault {
             Self::Stranger => "stranger",
             Self::NewcomerDies => "newcomer dies",
             Self::LeaverLeads => "leaver leads",
+            Self::Overlap => "snapshot overlaps",
         }
     }
 }
@@ -185,6 +194,10 @@ impl Fault {
 /// What differs from run to run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// How far the network goes.
+    pub reach: Reach,
+    /// The election timeout T, in milliseconds.
+    pub t: u64,
     /// Which trouble comes when.
     pub schedule: Schedule,
     /// What disks do at worst.
@@ -213,6 +226,8 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// One trouble in so many is a rare one instead; none if zero.
     pub rare_one_in: u64,
+    /// One in so many is a snapshot that overlaps; none if zero.
+    pub overlap_one_in: u64,
     /// Whom they hit.
     pub victims: Victims,
     /// One change of membership or leadership in about so many milliseconds; none if zero.
@@ -270,8 +285,13 @@ impl Settings {
         // Half of the runs are of the schedule of anything.
         let any = if random.below(2) == 0 { 0 } else { random.below(Schedule::ALL.len() as u64) };
         let schedule = plan.schedule.unwrap_or(Schedule::ALL[any as usize]);
+        let far = &mut stream(plan.seed, "network", 0);
+        let is_wide = far.below(WIDE_ONE_IN) == 0;
+        let drawn = if is_wide { Reach::Wide } else { Reach::Local };
+        let reach = plan.network.unwrap_or(drawn);
+        let t = if reach == Reach::Wide { pick(far, WIDE) } else { T };
         let random = &mut stream(plan.seed, "settings", 0);
-        let mut settings = Self::anything(random, schedule);
+        let mut settings = Self::anything(random, schedule, (reach, t));
         settings.direct(random);
         if plan.short && plan.length.is_none() {
             settings.shorten();
@@ -281,6 +301,9 @@ impl Settings {
         let random = &mut stream(plan.seed, "text", 0);
         let little = random.below(6) == 0;
         settings.text_bytes_max = little.then(|| pick(random, [300, 3000, 20_000]));
+        if reach == Reach::Wide {
+            settings.widen(&mut stream(plan.seed, "wide", 0));
+        }
         settings.founders = plan.members.unwrap_or(settings.founders);
         settings.trouble = plan.length.unwrap_or(settings.trouble);
         settings.storage = plan.storage.unwrap_or_else(|| settings.draw_storage(plan.seed));
@@ -306,39 +329,44 @@ impl Settings {
         }
     }
 
-    fn anything(random: &mut Random, schedule: Schedule) -> Self {
+    fn anything(random: &mut Random, schedule: Schedule, (reach, t): (Reach, u64)) -> Self {
         let faults: Vec<Fault> = FAULTS
             .into_iter()
             .flat_map(|fault| std::iter::repeat_n(fault, pick(random, [0, 0, 1, 3])))
             .collect();
         let founders = pick(random, [1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
         let insane = random.below(founders as u64) as usize;
+        // Of what is slower where all have more patience.
+        let scaled = |time: u64| time * t / T;
         Self {
+            reach,
+            t,
             schedule,
             storage: Storage::Tolerated,
             founders,
             joiners: pick(random, [0, 1, 1, 2]),
             clients: pick(random, [1, 2, 3, 4]),
-            think_every: pick(random, [30, 80, 200, 500]),
+            think_every: scaled(pick(random, [30, 80, 200, 500])),
             admins: 1,
             // Mostly at once; sometimes in the midst of trouble.
-            starts_within: pick(random, [T / 10, T / 10, T / 10, 2 * T]),
+            starts_within: pick(random, [t / 10, t / 10, t / 10, 2 * t]),
             founder_dies: random.below(2) == 0,
-            trouble: 3 * T + pick(random, [0, 3 * T, 12 * T]) * random.below(100) / 100,
+            trouble: 3 * t + pick(random, [0, 3 * t, 12 * t]) * random.below(100) / 100,
             events_min: 0,
-            fault_every: pick(random, [40, 150, 400, 1000]),
+            fault_every: scaled(pick(random, [40, 150, 400, 1000])),
             faults,
             rare_one_in: 0,
+            overlap_one_in: 0,
             victims: Victims::Any,
-            change_every: pick(random, [0, 300, 1000, 2000]),
+            change_every: scaled(pick(random, [0, 300, 1000, 2000])),
             delays: Delays {
                 usual: pick(random, [3, 15, 60]),
                 slow_one_in: pick(random, [0, 50, 400]),
-                slow: T / 2,
+                slow: t / 2,
             },
             sync: pick(random, [3, 10, 60]),
             sync_hangs_one_in: pick(random, [0, 0, 200, 1000]),
-            heartbeat: pick(random, [T / 20, T / 10, T / 10, T / 5]),
+            heartbeat: pick(random, [t / 20, t / 10, t / 10, t / 5]),
             tight: random.below(3) > 0,
             window: pick(random, [(1, 1, 16), (300, 500, 4), (300, 5000, 1), (2000, 500, 4)]),
             slot_bytes_max: pick(random, [1, 1, 2, 4]) * SLOT_BYTES_MIN,
@@ -358,13 +386,17 @@ impl Settings {
     /// disks hang for a while.
     fn shorten(&mut self) {
         let hangs = matches!(self.schedule, Schedule::SlowLeaderDisk | Schedule::FullWindow);
-        self.trouble = if hangs { 4 * T } else { T };
+        self.trouble = if hangs { 4 * self.t } else { self.t };
         self.events_min = EVENTS_MIN;
     }
 
     /// The rare trouble that comes instead of the one with this number: drawn apart, so that all
     /// others are what they are without it.
     pub(crate) fn rarity(&self, seed: u64, number: u32) -> Option<Fault> {
+        let random = &mut stream(seed, "overlap", u64::from(number));
+        if self.overlap_one_in > 0 && random.below(self.overlap_one_in) == 0 {
+            return Some(Fault::Overlap);
+        }
         let random = &mut stream(seed, "rarity", u64::from(number));
         let comes = self.rare_one_in > 0 && random.below(self.rare_one_in) == 0;
         comes.then(|| pick(random, RARITIES))
@@ -391,8 +423,12 @@ impl Settings {
     /// The core's settings.
     #[must_use]
     pub fn config(&self, id: NodeId) -> Config {
-        let config =
-            Config { heartbeat_interval: self.heartbeat, join_patience: 8 * T, ..Config::new(id) };
+        let config = Config {
+            election_timeout: self.t,
+            heartbeat_interval: self.heartbeat,
+            join_patience: 8 * self.t,
+            ..Config::new(id)
+        };
         if !self.tight {
             return config;
         }

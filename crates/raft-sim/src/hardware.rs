@@ -7,7 +7,7 @@ use crate::chance::pick;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::disk::{Harm, Part, Platter, field};
-use crate::faults::{Fault, T};
+use crate::faults::Fault;
 use crate::host::address;
 use crate::plan::Storage;
 use crate::world::World;
@@ -21,6 +21,7 @@ impl Cluster {
         random: &mut Random,
     ) -> Option<String> {
         let (now, name) = (self.world.time(), address(host));
+        let t = self.world.settings.t;
         let platter = &self.hosts[host].platter;
         match fault {
             Fault::ReadError => {
@@ -29,14 +30,14 @@ impl Cluster {
                 Some(format!("{name} after {reads} reads"))
             }
             Fault::SlowDisk => {
-                let time = random.below(4 * T);
+                let time = random.below(4 * t);
                 platter.slow_down(now + time);
                 Some(format!("{name} for {time} ms"))
             }
             Fault::DiskFull => {
                 // Nothing at all, or so little that a slot or a reserve does not fit.
                 let left = pick(random, [0, 2048, 40 * 1024, 300 * 1024]);
-                let time = random.below(3 * T);
+                let time = random.below(3 * t);
                 platter.fill(left);
                 self.world.checkers.probe("disk filled");
                 self.world.clock.after(time, Happening::RoomAgain { host });

@@ -37,7 +37,7 @@ pub mod witness;
 mod workload;
 pub mod world;
 
-pub use plan::{Plan, Storage};
+pub use plan::{Plan, Reach, Storage};
 pub use probes::Probe;
 pub use run::{Failure, Report, run};
 pub use schedule::{Schedule, Trouble};

@@ -17,6 +17,8 @@ pub struct Plan {
     pub members: Option<usize>,
     /// What disks do at worst; the seed chooses if it is not given.
     pub storage: Option<Storage>,
+    /// How far the network goes; the seed chooses if it is not given.
+    pub network: Option<Reach>,
     /// How long trouble lasts, in virtual milliseconds; the seed chooses if it is not given.
     pub length: Option<u64>,
     /// Trouble is over when [`EVENTS_MIN`] things have happened.
@@ -61,6 +63,40 @@ impl FromStr for Storage {
     }
 }
 
+/// How far a network goes, and how patient members are with each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Messages take as long as in one room, or city: the election timeout is a second.
+    #[default]
+    Local,
+    /// Between any two places it is far, 20 to 150 ms one way: the election timeout is 2 to 5
+    /// seconds, and all trouble lasts longer in proportion.
+    Wide,
+}
+
+impl Reach {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Local, Self::Wide];
+
+    /// What a person calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Wide => "wide",
+        }
+    }
+}
+
+impl FromStr for Reach {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|reach| reach.name() == name);
+        found.ok_or_else(|| format!("a network is local or wide, not {name:?}"))
+    }
+}
+
 impl Plan {
     /// The run of a seed, which chooses all the rest.
     #[must_use]
@@ -81,6 +117,9 @@ impl fmt::Display for Plan {
         }
         if let Some(storage) = self.storage {
             write!(f, " --storage {}", storage.name())?;
+        }
+        if let Some(network) = self.network {
+            write!(f, " --network {}", network.name())?;
         }
         if let Some(length) = self.length {
             write!(f, " --length {length}ms")?;
@@ -118,6 +157,7 @@ impl FromStr for Plan {
                 "--schedule" => plan.schedule = Some(value.parse()?),
                 "--members" => plan.members = Some(number(value)? as usize),
                 "--storage" => plan.storage = Some(value.parse()?),
+                "--network" => plan.network = Some(value.parse()?),
                 "--length" => plan.length = Some(number(value.trim_end_matches("ms"))?),
                 "--without" => plan.without = numbers(value)?,
                 _ => return Err(format!("{option} {value} is not known")),
@@ -171,14 +211,15 @@ mod tests {
             schedule: Some(Schedule::Random),
             members: Some(3),
             storage: Some(Storage::Exceeded),
+            network: Some(Reach::Wide),
             length: Some(900),
             short: false,
             without: [0, 1, 2, 5, 7, 8].into(),
         };
         assert_eq!(
             plan.to_string(),
-            "--seed 8 --schedule random --members 3 --storage exceeded --length 900ms \
-             --without 0-2,5,7-8"
+            "--seed 8 --schedule random --members 3 --storage exceeded --network wide \
+             --length 900ms --without 0-2,5,7-8"
         );
         assert_eq!(plan.to_string().parse(), Ok(plan));
         let tolerated = Plan { storage: Some(Storage::Tolerated), ..Plan::of_seed(9) };
@@ -187,8 +228,8 @@ mod tests {
         let short = Plan { short: true, ..Plan::of_seed(9) };
         assert_eq!(short.to_string(), "--seed 9 --short");
         assert_eq!(short.to_string().parse(), Ok(short));
-        for wrong in ["--seed", "--seed x", "--schedule never", "--storage x", "--seed 1 --beer 2"]
-        {
+        let never = ["--schedule never", "--storage x", "--network x", "--seed 1 --beer 2"];
+        for wrong in never.into_iter().chain(["--seed", "--seed x"]) {
             assert!(wrong.parse::<Plan>().is_err(), "{wrong}");
         }
     }

@@ -5,13 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checkers::Violation;
 use crate::cluster::Cluster;
-use crate::faults::T;
-use crate::plan::{Plan, Storage};
+use crate::plan::{Plan, Reach, Storage};
 use crate::schedule::{Schedule, Trouble};
 use crate::trace::Line;
-
-/// Trouble lasts no longer, however little happens.
-const TROUBLE_MAX: u64 = 60 * T;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +16,8 @@ pub struct Report {
     pub schedule: Option<Schedule>,
     /// What disks did at worst.
     pub storage: Storage,
+    /// How far the network went.
+    pub reach: Reach,
     /// How much happened: wakes of servers and clients, and everything that was on the agenda.
     pub events: u64,
     /// How many servers founded the cluster.
@@ -98,6 +96,7 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
     Ok(Report {
         schedule: Some(world.settings.schedule),
         storage: world.settings.storage,
+        reach: world.settings.reach,
         events: world.events,
         members: world.settings.founders,
         due: world.troubles.due,
@@ -116,13 +115,15 @@ pub fn run(plan: &Plan, tracing: bool) -> Result<Report, Box<Failure>> {
 
 /// As long as the run is to have it, and until enough has happened.
 fn make_trouble(cluster: &mut Cluster) {
-    let begin = cluster.world.time();
+    let (begin, t) = (cluster.world.time(), cluster.world.settings.t);
+    // No longer, however little happens.
+    let trouble_max = 60 * t;
     cluster.run_until(begin + cluster.world.settings.trouble);
     while cluster.world.events < cluster.world.settings.events_min
-        && cluster.world.settings.trouble < TROUBLE_MAX
+        && cluster.world.settings.trouble < trouble_max
         && cluster.world.checkers.violation().is_none()
     {
-        cluster.world.settings.trouble += T / 10;
+        cluster.world.settings.trouble += t / 10;
         cluster.run_until(begin + cluster.world.settings.trouble);
     }
 }
@@ -134,6 +135,8 @@ fn play(cluster: &mut Cluster) -> u64 {
         cluster.wait_and_see();
         return 0;
     }
+    // What is written through all members is as good without company, and sooner done.
+    cluster.resting |= cluster.world.plan.short;
     let healed = cluster.world.time();
     let patience = cluster.patience();
     let until = cluster.await_agreement(patience);

@@ -13,7 +13,6 @@ use raft_node::wire::Frame;
 use crate::chance::pick;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::faults::T;
 use crate::host::{Incoming, address};
 use crate::network::{End, Place, WireId};
 
@@ -46,7 +45,8 @@ impl Cluster {
         let wire = self.world.network.connect(Place::Stranger(number), Place::Host(host));
         self.tell(host, Incoming::Accepted(wire));
         self.world.send((wire, End::Dialler), Frame::Hello(hello).encode());
-        self.world.clock.after(2 * T, Happening::Snap(wire));
+        let patience = 2 * self.world.settings.t;
+        self.world.clock.after(patience, Happening::Snap(wire));
         Some(text)
     }
 

@@ -10,10 +10,9 @@ use crate::chance::{pick, stream};
 use crate::client::Client;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::faults::T;
 use crate::host::{Host, address, other_address};
 use crate::network::Place;
-use crate::plan::Storage;
+use crate::plan::{Reach, Storage};
 
 /// Keys that all clients want.
 pub(crate) const KEYS: [&[u8]; 3] = [b"beer", b"wine", b"water"];
@@ -25,7 +24,7 @@ impl Cluster {
             self.world.act_as(Place::Client(index));
             let client = self.new_client(index);
             self.clients.push(client);
-            let delay = self.world.random.below(T);
+            let delay = self.world.random.below(self.world.settings.t);
             self.world.clock.after(delay, Happening::Think { client: index });
         }
     }
@@ -36,7 +35,7 @@ impl Cluster {
         let mut endpoints: Vec<String> = (0..hosts).map(address).collect();
         let first = self.world.random.below(endpoints.len() as u64) as usize;
         endpoints.rotate_left(first);
-        let timeout = [T, 5 * T][self.world.random.below(2) as usize];
+        let timeout = [settings.t, 5 * settings.t][self.world.random.below(2) as usize];
         Client::new(&mut self.world, index, endpoints, timeout)
     }
 
@@ -51,14 +50,14 @@ impl Cluster {
 
     /// A key that others want something of, too. No value is put twice.
     fn about_a_key(&mut self) -> Op {
-        let random = &mut self.world.random;
+        let (t, random) = (self.world.settings.t, &mut self.world.random);
         let place = random.below(self.values.len() as u64) as usize;
         let key = Bytes::from_static(KEYS[place]);
         let what = random.below(10);
         if what < 5 {
             let query = Query::Range(Range::of(Keys::One(key))).encode();
             let consistency = pick(random, [Linearizable, Linearizable, Linearizable, Local]);
-            let news = Some(News { after: random.below(9), within: random.below(2 * T) as u32 });
+            let news = Some(News { after: random.below(9), within: random.below(2 * t) as u32 });
             return Op::Read { query, consistency, news: news.filter(|_| what == 0) };
         }
         self.messages += 1;
@@ -82,6 +81,8 @@ impl Cluster {
         }
         let pause = match (admin, self.world.calm) {
             (true, _) => every,
+            // Slow enough that all have the same for a moment.
+            (false, true) if self.world.settings.reach == Reach::Wide => 2 * self.world.settings.t,
             (false, true) => 400,
             (false, false) => self.world.settings.think_every,
         };
@@ -200,7 +201,7 @@ impl Cluster {
     pub(crate) fn rest(&mut self) {
         self.resting = true;
         // A write may time out, and then the question what became of it.
-        let give_up = self.world.time() + 20 * T;
+        let give_up = self.world.time() + 20 * self.world.settings.t;
         while self.clients.iter().any(|client| client.pending() > 0) {
             if self.world.time() >= give_up {
                 self.world.checkers.fail("liveness", "a client's operation does not end".into());

@@ -12,7 +12,7 @@ use crate::chance::stream;
 use crate::checkers::Checkers;
 use crate::clock::{Clock, Happening, HostClock};
 use crate::disk::Atlas;
-use crate::faults::{Settings, T};
+use crate::faults::Settings;
 use crate::network::{End, Network, Place, WireId, insane};
 use crate::plan::Plan;
 use crate::schedule::Troubles;
@@ -82,13 +82,14 @@ impl World {
             checkers.observer().tell_all();
         }
         checkers.expect_sessions(settings.sessions());
+        checkers.expect_timeout(settings.t);
         let allowance = settings.text_bytes_max.map(Allowance::of_text).unwrap_or_default();
         if let Some(host) = settings.insane {
             checkers.expect_lies_of(host);
         }
         Self {
             clock: Clock::default(),
-            network: Network::new(plan.seed, settings.delays),
+            network: Network::new(plan.seed, &settings),
             random: stream(plan.seed, "world", 0),
             checkers,
             settings,
@@ -197,7 +198,7 @@ impl World {
         self.disks.entry(host).or_default().writes_since = Some(self.time());
         let hangs = self.settings.sync_hangs_one_in;
         if !self.calm && hangs > 0 && self.random.below(hangs) == 0 {
-            return self.random.below(3 * T);
+            return self.random.below(3 * self.settings.t);
         }
         1 + self.random.below(if self.calm { 3 } else { self.settings.sync })
     }

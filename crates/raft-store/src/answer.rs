@@ -128,19 +128,11 @@ impl Answer {
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        // Answers to writes are kept for their sessions: no byte too many.
-        let mut bytes = Vec::with_capacity(match self {
-            Self::Txn { done, .. } => TXN_ANSWER_BYTES + done.len(),
-            _ => 0,
-        });
-        bytes.push(FORMAT);
+        let mut bytes = vec![FORMAT];
         let to = &mut bytes;
         match self {
             Self::Txn { revision, succeeded, done } => {
-                to.put_u8(0);
-                to.put_u64_le(*revision);
-                to.put_u8(u8::from(*succeeded));
-                put_list(to, done, Done::encode);
+                return encode_txn(*revision, *succeeded, done);
             }
             Self::Range { revision, found } => {
                 to.put_u8(1);
@@ -190,6 +182,17 @@ impl Answer {
         };
         reader.end().map(|()| answer)
     }
+}
+
+/// An [`Answer::Txn`] as bytes.
+pub(crate) fn encode_txn(revision: u64, succeeded: bool, done: &[Done]) -> Bytes {
+    // It is kept for its session: no byte too many.
+    let mut bytes = Vec::with_capacity(TXN_ANSWER_BYTES + done.len());
+    bytes.put_slice(&[FORMAT, 0]);
+    bytes.put_u64_le(revision);
+    bytes.put_u8(u8::from(succeeded));
+    put_list(&mut bytes, done, Done::encode);
+    bytes.into()
 }
 
 impl Done {

@@ -43,6 +43,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft_node::{Applied, Apply, Fill, NotAdmitted, Show, Snapshot};
 
+use answer::encode_txn;
 pub use answer::{ANSWER_BYTES_MAX, Answer, Done, FORMAT, Found, Query};
 use command::as_put;
 pub use command::{Command, MESSAGE_FORMAT, TXN_FORMAT, message};
@@ -163,7 +164,7 @@ impl Apply for Store {
     /// The response to a transaction, and to what is no command at all, is an [`Answer`].
     fn apply(&mut self, command: raft_node::Command<'_>) -> Applied {
         if let Some((key, value)) = as_put(command.bytes) {
-            let response = self.map.apply_put(key, value).encode();
+            let response = encode_txn(self.map.apply_put(key, value), true, &[Done::Put]);
             return Applied { response, lines: Vec::new() };
         }
         let answer = match Command::decode(command.bytes) {

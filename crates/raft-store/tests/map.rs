@@ -4,13 +4,14 @@
 mod support;
 
 use bytes::Bytes;
+use raft_node::Apply;
 use raft_store::{
     Answer, CHANGES_MAX, Command, Compare, Done, HistoryLimits, Is, KEY_BYTES_MAX, Keys, Limits,
     OPS_MAX, Only, Op, Query, Range, Refusal, Store, Test, Txn,
 };
 use support::chance::Chance;
 use support::twin::{Outcome, Twin};
-use support::{row, rows, run};
+use support::{apply, row, rows, run};
 
 fn seeds(count: u64) -> std::ops::Range<u64> {
     let alone = std::env::var("RAFT_STORE_SEED").ok();
@@ -91,6 +92,34 @@ fn a_history_of_few_bytes() {
     }
 }
 
+/// The history shares its changes with snapshots in chunks of some hundred, or of many bytes.
+#[test]
+fn a_history_of_several_chunks() {
+    for seed in seeds(3) {
+        let revisions_max = [600, 700, 40][seed as usize % 3];
+        let limits = HistoryLimits { revisions_max, ..HistoryLimits::DEFAULT };
+        let how = again(seed, "a_history_of_several_chunks");
+        let mut chance = Chance::new(seed, 40);
+        let mut store = Store::new(Limits::default(), limits);
+        let mut twin = Twin::new(limits);
+        let mut held = None;
+        for step in 0..1500 {
+            let txn = if chance.below(20) == 0 {
+                Txn::put(chance.key(), vec![b'v'; 40_000])
+            } else {
+                chance.txn(twin.revision)
+            };
+            let expected = twin.apply(&txn);
+            assert_eq!(outcome(run(&mut store, txn)), expected, "{how}");
+            if step % 300 == 299 {
+                compare_reads(&store, &twin, &mut chance, &how);
+                held = Some(store.snapshot());
+            }
+        }
+        drop(held);
+    }
+}
+
 #[test]
 fn a_tree_of_several_levels() {
     for seed in seeds(2) {
@@ -120,6 +149,36 @@ fn a_tree_of_several_levels() {
             assert_eq!(outcome(run(&mut store, txn)), expected, "{how}");
             if step % 60 == 0 || step > 257 {
                 compare_reads(&store, &twin, &mut chance, &how);
+            }
+        }
+    }
+}
+
+/// One put is read in another way than other commands are: not in another sense.
+#[test]
+fn a_put_with_one_bit_changed_is_what_it_says_or_refused() {
+    let bytes = Command::from(Txn::put("key", "value")).encode();
+    let flip = |at: usize| {
+        let mut changed = bytes.to_vec();
+        changed[at / 8] ^= 1 << (at % 8);
+        Bytes::from(changed)
+    };
+    let lengths = (0..bytes.len()).map(|length| bytes.slice(..length));
+    let longer = [&bytes[..], &[0]].concat().into();
+    for bytes in (0..bytes.len() * 8).map(flip).chain(lengths).chain([longer]) {
+        let mut store = Store::default();
+        let response = apply(&mut store, &bytes);
+        match Command::decode(&bytes) {
+            Ok(Command::Message(text)) => panic!("one bit is not enough for a message: {text:?}"),
+            Ok(Command::Txn(txn)) => {
+                let answer = Answer::decode(&response).expect("an answer");
+                let mut twin = Twin::new(HistoryLimits::DEFAULT);
+                assert_eq!(outcome(answer), twin.apply(&txn), "{txn}");
+                compare_reads(&store, &twin, &mut Chance::new(1, 1), &txn.to_string());
+            }
+            Err(refusal) => {
+                assert_eq!(response, Answer::Refused(refusal).encode(), "{bytes:?}");
+                assert_eq!(store.version(), Store::default().version(), "{bytes:?}");
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
 use bytes::Bytes;
@@ -66,6 +67,29 @@ fn same_commands_same_bytes_and_what_is_restored_goes_on_alike() {
         assert!(saved(&one) == saved(&other), "seed {seed}: two members differ");
         assert_eq!(everything(&one), everything(&other), "seed {seed}");
         assert_eq!(one.version(), other.version());
+    }
+}
+
+/// Some changes of the first chunk of the history have gone, and the last one is not full.
+#[test]
+fn what_a_snapshot_shares_stays_as_it_was() {
+    let limits = HistoryLimits { revisions_max: 700, ..HistoryLimits::DEFAULT };
+    let new = || Store::new(Limits::default(), limits);
+    let mut chance = Chance::new(1, 200);
+    let mut one = new();
+    let mut held = Vec::new();
+    for step in 0..2200 {
+        let command = Command::from(chance.txn(one.revision())).encode();
+        apply(&mut one, &command);
+        if step % 350 == 349 {
+            held.push((one.snapshot(), saved(&one)));
+        }
+    }
+    for (snapshot, bytes) in held {
+        assert!(written(&*snapshot) == bytes, "written later, it is another one");
+        let mut other = new();
+        other.restore(&mut &bytes[..]).expect("a snapshot");
+        assert!(saved(&other) == bytes, "restored, it is another one");
     }
 }
 
@@ -164,6 +188,36 @@ fn what_is_not_a_snapshot_is_refused_and_changes_nothing() {
     let error = store.restore(&mut &longer[..]).expect_err("too long").to_string();
     assert_eq!(error, "the store's snapshot is damaged: something follows its end");
     assert!(saved(&store) == before);
+}
+
+/// Every number that is told has to fit to the others: only leases and values may be any.
+#[test]
+fn no_history_but_the_one_that_was_is_taken() {
+    let bytes = saved(&small());
+    let (text, leases, values) = (2 + 8 + 8 + 4 + 4, 3 * 8, 2);
+    let (mut taken, mut why) = (0, BTreeSet::new());
+    for place in text..bytes.len() {
+        for flip in [1, 2, 4, 0x80] {
+            let mut changed = bytes.clone();
+            changed[place] ^= flip;
+            match store().restore(&mut &changed[..]) {
+                Ok(()) => taken += 1,
+                Err(error) => drop(why.insert(error.to_string())),
+            }
+        }
+    }
+    assert_eq!(taken, 4 * (leases + values));
+    let damaged = |what| format!("the store's snapshot is damaged: {what}");
+    for what in [
+        "a change of the map cannot be",
+        "a change of the map is missing",
+        "a record of the map is none",
+        "a revision of the map is missing",
+        "the map's history is not in order",
+        "the map's revisions cannot be",
+    ] {
+        assert!(why.contains(&damaged(what)), "{what}: {why:#?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use raft_sim::{Schedule, Storage};
+use raft_sim::{Reach, Schedule, Storage};
 
 use super::duration;
 
@@ -33,6 +33,11 @@ pub(crate) struct SimArgs {
           value_parser = PossibleValuesParser::new(Storage::ALL.map(Storage::name))
               .try_map(|name| name.parse::<Storage>()))]
     pub(crate) storage: Option<Storage>,
+    /// How far the network goes: a second of election timeout, or several [default: each seed chooses]
+    #[arg(long, value_name = "WHAT",
+          value_parser = PossibleValuesParser::new(Reach::ALL.map(Reach::name))
+              .try_map(|name| name.parse::<Reach>()))]
+    pub(crate) network: Option<Reach>,
     /// How long trouble lasts, in virtual time [default: each seed chooses]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) length: Option<Duration>,

@@ -43,6 +43,7 @@ pub(crate) fn run(options: &SimOptions, output: &Output) -> Result<(), Problem> 
         schedule: args.schedule,
         members: args.members.map(usize::from),
         storage: args.storage,
+        network: args.network,
         length: args.length.map(|length| length.as_millis() as u64),
         short: args.short,
         without: args.without.clone().map(|numbers| numbers.0).unwrap_or_default(),

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 
 use super::connection::hear_sockets;
-use super::helper::Job;
+use super::helper::{Job, Read};
 use super::incoming::{Incoming, Local};
 use super::observe::{add, count};
 use super::output::Output;
@@ -305,7 +305,7 @@ impl<'a> Reactor<'a> {
                 self.have_done(|works| works.wal.submit(ticket, write));
             }
             Order::ReadLog { request, first, last, bytes_max } => {
-                let read = Job::Read { request, first, last, bytes_max };
+                let read = Job::Read(Read { request, first, last, bytes_max });
                 self.have_done(|works| works.helper.submit(read));
             }
             Order::Compact(compaction) => self.have_done(|works| works.wal.compact(compaction)),

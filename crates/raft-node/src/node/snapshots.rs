@@ -20,7 +20,7 @@ pub(super) fn start(
 ) -> io::Result<Worker<SnapshotJob>> {
     let mut works = SnapshotWorks::new(snapshots);
     let mut is_first = true;
-    Worker::start("raft-snapshot", answers, move |job| {
+    Worker::start("raft-snapshot", answers, move |job, _| {
         if std::mem::take(&mut is_first) {
             // Of this thread alone; where that is not allowed, it runs like the others.
             let _lowered = rustix::process::setpriority_process(None, NICE);

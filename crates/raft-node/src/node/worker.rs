@@ -17,17 +17,18 @@ pub(super) struct Worker<Job> {
 }
 
 impl<Job: Send + 'static> Worker<Job> {
-    /// Starts the thread. What `work` makes of a job goes to the reactor.
+    /// Starts the thread. What `work` makes of a job goes to the reactor; it may look at what
+    /// was submitted meanwhile.
     pub(super) fn start(
         name: &str,
         answers: UnboundedSender<Incoming>,
-        mut work: impl FnMut(Job) -> Option<Incoming> + Send + 'static,
+        mut work: impl FnMut(Job, &mpsc::Receiver<Job>) -> Option<Incoming> + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, submitted) = mpsc::channel();
         let run = move || {
             let watch = Watch(answers);
             while let Ok(job) = submitted.recv() {
-                if let Some(answer) = work(job)
+                if let Some(answer) = work(job, &submitted)
                     && watch.0.send(answer).is_err()
                 {
                     return;

@@ -327,15 +327,21 @@ pub(crate) fn refusal(error: SnapshotError) -> OpenError {
     }
 }
 
-/// The snapshots among these files, and what is wrong with others.
+/// The snapshots among these files, and what is wrong with others. Those that are known to be whole
+/// are not read.
 pub(super) fn snapshots(
     files: &Durable,
+    known: &[SnapshotInfo],
 ) -> Result<(Vec<SnapshotInfo>, Vec<String>), SnapshotError> {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let Some(snapshots) = open(files.disk()).ok().and_then(|dir| dir.snapshots()) else {
         return Ok((found, wrong));
     };
     for id in snapshots.list()? {
+        if let Some(info) = known.iter().find(|info| info.id == id) {
+            found.push(*info);
+            continue;
+        }
         let reader = snapshots.open(id);
         match reader.and_then(|reader| reader.verify().map(|()| reader.info())) {
             Ok(info) => found.push(info),

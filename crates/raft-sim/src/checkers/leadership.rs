@@ -9,16 +9,11 @@ use raft_log::Write;
 
 use super::Checked;
 use super::commits::is_quorum;
-use crate::faults::T;
-
-/// So long may no quorum have answered: T, and what clocks may differ by.
-const SILENCE_MAX: u64 = 2 * T;
-
-/// So long may a write of a leader be out.
-const WRITE_MAX: u64 = 3 * T;
 
 #[derive(Debug, Default)]
 pub(super) struct Leadership {
+    /// The election timeout T.
+    pub(super) t: u64,
     leaders: BTreeMap<usize, Leading>,
     /// Since when the writes of each server are out.
     writes: BTreeMap<usize, VecDeque<Time>>,
@@ -78,17 +73,21 @@ impl Leadership {
         if left_out {
             return Err(format!("{me} leads, and is no voter of {}", raft.membership()));
         }
+        // So long may a write of a leader be out.
+        let write_max = 3 * self.t;
         let since = self.writes.get(&host).and_then(VecDeque::front).copied();
-        if let Some(since) = since.filter(|since| now - *since > WRITE_MAX) {
+        if let Some(since) = since.filter(|since| now - *since > write_max) {
             return Err(format!("{me} leads, and its disk hangs since {} ms", now - since));
         }
         let Some(leading) = self.leaders.get(&host) else { return Ok(()) };
+        // So long may no quorum have answered: T, and what clocks may differ by.
+        let silence_max = 2 * self.t;
         let heard = |id: NodeId| {
             let answered = leading.answered.get(&id).copied().unwrap_or(leading.since);
-            id == me || now - answered <= SILENCE_MAX
+            id == me || now - answered <= silence_max
         };
         if !is_quorum(raft.membership(), heard) {
-            return Err(format!("{me} leads, and no quorum has answered for {SILENCE_MAX} ms"));
+            return Err(format!("{me} leads, and no quorum has answered for {silence_max} ms"));
         }
         Ok(())
     }

@@ -20,8 +20,8 @@ pub(super) struct Memberships {
     logs: BTreeMap<usize, Vec<(Index, Arc<Membership>)>>,
     /// Configurations that were seen once, and so judged.
     judged: BTreeMap<LogId, ()>,
-    /// What each member obeyed after its last step.
-    obeyed: BTreeMap<usize, Arc<Membership>>,
+    /// The newest in each member's log, and what it obeyed, after its last step.
+    obeyed: BTreeMap<usize, (Arc<Membership>, Arc<Membership>)>,
 }
 
 impl Memberships {
@@ -55,13 +55,16 @@ impl Memberships {
     pub(super) fn stepped(&mut self, host: usize, raft: &Raft) -> Checked {
         let Some((index, newest)) = self.newest(host) else { return Ok(()) };
         let obeyed = raft.membership();
-        let known = self.obeyed.get(&host).is_some_and(|known| Arc::ptr_eq(known, obeyed));
+        let known = self.obeyed.get(&host);
+        if known.is_some_and(|(log, known)| Arc::ptr_eq(log, newest) && Arc::ptr_eq(known, obeyed))
+        {
+            return Ok(());
+        }
         if **newest != **obeyed {
             return Err(format!("host {host} obeys {obeyed}, and entry {index} is {newest}"));
         }
-        if !known {
-            self.obeyed.insert(host, Arc::clone(obeyed));
-        }
+        let looked_at = (Arc::clone(newest), Arc::clone(obeyed));
+        self.obeyed.insert(host, looked_at);
         Ok(())
     }
 

@@ -242,6 +242,11 @@ impl Checkers {
         self.note("shown once", checked);
     }
 
+    /// The election timeout of all servers.
+    pub const fn expect_timeout(&mut self, t: u64) {
+        self.leadership.t = t;
+    }
+
     /// What this server says on the wire proves nothing of it, nor of who believes it.
     pub const fn expect_lies_of(&mut self, host: usize) {
         self.insane = Some(host);
@@ -349,7 +354,7 @@ impl Checkers {
         raft: &Raft,
     ) {
         let state = self.disks.model(host).and_then(|model| model.state.as_ref());
-        let checked = founding::Founding::sends(host, raft.status().id, state);
+        let checked = founding::Founding::sends(host, raft.id(), state);
         self.note("founding", checked);
         self.observer.sends(message);
         let checked = promises::check(&self.promises, &self.disks, host, to, message);

@@ -51,6 +51,23 @@ struct Server {
     found: (Vec<SnapshotInfo>, Vec<String>),
 }
 
+impl Server {
+    /// Of the snapshots that were found right those of which nothing has changed: neither their own
+    /// file nor any that they may share.
+    fn still_whole(&self, files: &Durable) -> Vec<SnapshotInfo> {
+        let shared = |name: &str| !name.contains('/') || name.ends_with(".part");
+        if !self.files.all_stay(files, shared) {
+            return Vec::new();
+        }
+        let own = |id: LogId| format!("snap/{}-{}", id.index.0, id.term.0);
+        let stays = |info: &&SnapshotInfo| {
+            let own = own(info.id);
+            files.holds(&own) && self.files.all_stay(files, |name| name == own)
+        };
+        self.found.0.iter().filter(stays).copied().collect()
+    }
+}
+
 #[derive(Debug)]
 struct State {
     sessions: Sessions,
@@ -179,10 +196,13 @@ impl Agreement {
     /// says nothing of them.
     fn look(&mut self, host: usize, platter: &Platter) -> (Vec<SnapshotInfo>, Vec<String>) {
         let server = self.servers.entry(host).or_default();
-        let files = platter.durable(|name| !name.starts_with("wal"));
+        let wanted = |name: &str| name != "LOCK" && name != "SHOWN" && !name.starts_with("wal");
+        let files = platter.durable(wanted);
         if !server.files.is_same(&files) {
+            let known = server.still_whole(&files);
             // Why none can be read is said where a start, or a look at the whole disk, is judged.
-            (server.found, server.files) = (disks::snapshots(&files).unwrap_or_default(), files);
+            server.found = disks::snapshots(&files, &known).unwrap_or_default();
+            server.files = files;
         }
         server.found.clone()
     }
@@ -242,6 +262,12 @@ impl Checkers {
         }
         let checked = self.agreement.found(host, &found, self.commits.all());
         self.note("snapshots agree", checked);
+    }
+
+    /// The newest one that is durable at a server.
+    #[must_use]
+    pub fn newest_snapshot(&self, host: usize) -> LogId {
+        self.agreement.servers.get(&host).map(|server| server.newest).unwrap_or_default()
     }
 
     /// A member takes a snapshot.

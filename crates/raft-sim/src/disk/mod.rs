@@ -228,13 +228,24 @@ impl Durable {
     /// Whether these are the same files, and nothing reached them since.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let same = |pair| match pair {
-            (Some(one), Some(other)) => Pages::is(one, other),
-            (one, other) => one.is_none() && other.is_none(),
+        self.0.len() == other.0.len() && self.all_stay(other, |_| true)
+    }
+
+    /// Whether all files with such names are the same in the other, and nothing reached them since.
+    #[must_use]
+    pub fn all_stay(&self, other: &Self, named: impl Fn(&str) -> bool) -> bool {
+        let same = |(name, pages): (&String, &Option<Pages>)| match (pages, other.0.get(name)) {
+            (Some(one), Some(Some(other))) => one.is(other),
+            (None, Some(None)) => true,
+            _ => false,
         };
-        let mut pairs =
-            self.0.values().map(Option::as_ref).zip(other.0.values().map(Option::as_ref));
-        self.0.keys().eq(other.0.keys()) && pairs.all(same)
+        self.0.iter().filter(|(name, _)| named(name)).all(same)
+    }
+
+    /// Whether there is such a file.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Option::is_some)
     }
 
     /// A disk that holds them.

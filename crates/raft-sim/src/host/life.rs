@@ -18,7 +18,6 @@ use super::wal::Wal;
 use super::{Host, Incoming, Process};
 use crate::checkers::refusal;
 use crate::disk::Platter;
-use crate::faults::T;
 use crate::hardware::{note_scar, note_start};
 use crate::witness::{Sight, Witness};
 use crate::world::World;
@@ -157,7 +156,7 @@ impl Process {
         let settings = Settings {
             address: host.address.parse().expect("an address"),
             cluster: host.cluster.clone(),
-            election_timeout: T,
+            election_timeout: world.settings.t,
         };
         let (sight, index) = (Sight::default(), host.index);
         let mut estate = Estate {

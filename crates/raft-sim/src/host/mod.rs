@@ -237,7 +237,7 @@ impl Host {
             // The next start ends in the midst of it, or soon after.
             self.light_fuse(world.random.below(24), Blow::Stop);
         }
-        let delay = if world.calm { 10 } else { 1 + world.random.below(4 * crate::faults::T) };
+        let delay = if world.calm { 10 } else { 1 + world.random.below(4 * world.settings.t) };
         world.after(delay, crate::clock::Happening::Start { host: self.index });
     }
 

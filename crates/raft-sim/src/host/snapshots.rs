@@ -9,7 +9,6 @@ use raft_node::snapshots::{SnapshotDone, SnapshotJob, SnapshotWorks};
 use super::{Incoming, Process};
 use crate::clock::Happening;
 use crate::disk::{Blow, Platter};
-use crate::faults::T;
 use crate::hardware::note_scar;
 use crate::world::World;
 
@@ -44,7 +43,7 @@ impl Process {
         let limit = match (world.calm, world.random.below(4)) {
             (true, _) => 3,
             // Long enough for the world to change meanwhile.
-            (false, 0) => T / 2,
+            (false, 0) => world.settings.t / 2,
             (false, _) => world.settings.sync,
         };
         let usual = 1 + world.random.below(limit);

@@ -5,6 +5,7 @@
 //! encoded by the sender and decoded by the receiver with the production codec, in pieces of any
 //! size. Every wire has chance of its own.
 
+mod delays;
 pub mod insane;
 mod paths;
 mod spoilt;
@@ -17,10 +18,13 @@ use raft_node::wire::{Decoder, Encoded, FRAME_BYTES_MAX, Frame, Kind, RawFrame};
 
 use crate::chance::stream;
 use crate::clock::{Clock, Happening};
-use crate::faults::T;
+use crate::faults::Settings;
+use crate::plan::Reach;
+use delays::way;
 use paths::Luck;
 use spoilt::{Spoilt, flipped, is_whole};
 
+pub use delays::Delays;
 pub use paths::{Loose, Obstacle, Paths};
 
 /// A wire, never numbered again.
@@ -47,17 +51,6 @@ pub enum End {
     Listener,
 }
 
-/// How long things take, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Delays {
-    /// A message usually takes up to this.
-    pub usual: u64,
-    /// One in so many takes longer; none if zero.
-    pub slow_one_in: u64,
-    /// Up to this.
-    pub slow: u64,
-}
-
 /// All wires, and what is in their way.
 #[derive(Debug)]
 pub struct Network {
@@ -70,6 +63,10 @@ pub struct Network {
     pub paths: Paths,
     /// How long messages take.
     pub delays: Delays,
+    /// How far it goes.
+    reach: Reach,
+    /// The election timeout T.
+    t: u64,
     /// How often a frame was spoilt, and noticed; and what became of single messages.
     pub counted: BTreeMap<&'static str, u64>,
 }
@@ -78,6 +75,8 @@ pub struct Network {
 struct Wire {
     dialler: Half,
     listener: Half,
+    /// It takes everything so long at least.
+    way: u64,
     breaking: bool,
     random: Random,
 }
@@ -121,19 +120,6 @@ impl End {
     }
 }
 
-impl Delays {
-    /// Once nothing is wrong any more.
-    pub const CALM: Self = Self { usual: 3, slow_one_in: 0, slow: 0 };
-
-    /// How long the next thing takes.
-    pub fn draw(&self, random: &mut Random) -> u64 {
-        if self.slow_one_in > 0 && random.below(self.slow_one_in) == 0 {
-            return 1 + random.below(self.slow);
-        }
-        1 + random.below(self.usual)
-    }
-}
-
 impl Wire {
     const fn half(&self, end: End) -> &Half {
         match end {
@@ -172,14 +158,16 @@ impl Half {
 impl Network {
     /// Nobody is connected.
     #[must_use]
-    pub fn new(seed: u64, delays: Delays) -> Self {
+    pub fn new(seed: u64, settings: &Settings) -> Self {
         Self {
             seed,
             wires: BTreeMap::new(),
             counts: BTreeMap::new(),
             last: 0,
             paths: Paths::default(),
-            delays,
+            delays: settings.delays,
+            reach: settings.reach,
+            t: settings.t,
             counted: BTreeMap::new(),
         }
     }
@@ -197,8 +185,16 @@ impl Network {
         let pair = (number(from) << 20 | number(to)) << 20;
         let random = stream(self.seed, "wire", pair | *count);
         let (dialler, listener) = (Half::new(from), Half::new(to));
-        self.wires.insert(WireId(self.last), Wire { dialler, listener, breaking: false, random });
+        let way = self.way(from, to);
+        let wire = Wire { dialler, listener, way, breaking: false, random };
+        self.wires.insert(WireId(self.last), wire);
         WireId(self.last)
+    }
+
+    /// How long everything takes at least between two places.
+    #[must_use]
+    pub fn way(&self, from: Place, to: Place) -> u64 {
+        way(self.seed, self.reach, from, to)
     }
 
     fn count(&mut self, what: &'static str) {
@@ -260,7 +256,11 @@ impl Network {
     pub fn send(&mut self, clock: &mut Clock, (wire, end): (WireId, End), frame: Encoded) {
         let Some(found) = self.wires.get_mut(&wire) else { return };
         let is_message = frame.head.get(KIND_AT) == Some(&(Kind::Message as u8));
-        let luck = if is_message { self.paths.luck(&mut found.random) } else { Luck::Good };
+        let luck = match (found.half(end).place, found.half(end.other()).place) {
+            _ if !is_message => Luck::Good,
+            (from, to) if self.paths.is_mute(from, to) => Luck::Lost,
+            _ => self.paths.luck(&mut found.random),
+        };
         let bytes = if frame.trailer.is_empty() {
             frame.head
         } else {
@@ -299,7 +299,7 @@ impl Network {
             let breaks = !half.stalled && self.paths.breaks(from, to);
             half.held.push(bytes);
             if breaks && !std::mem::replace(&mut found.breaking, true) {
-                clock.after(20 + found.random.below(4 * T), Happening::Snap(wire));
+                clock.after(20 + found.random.below(4 * self.t), Happening::Snap(wire));
             }
             return;
         }
@@ -310,14 +310,14 @@ impl Network {
             *self.counted.entry("frames spoilt").or_default() += 1;
         }
         half.sent += bytes.len() as u64;
-        let limit = self.paths.bytes_per_ms(from, to);
+        let limit = self.paths.bytes_per_ms(from, to).map(|limit| (limit, self.t));
         // Streams have no frames: sometimes a frame comes in two pieces.
         if bytes.len() > 1 && found.random.below(16) == 0 {
             let first = bytes.split_to(1 + found.random.below(bytes.len() as u64 - 1) as usize);
-            let delay = self.delays.draw(&mut found.random);
+            let delay = found.way + self.delays.draw(&mut found.random);
             half.deliver(clock, (wire, end), (delay, limit), first);
         }
-        let delay = self.delays.draw(&mut found.random);
+        let delay = found.way + self.delays.draw(&mut found.random);
         half.deliver(clock, (wire, end), (delay, limit), bytes);
     }
 
@@ -363,7 +363,7 @@ impl Network {
     /// An end hangs up; what it said before still arrives, and then the other end knows.
     pub fn close(&mut self, clock: &mut Clock, wire: WireId, end: End) {
         if let Some(found) = self.wires.get_mut(&wire) {
-            let delay = self.delays.draw(&mut found.random);
+            let delay = found.way + self.delays.draw(&mut found.random);
             self.hang_up(clock, (wire, end), delay);
         }
     }
@@ -379,7 +379,7 @@ impl Network {
     pub fn go_dark(&mut self, clock: &mut Clock, place: Place) {
         for (wire, end) in self.ends_at(place) {
             let random = self.wires.get_mut(&wire).map(|found| &mut found.random);
-            let delay = 100 + random.map_or(0, |random| random.below(4 * T));
+            let delay = 100 + random.map_or(0, |random| random.below(4 * self.t));
             self.hang_up(clock, (wire, end), delay);
         }
     }
@@ -406,7 +406,7 @@ impl Network {
         half.held.clear();
         let arrival = half.arrival.saturating_sub(clock.now().0);
         let is_cut = self.paths.is_cut(from, to);
-        let delay = if is_cut { found.random.below(4 * T) } else { delay };
+        let delay = if is_cut { found.way + found.random.below(4 * self.t) } else { delay };
         if found.half(end.other()).open {
             clock.after(delay.max(arrival), Happening::Hangup { wire, end: end.other() });
         } else {
@@ -453,18 +453,18 @@ impl Half {
         &mut self,
         clock: &mut Clock,
         (wire, end): (WireId, End),
-        (delay, bytes_per_ms): (u64, Option<u64>),
+        (delay, limit): (u64, Option<(u64, u64)>),
         bytes: Bytes,
     ) {
         let now = clock.now().0;
         self.arrival = self.arrival.max(now + delay);
-        if let Some(limit) = bytes_per_ms {
+        if let Some((bytes_per_ms, t)) = limit {
             // What is under way when the way becomes fast again is not slow for long.
-            let slowest = self.arrival.max(now + T);
-            self.arrival += (bytes.len() as u64).div_ceil(limit.max(1));
+            let slowest = self.arrival.max(now + t);
+            self.arrival += (bytes.len() as u64).div_ceil(bytes_per_ms.max(1));
             self.arrival = self.arrival.min(slowest);
             // The socket's buffer holds what is under way for half a second.
-            if self.arrival > now + T / 2 && !std::mem::replace(&mut self.filling, true) {
+            if self.arrival > now + t / 2 && !std::mem::replace(&mut self.filling, true) {
                 let until = raft_core::Time(self.arrival);
                 clock.after(0, Happening::Filled { wire, end, until });
             }

@@ -14,6 +14,8 @@ pub enum Obstacle {
     Cut,
     /// Nothing passes, and nobody hangs up.
     Silence,
+    /// Messages of consensus get lost, and all else passes.
+    Mute,
     /// So many bytes pass in a millisecond.
     Slow(u64),
 }
@@ -84,6 +86,11 @@ impl Paths {
         self.between(from, to).any(|o| matches!(o, Obstacle::Cut | Obstacle::Silence))
     }
 
+    /// Whether messages of consensus get lost in this direction.
+    pub(super) fn is_mute(&self, from: Place, to: Place) -> bool {
+        self.between(from, to).any(|obstacle| obstacle == Obstacle::Mute)
+    }
+
     /// Whether connections that need this direction break.
     pub(super) fn breaks(&self, from: Place, to: Place) -> bool {
         self.between(from, to).any(|obstacle| obstacle == Obstacle::Cut)
@@ -134,7 +141,10 @@ mod tests {
         paths.lift(2);
         assert!(!paths.is_cut(A, B));
         assert_eq!(paths.bytes_per_ms(A, B), Some(8), "the slower one counts");
+        paths.put(4, B, A, Obstacle::Mute);
+        assert!(paths.is_mute(B, A) && !paths.is_mute(A, B) && !paths.is_cut(B, A));
         paths.lift(4);
+        assert!(!paths.is_mute(B, A));
         assert_eq!(paths.bytes_per_ms(A, B), Some(64));
         paths.clear();
         assert_eq!(paths.bytes_per_ms(A, B), None);

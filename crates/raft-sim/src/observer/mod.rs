@@ -23,7 +23,8 @@ pub struct Observer {
     /// Names that are not in the list of probes.
     unlisted: BTreeMap<&'static str, u64>,
     story: Option<Vec<Line>>,
-    servers: BTreeMap<usize, Server>,
+    /// By their numbers; whoever is looked at just now is not there.
+    servers: Vec<Option<Box<Server>>>,
     /// The server that was elected last.
     leader: Option<usize>,
     /// Session and sequence of writes that reached a server.
@@ -103,13 +104,24 @@ impl Observer {
         &mut self.hash
     }
 
+    fn server(&self, host: usize) -> Option<&Server> {
+        self.servers.get(host)?.as_deref()
+    }
+
+    fn put(&mut self, host: usize, server: Box<Server>) {
+        if self.servers.len() <= host {
+            self.servers.resize_with(host + 1, || None);
+        }
+        self.servers[host] = Some(server);
+    }
+
     /// A server came up as a member.
     pub fn started(&mut self, host: usize, id: NodeId, log: &Log) {
         self.tell(|| What::Started { host, id });
         if log.recovered.notes.iter().any(|note| note.contains(": cut at byte ")) {
             self.reach(Probe::TailCut);
         }
-        match self.servers.get(&host).map(|server| server.id) {
+        match self.server(host).map(|server| server.id) {
             None => self.reach(Probe::ServerAdmitted),
             Some(before) if before != id => self.reach(Probe::MemberAgain),
             Some(_) => {}
@@ -128,21 +140,21 @@ impl Observer {
             membership: None,
             membership_before: None,
         };
-        self.servers.insert(host, server);
+        self.put(host, Box::new(server));
     }
 
     /// A server ended.
     pub fn stopped(&mut self, host: usize, dark: bool) {
         self.tell(|| What::Stopped { host, dark });
         self.hash.text(format_args!("stop {host} {dark}"));
-        if let Some(server) = self.servers.get_mut(&host) {
+        if let Some(Some(server)) = self.servers.get_mut(host) {
             server.running = false;
         }
     }
 
     /// A replica gave something to its log.
     pub fn handed(&mut self, host: usize, write: &Write) {
-        let durable = self.servers.get(&host).map_or(Index(0), |server| server.durable);
+        let durable = self.server(host).map_or(Index(0), |server| server.durable);
         if write.count > 0 {
             self.reach(Probe::EntriesAppended);
         }

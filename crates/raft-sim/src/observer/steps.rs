@@ -19,7 +19,7 @@ impl Observer {
     /// A replica took a step.
     pub fn stepped(&mut self, host: usize, replica: &Replica) {
         let raft = replica.raft();
-        let Some(mut server) = self.servers.remove(&host) else { return };
+        let Some(mut server) = self.servers.get_mut(host).and_then(Option::take) else { return };
         let now = (raft.commit_index(), raft.durable_index(), replica.applied_index());
         for index in [now.0, now.1, now.2, raft.last_log_id().index] {
             self.hash.number(index.0);
@@ -38,7 +38,7 @@ impl Observer {
             self.reach(Probe::HandingOver);
         }
         (server.trails, server.handing_over) = (trails, handing_over);
-        self.servers.insert(host, server);
+        self.put(host, server);
     }
 
     fn look_at_role(&mut self, host: usize, server: &mut Server, raft: &Raft) {
@@ -92,7 +92,7 @@ impl Observer {
             self.reach(Probe::JobResumed);
         }
         let leads = |server: &Server| server.running && server.role == RoleKind::Leader;
-        if self.servers.values().any(leads) {
+        if self.servers.iter().flatten().any(|server| leads(server)) {
             self.reach(Probe::TwoLeaders);
         }
     }

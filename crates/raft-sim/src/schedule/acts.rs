@@ -8,7 +8,7 @@ use crate::chance::{pick, stream};
 use crate::clock::Happening;
 use crate::cluster::Cluster;
 use crate::disk::Blow;
-use crate::faults::{Fault, T, Victims};
+use crate::faults::{Fault, Victims};
 use crate::host::{Incoming, address};
 use crate::network::{End, Loose, Obstacle, Place, WireId};
 use crate::trace::What;
@@ -45,7 +45,7 @@ impl Cluster {
         victim: usize,
         random: &mut Random,
     ) -> Option<String> {
-        let name = address(victim);
+        let (name, t) = (address(victim), self.world.settings.t);
         match fault {
             Fault::Kill => return self.stop(victim, false).then_some(name),
             Fault::PowerCut => return self.stop(victim, true).then_some(name),
@@ -56,13 +56,13 @@ impl Cluster {
             Fault::DiskError => self.hosts[victim].light_fuse(random.below(12), Blow::Error),
             Fault::DiskHang => return self.hang_disks(victim, random),
             Fault::Pause => {
-                let limit = pick(random, [T / 20, T / 2, 3 * T, 20 * T]);
+                let limit = pick(random, [t / 20, t / 2, 3 * t, 20 * t]);
                 let pause = 10 + random.below(limit);
                 self.pause(victim, pause);
                 return Some(format!("{name} for {pause} ms"));
             }
             Fault::ClockJump => {
-                let limit = pick(random, [T / 20, T, 10 * T]);
+                let limit = pick(random, [t / 20, t, 10 * t]);
                 let jump = 1 + random.below(limit);
                 self.world.clock_jumps(victim, jump);
                 return Some(format!("{name} by {jump} ms"));
@@ -90,7 +90,7 @@ impl Cluster {
             }
             Fault::Stall => {
                 let (wire, end) = self.any_wire(random)?;
-                let pause = random.below(2 * T);
+                let pause = random.below(2 * t);
                 return self.stall(wire, end, pause).then(|| format!("{wire:?} for {pause} ms"));
             }
             Fault::ClientEnds => {
@@ -103,6 +103,7 @@ impl Cluster {
                 return Some(self.lie_in_wait(number, Moment::Promotion, random));
             }
             Fault::LeaverLeads => return Some(self.lie_in_wait(number, Moment::Removal, random)),
+            Fault::Overlap => return Some(self.lie_in_wait(number, Moment::Following, random)),
             disk => return self.disk_fault(disk, victim, random),
         }
         Some(name)
@@ -167,7 +168,7 @@ impl Cluster {
         let dark = random.below(2) == 0;
         self.stop(victim, dark);
         self.hosts[victim].light_fuse(random.below(40), Blow::Stop);
-        let delay = 1 + random.below(T / 5);
+        let delay = 1 + random.below(self.world.settings.t / 5);
         self.world.clock.after(delay, Happening::Start { host: victim });
     }
 
@@ -183,7 +184,8 @@ impl Cluster {
             victims.sort_by_key(|host| self.world.disk_hangs_until(*host).is_none());
             victims.truncate(many);
         }
-        let hang = 2 * T + random.below(6 * T);
+        let t = self.world.settings.t;
+        let hang = 2 * t + random.below(6 * t);
         for host in &victims {
             self.world.hang_disk(*host, hang);
         }
@@ -208,7 +210,8 @@ impl Cluster {
         for (from, to) in &pairs {
             self.world.network.paths.put(number, *from, *to, obstacle);
         }
-        let limit = pick(random, [T / 2, 2 * T, 6 * T]);
+        let t = self.world.settings.t;
+        let limit = pick(random, [t / 2, 2 * t, 6 * t]);
         let time = 20 + random.below(limit);
         self.world.clock.after(time, Happening::TroubleEnds(number));
         let text = || format!("{shape:?} {}, {} ways, {time} ms", address(one), pairs.len());
@@ -223,8 +226,9 @@ impl Cluster {
         random: &mut Random,
     ) -> Option<String> {
         let pairs = self.cut_pairs(shape, one, random);
-        let limit = pick(random, [T / 2, 2 * T, 6 * T]);
-        let time = T / 2 + random.below(limit);
+        let t = self.world.settings.t;
+        let limit = pick(random, [t / 2, 2 * t, 6 * t]);
+        let time = t / 2 + random.below(limit);
         let text = format!("{shape:?} {}, {} ways, {time} ms", address(one), pairs.len());
         let flapping = !pairs.is_empty();
         if flapping {
@@ -242,7 +246,7 @@ impl Cluster {
         let world = &mut self.world;
         let Some(flap) = world.troubles.flaps.get_mut(&number) else { return };
         flap.is_cut = !flap.is_cut;
-        let delay = 10 + flap.random.below(T / 3);
+        let delay = 10 + flap.random.below(world.settings.t / 3);
         if flap.is_cut {
             for (from, to) in &flap.pairs {
                 world.network.paths.put(number, *from, *to, Obstacle::Cut);
@@ -256,7 +260,8 @@ impl Cluster {
     fn loosen(&mut self, number: u32, random: &mut Random) -> String {
         let mut one_in = || pick(random, [0, 3, 20]);
         let loose = Loose { lost: one_in(), doubled: one_in(), swapped: one_in() };
-        let time = T / 5 + random.below(3 * T);
+        let t = self.world.settings.t;
+        let time = t / 5 + random.below(3 * t);
         self.world.network.paths.loosen(number, loose);
         self.world.clock.after(time, Happening::TroubleEnds(number));
         format!("{loose:?} for {time} ms")

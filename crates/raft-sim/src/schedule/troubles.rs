@@ -58,6 +58,10 @@ pub(super) enum Moment {
     Removal,
     /// Then it leads, and hands over.
     HandOver,
+    /// Somebody leads, and somebody follows.
+    Following,
+    /// Then this leader has compacted what it does not know that this follower holds.
+    Lagging(usize, usize),
 }
 
 impl Troubles {

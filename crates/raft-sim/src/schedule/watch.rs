@@ -8,17 +8,7 @@ use raft_core::Term;
 use super::Schedule;
 use crate::clock::Happening;
 use crate::cluster::Cluster;
-use crate::faults::T;
 use crate::plan::Storage;
-
-/// How often leadership is looked at.
-const WATCH_EVERY: u64 = T / 10;
-
-/// Messages and timers take their time.
-const SLACK: u64 = T / 5;
-
-/// An election may take so long: timeouts are up to 2 T, and a vote may be split.
-const ELECTION_MAX: u64 = 8 * T;
 
 /// What was seen last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,24 +31,29 @@ impl Cluster {
             Schedule::FullWindow => self.watch_healthy_leader(),
             _ => return,
         }
-        self.world.clock.after(WATCH_EVERY, Happening::Watch);
+        let pause = self.world.settings.t / 10;
+        self.world.clock.after(pause, Happening::Watch);
     }
 
     fn watch_slow_leader(&mut self) {
-        let now = self.world.time().0;
+        let (now, t) = (self.world.time().0, self.world.settings.t);
+        // Messages and timers take their time.
+        let slack = t / 5;
+        // Timeouts are up to 2 T, and a vote may be split.
+        let election_max = 8 * t;
         for host in 0..self.hosts.len() {
             let member = self.hosts[host].member();
             let leads = member.is_some_and(|member| member.replica().raft().is_leader());
             let Some(since) = self.world.writes_since(host).filter(|_| leads) else { continue };
             self.world.checkers.probe("leader with a hung disk");
-            if now > since.0 + 3 * T + SLACK {
+            if now > since.0 + 3 * t + slack {
                 let what = format!("host {host} leads on, and has been writing since {since:?}");
                 self.world.checkers.fail("slow disk", what);
             }
         }
         if self.leader().is_some() {
             self.watch.nobody_since = None;
-        } else if now > *self.watch.nobody_since.get_or_insert(now) + ELECTION_MAX {
+        } else if now > *self.watch.nobody_since.get_or_insert(now) + election_max {
             self.world.checkers.fail("slow disk", "one disk hangs, and nobody leads".into());
         }
     }
@@ -72,7 +67,7 @@ impl Cluster {
         match (self.watch.leads, leads) {
             (Some((host, term, since)), leads) if leads != Some((host, term)) => {
                 // Before all have met, elections are not over.
-                if now > 4 * T {
+                if now > 4 * self.world.settings.t {
                     let what = format!(
                         "host {host} led term {term} since {since}, and now {leads:?} does: only \
                          disks of others hang"

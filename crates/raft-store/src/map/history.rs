@@ -8,6 +8,7 @@
 //! may have gone already.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::txn::Keys;
@@ -17,6 +18,9 @@ use super::record::Record;
 /// A chunk is full when it has so many changes, or keeps so many bytes of records.
 const CHUNK_CHANGES: usize = 256;
 const CHUNK_BYTES: u64 = 256 * 1024;
+
+/// What was replaced is freed for so many changes at once.
+const FREED_AT_ONCE: usize = 4;
 
 /// A change of a key.
 #[derive(Clone, Debug)]
@@ -77,16 +81,18 @@ impl History {
     /// Lets the changes of the oldest revision go, if it is this one.
     pub(crate) fn pop(&mut self, revision: u64) {
         while let Some(chunk) = self.chunks.front_mut() {
-            let (place, changes) = (self.gone, chunk.notes.len());
-            let Some(bytes) = chunk.kept(place, revision) else { return };
+            let Some(bytes) = chunk.kept(self.gone, revision) else { return };
             self.bytes -= bytes;
             self.gone += 1;
-            if self.gone == changes {
+            if self.gone == chunk.notes.len() {
+                chunk.fetch();
                 self.chunks.pop_front();
                 self.gone = 0;
-            } else if let Some(chunk) = Arc::get_mut(chunk) {
-                // Its memory, still at hand then, is the next one's.
-                chunk.forget(place);
+            } else if self.gone.is_multiple_of(FREED_AT_ONCE)
+                && let Some(chunk) = Arc::get_mut(chunk)
+            {
+                // Not all of a chunk: their memory is what the next changes take.
+                chunk.free(self.gone - FREED_AT_ONCE);
             }
         }
     }
@@ -152,12 +158,23 @@ impl Chunk {
         self.changes.get(place).map(|change| change.kept(*note))
     }
 
-    /// Frees what only this change keeps.
-    fn forget(&mut self, place: usize) {
-        if let Some(change) = self.changes.get_mut(place) {
-            change.before = None;
-        }
+    /// Frees what some changes replaced, from this one on.
+    fn free(&mut self, from: usize) {
+        let changes = self.changes.get_mut(from..from + FREED_AT_ONCE).unwrap_or_default();
+        fetch(changes.iter().filter_map(|change| change.before.as_ref()));
+        changes.iter_mut().for_each(|change| change.before = None);
     }
+
+    /// Gets ready to go.
+    fn fetch(&self) {
+        fetch(self.changes.iter().map(|change| &change.record));
+    }
+}
+
+/// Looks at records that were not touched for long and soon are let go. All that is waited for
+/// here is waited for at once; to let one go waits for its memory before the next one is begun.
+fn fetch<'a>(records: impl Iterator<Item = &'a Record>) {
+    records.for_each(|record| _ = black_box(record.create_revision()));
 }
 
 impl Change {

@@ -72,21 +72,27 @@ impl Map {
     }
 
     pub(super) fn range_now(&self, range: &Range, budget: &mut Budget) -> Found {
-        let keys = &range.keys;
-        let count = match keys {
-            Keys::One(key) => usize::from(self.current.get(key).is_some()),
-            Keys::From(from) => self.current.len() - self.current.rank(from),
-            Keys::Between(from, end) => {
-                let rank = |key| self.current.rank(key);
-                rank(end).saturating_sub(rank(from))
-            }
+        let rank = |key| self.current.rank(key);
+        let count = match &range.keys {
+            Keys::One(key) => return self.get_now(key, range, budget),
+            Keys::From(from) => self.current.len() - rank(from),
+            Keys::Between(from, end) => rank(end).saturating_sub(rank(from)),
         };
         let found = Found { count: count as u64, ..Found::default() };
         let mut collector = Collector { range, budget, found };
-        for record in self.of(keys) {
+        for record in self.of(&range.keys) {
             if !collector.take(record) {
                 break;
             }
+        }
+        collector.found
+    }
+
+    fn get_now(&self, key: &[u8], range: &Range, budget: &mut Budget) -> Found {
+        let mut collector = Collector { range, budget, found: Found::default() };
+        if let Some(record) = self.current.get(key) {
+            collector.found.count = 1;
+            collector.take(record);
         }
         collector.found
     }

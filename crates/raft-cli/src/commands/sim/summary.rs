@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use raft_sim::hash::TraceHash;
 use raft_sim::plan::EVENTS_MIN;
-use raft_sim::{Probe, Report, Schedule, Storage};
+use raft_sim::{Probe, Reach, Report, Schedule, Storage};
 use serde_json::{Map, Value, json};
 
 use crate::errors::Problem;
@@ -32,6 +32,8 @@ pub(super) struct Summary {
     schedules: BTreeMap<&'static str, u64>,
     /// How many runs had more damage on disks than a cluster survives.
     exceeded: u64,
+    /// How many had a wide-area network.
+    wide: u64,
     /// How many runs had so many members at first.
     members: BTreeMap<usize, u64>,
     troubles: BTreeMap<&'static str, u64>,
@@ -74,6 +76,7 @@ impl Summary {
             *self.schedules.entry(schedule.name()).or_default() += 1;
         }
         self.exceeded += u64::from(report.storage == Storage::Exceeded);
+        self.wide += u64::from(report.reach == Reach::Wide);
         *self.members.entry(report.members).or_default() += 1;
         self.hashes.insert(seed, report.hash);
     }
@@ -187,6 +190,7 @@ impl Summary {
                 "beyond repair",
                 format!("{} runs, in which disks were damaged that far", self.exceeded),
             ),
+            ("wide area", format!("{} runs, with a patience to match", self.wide)),
             ("well again", healed),
             ("probes", format!("{} of {} reached", self.reached(), Probe::ALL.len())),
         ]
@@ -246,6 +250,7 @@ impl Summary {
             "acknowledged": self.acknowledged,
             "schedules": self.schedules,
             "storage_exceeded": self.exceeded,
+            "network_wide": self.wide,
             "members": self.members,
             "troubles": self.troubles,
             "healed_after_ms": self.healed.map(|(after, _)| after),
@@ -277,6 +282,7 @@ pub(super) fn of_run(seed: u64, report: &Report) -> Value {
         "acknowledged": report.acknowledged,
         "schedule": report.schedule.map(Schedule::name),
         "storage": report.storage.name(),
+        "network": report.reach.name(),
         "members": report.members,
         "troubles": report.kinds,
         "healed_after_ms": report.healed_after,
