@@ -4,7 +4,6 @@
 //! by what it must cost; the others by three times what an idle machine shows, and half as many
 //! allocations again, for it is chance what a batch takes along.
 
-#[allow(dead_code)]
 mod support;
 
 use std::alloc::System;

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -208,10 +209,9 @@ impl Outbox {
         if self.small.is_empty() {
             return;
         }
-        self.slices.push_back(self.small.split().freeze());
-        if self.small.capacity() > SMALL_BUFFER_BYTES_MAX {
-            self.small = BytesMut::new();
-        }
+        let keep = self.small.capacity() <= SMALL_BUFFER_BYTES_MAX;
+        let small = if keep { self.small.split() } else { mem::take(&mut self.small) };
+        self.slices.push_back(small.freeze());
     }
 }
 
