@@ -34,7 +34,12 @@ fn main() {
         let seed = runs;
         runs += 1;
         began.send(seed).expect("the watcher lives as long as this process");
-        let Err(failure) = raft_sim::run(&raft_sim::Plan::of_seed(seed), false) else { continue };
+        let Err(failure) = raft_sim::run(
+            &raft_sim::Plan { network: Some(Reach::Local), ..Plan::of_seed(seed) },
+            false,
+        ) else {
+            continue;
+        };
         let found = failure.violation;
         if checker == "any" || checker == found.checker {
             println!("caught {seed} {runs} {:.1} {found}", seconds());

@@ -7,6 +7,7 @@
 
 mod delays;
 pub mod insane;
+mod mute;
 mod paths;
 mod spoilt;
 
@@ -222,12 +223,14 @@ impl Network {
 
     /// All directions are open again; what waited flows.
     pub fn mend(&mut self, clock: &mut Clock) {
+        self.break_mute(clock);
         self.paths.clear();
         self.flow(clock);
     }
 
     /// What a trouble has put in the way is gone; what waited for it flows.
     pub fn lift(&mut self, clock: &mut Clock, trouble: u32) {
+        self.break_mute(clock);
         self.paths.lift(trouble);
         self.flow(clock);
     }
